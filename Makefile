@@ -1,0 +1,97 @@
+# Everything runs from here: `make` lists it. Needs Python >= 3.10 and GNU make; the rest is fetched into this folder.
+
+PYTHON ?= python3
+PY := .venv/bin/python
+PIP_INSTALL := $(PY) -m pip install --disable-pip-version-check --quiet -c constraints.txt
+FRONT_END := $(PY) scripts/front_end.py
+PACKAGING := pyproject.toml constraints.txt hatch_build.py scripts/front_end.py
+
+SETUP := .make/setup
+# An environment with everything is also one for the demo.
+DEMO_SETUP := $(if $(wildcard $(SETUP)),$(SETUP),.make/setup-demo)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo model build test test-unit test-python test-front-end test-browser test-packaging lint format \
+        bench wheel clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(SETUP) ## make .venv with everything for work on the project
+	@$(FRONT_END) build
+
+demo: $(DEMO_SETUP) model ## open the example in JupyterLab; HEADLESS=1: run it without a browser into out/
+	@$(FRONT_END) build
+ifdef HEADLESS
+	@$(PY) scripts/run_notebook.py examples/quickstart.ipynb out
+else
+	@.venv/bin/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) examples/quickstart.ipynb
+endif
+
+model: $(DEMO_SETUP) ## fetch and convert the demo model, once
+	@$(PY) -m horizon_widget.models.demo
+
+build: $(SETUP) ## build the front end, if its sources changed
+	@$(FRONT_END) build
+
+test: lint test-python test-front-end test-browser test-packaging ## check everything: lint, Python, front end, browser, wheel
+
+test-unit: setup ## check the quick half: no demo model, no browser
+	$(PY) -m pytest -q -m "not demo_model" tests/unit tests/invariants tests/protocol
+	@$(FRONT_END) npm test
+
+test-python: setup model
+	$(PY) -m pytest --ignore=tests/browser --ignore=tests/packaging
+
+test-front-end: setup
+	@$(FRONT_END) npm test
+
+test-browser: setup model
+	$(PY) -m pytest tests/browser
+
+test-packaging: setup
+	$(PY) -m pytest tests/packaging
+
+lint: setup ## check form, types and the direction of imports
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m mypy
+	.venv/bin/lint-imports
+	@$(FRONT_END) npm run check
+
+format: setup ## bring all code into the project's form
+	$(PY) -m ruff check --fix
+	$(PY) -m ruff format
+	@$(FRONT_END) npm run format
+
+bench: setup model ## measure the speed
+	$(PY) -m benchmarks
+
+wheel: setup ## build the wheel and the source distribution into dist/
+	$(PY) -m build --outdir dist
+
+clean: ## remove what was built; keeps .venv and the cached model
+	rm -rf dist build out .make horizon_widget/static js/node_modules .mypy_cache .ruff_cache .pytest_cache \
+	       .import_linter_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("Python 3.10 or newer is needed, this is " \
+	    + sys.version.split()[0] + ". Name another: make PYTHON=python3.12")'
+	@echo "Making .venv"
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "No virtual environment could be made: is the venv module there \
+	    (Debian: apt-get install python3-venv)?"; exit 1; }
+
+# The front end is built first, so that installing the package needs no Node of its own.
+.make/setup-demo: $(PACKAGING) | $(PY)
+	@$(FRONT_END) build
+	@echo "Installing the package and what the demo needs (some minutes the first time)"
+	@$(PIP_INSTALL) -e '.[demo]'
+	@mkdir -p .make && touch $@
+
+.make/setup: $(PACKAGING) | $(PY)
+	@$(FRONT_END) build
+	@echo "Installing the package and what its tests need (some minutes the first time)"
+	@$(PIP_INSTALL) -e '.[demo,test]'
+	@mkdir -p .make && touch .make/setup-demo $@
