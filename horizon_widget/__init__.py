@@ -1,0 +1,60 @@
+"""Which token's output is a language model's hidden state working for?
+
+    import horizon_widget as hw
+
+    model = hw.load_model("demo")
+    hmap = hw.attribute(model, "The keys ...")
+    hw.HorizonWidget(model, "The keys ...")
+
+Importing the package loads neither torch nor nnsight; they are imported when a model is.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from horizon_widget.attribution.attribute import AttributionInterrupted, attribute
+    from horizon_widget.errors import HorizonError, ModelError, QueryError
+    from horizon_widget.horizon_map import HorizonMap
+    from horizon_widget.models.load import load_model
+    from horizon_widget.models.model import Model
+    from horizon_widget.widget import HorizonWidget
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "AttributionInterrupted": "attribution.attribute",
+    "HorizonError": "errors",
+    "HorizonMap": "horizon_map",
+    "HorizonWidget": "widget",
+    "Model": "models.model",
+    "ModelError": "errors",
+    "QueryError": "errors",
+    "attribute": "attribution.attribute",
+    "load_model": "models.load",
+}
+
+__all__ = [
+    "AttributionInterrupted",
+    "HorizonError",
+    "HorizonMap",
+    "HorizonWidget",
+    "Model",
+    "ModelError",
+    "QueryError",
+    "__version__",
+    "attribute",
+    "load_model",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""Exact influence by ablation. Imports torch: import it late."""

@@ -1,0 +1,149 @@
+"""What is computed next, and what it costs: pure functions of what is done and what the reader looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Done = npt.NDArray[np.bool_]  # shape (n_layers, T)
+
+# Copies in a batch all start at the earliest source's position. Beyond this share of the rows computed in vain,
+# a batch is cut.
+GREATEST_WASTE = 0.15
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of work: some sources of one layer."""
+
+    layer: int
+    sources: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Interest:
+    """What the reader wants, most wanted first.
+
+    Attributes:
+        layer: The layer on the screen: first the selected source's row there.
+        source: The selected source, whose rows at all layers come next; or ``None``.
+        layers: Layers whose whole maps are wanted after that, in this order.
+        sample_first: Compute one source of each of ``layers`` after the first before any of their whole maps: that
+            prepares them, so that a later question about a token finds every layer ready to answer.
+    """
+
+    layer: int
+    source: int | None = None
+    layers: Sequence[int] = ()
+    sample_first: bool = False
+
+
+def next_part(done: Done, interest: Interest, rows_per_part: int) -> Part | None:
+    """The most wanted part that is not yet done, or ``None`` if all that is wanted is.
+
+    Args:
+        done: Which (layer, source) are computed, shape ``(n_layers, T)``.
+        interest: What the reader wants.
+        rows_per_part: Positions computed in one part, at most (one source may have more).
+    """
+    if interest.source is not None:
+        for layer in nearest_first(interest.layer, len(done)):
+            if not done[layer, interest.source]:
+                return Part(layer, (interest.source,))
+    first, rest = interest.layers[:1], interest.layers[1:]
+    sampled = sample_source(done.shape[1])
+    for layer in first:
+        if not done[layer].all():
+            return Part(layer, first_sources(done[layer], rows_per_part))
+    for layer in rest if interest.sample_first else ():
+        if not done[layer, sampled]:
+            return Part(layer, (sampled,))
+    for layer in rest:
+        if not done[layer].all():
+            return Part(layer, first_sources(done[layer], rows_per_part))
+    return None
+
+
+def sample_source(n_tokens: int) -> int:
+    """A source with a third of the prompt behind it: far from the attention sink, with much ahead of it."""
+    return n_tokens // 3
+
+
+def first_sources(done: npt.NDArray[np.bool_], rows_per_part: int) -> tuple[int, ...]:
+    """The first sources of a layer not yet done that make a good batch.
+
+    Args:
+        done: Which sources are computed, shape ``(T,)``.
+        rows_per_part: Positions computed in one part, at most (one source may have more).
+    """
+    n_tokens = len(done)
+    missing = np.flatnonzero(~done)
+    length = n_tokens - missing[0]  # positions computed for each copy
+    chosen: list[int] = []
+    wasted = 0
+    for source in missing:
+        wasted += source - missing[0]
+        rows = (len(chosen) + 1) * length
+        if chosen and (rows > rows_per_part or wasted > GREATEST_WASTE * rows):
+            break
+        chosen.append(int(source))
+    return tuple(chosen)
+
+
+def nearest_first(layer: int, n_layers: int) -> list[int]:
+    """All layers, by distance from one; of two as near, the earlier."""
+    return sorted(range(n_layers), key=lambda other: (abs(other - layer), other))
+
+
+def bisecting(n_layers: int) -> list[int]:
+    """All layers, the middle one first, then the middles of what lies between: each next one tells the most."""
+    order: list[int] = []
+    spans = [(0, n_layers)]
+    while spans:
+        following: list[tuple[int, int]] = []
+        for low, high in spans:
+            if low < high:
+                middle = (low + high) // 2
+                order.append(middle)
+                following += [(low, middle), (middle + 1, high)]
+        spans = following
+    return order
+
+
+@dataclass(frozen=True)
+class CostModel:
+    """Operation counts of partial forwards.
+
+    Attributes:
+        n_layers: ``L``.
+        n_tokens: ``T``.
+        block: Weights of one block.
+        head: Weights of the unembedding, ``V d``.
+    """
+
+    n_layers: int
+    n_tokens: int
+    block: int
+    head: int
+
+    def rows(self, layer: int, n_positions: float) -> float:
+        """Operations to run ``n_positions`` through blocks ``layer .. L-1`` and the head."""
+        return 2.0 * n_positions * (self.block * (self.n_layers - layer) + self.head)
+
+    def missing(self, done: Done) -> float:
+        """Operations for all that is not done: each source's own later positions, and no waste."""
+        length = self.n_tokens - 1 - np.arange(self.n_tokens)
+        return float(sum(self.rows(layer, float(length[~row].sum())) for layer, row in enumerate(done)))
+
+
+def wanted(done: Done, interest: Interest) -> Done:
+    """Mark as done all that is not asked for, so that what remains is what is wanted and missing."""
+    masked = np.ones_like(done)
+    if interest.source is not None:
+        masked[:, interest.source] = done[:, interest.source]
+    for layer in interest.layers:
+        masked[layer] = done[layer]
+    return masked

@@ -1,0 +1,273 @@
+"""What is computed next for one widget, and what is told about it.
+
+The controller keeps the reader's ``Interest`` and computes one part after another on the model thread. Between two
+parts it looks at the interest anew, so a newer question overtakes an older one and nothing queues up.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import traceback
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from horizon_widget.attribution.attribute import engine_for
+from horizon_widget.attribution.engine import Engine
+from horizon_widget.attribution.plan import Interest, Part, bisecting, next_part, wanted
+from horizon_widget.errors import HorizonError
+from horizon_widget.horizon_map import HorizonMap
+from horizon_widget.models import thread
+from horizon_widget.models.model import Model
+from horizon_widget.query import Query
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Status:
+    """What the reader is told.
+
+    Attributes:
+        state: ``"computing"`` while something asked for is under way, else ``"ready"`` or ``"error"``.
+        task: In words, what is computed.
+        done: Share of the task that is done, 0 to 1.
+        seconds_left: Estimate, or ``None`` where nothing is known yet.
+        filling: What happens to the rest of the map in idle time: ``"idle"``, ``"running"``, ``"waiting"`` (the
+            user's own cells run), ``"stopped"`` or ``"complete"``.
+        error: ``{title, advice, detail}`` or ``None``.
+    """
+
+    state: str
+    task: str
+    done: float
+    seconds_left: float | None
+    filling: str
+    error: dict[str, str] | None = None
+
+
+class Listener(Protocol):
+    """Told of everything the controller does; called on the model thread."""
+
+    def on_rows(self, layer: int, sources: tuple[int, ...]) -> None:
+        """Rows are new in the map."""
+
+    def on_status(self, status: Status) -> None:
+        """What is being done has changed."""
+
+
+class Controller:
+    """Computes what one widget's reader wants.
+
+    Args:
+        model: Whose states are asked about.
+        query: The question.
+        layer: The layer first shown.
+        listener: Told of rows and status.
+    """
+
+    def __init__(self, model: Model, query: Query, *, layer: int, listener: Listener) -> None:
+        self._engine: Engine = engine_for(model, query)
+        self._listener = listener
+        self._condition = threading.Condition()
+        self._layer = layer
+        self._source: int | None = None
+        self._fill_order = bisecting(model.n_layers)
+        self._filling_allowed = False  # nobody looks yet
+        self._cells_running = False
+        self._cancelled = False
+        self._filling_stopped = False
+        self._waited_for = False  # then the user's cell runs only because it waits for the map
+        self._closed = False
+        self._scheduled = False
+        self._error: dict[str, str] | None = None
+        self._seconds_per_operation: float | None = None
+        self._task_total = 0.0
+        self._task_key: tuple[Any, ...] | None = None
+
+    # -- what the reader does; from any thread, returns at once --------------------------------------------------
+
+    @property
+    def map(self) -> HorizonMap:
+        """The map being filled."""
+        return self._engine.map
+
+    def start(self) -> None:
+        """Begin with the layer first shown."""
+        self._change()
+
+    def look_at(self, layer: int, source: int | None) -> None:
+        """Another layer or source is selected: it is answered even after a cancellation or an error."""
+        self._change(_layer=layer, _source=source, _cancelled=False, _error=None)
+
+    def allow_filling(self) -> None:
+        """Somebody looks: use idle time to fill the rest of the map."""
+        self._change(_filling_allowed=True)
+
+    def cells_running(self, running: bool) -> None:
+        """The user's own cells run (filling waits) or have ended."""
+        self._change(_cells_running=running)
+
+    def cancel(self) -> None:
+        """Compute nothing more until asked again, and fill nothing more until ``resume``."""
+        self._change(_cancelled=True, _filling_stopped=True)
+
+    def resume(self) -> None:
+        """Go on after a cancellation or an error."""
+        self._change(_cancelled=False, _filling_stopped=False, _error=None)
+
+    def close(self) -> None:
+        """Stop for good after the part under way."""
+        self._change(_closed=True)
+
+    def wait(self, *, whole_map: bool = False, timeout: float | None = None) -> Status:
+        """Block until what is asked for is computed (or the whole map), or an error or a cancellation ends it.
+
+        Raises:
+            TimeoutError: if it takes longer than ``timeout`` seconds.
+        """
+        if whole_map:
+            self._change(_waited_for=True)
+        try:
+            with self._condition:
+                if not self._condition.wait_for(lambda: self._is_over(whole_map), timeout):
+                    raise TimeoutError(f"The map is not ready after {timeout} seconds.")
+        finally:
+            if whole_map:
+                self._change(_waited_for=False)
+        return self._status()
+
+    # -- one part after another, on the model thread -------------------------------------------------------------
+
+    def _is_over(self, whole_map: bool) -> bool:
+        if self._error or self._cancelled or self._closed:
+            return True
+        wanted_part = next_part(self.map.done, self._interest(filling=whole_map), 1)
+        return wanted_part is None
+
+    def _change(self, **attributes: Any) -> None:
+        with self._condition:
+            for name, value in attributes.items():
+                setattr(self, name, value)
+            if not self._scheduled and not self._closed:
+                self._scheduled = True
+                self._submit()
+            self._condition.notify_all()
+
+    def _submit(self) -> None:
+        try:
+            thread.submit(self._step)
+        except RuntimeError:  # the interpreter is shutting down
+            self._closed = True
+
+    def _step(self) -> None:
+        """Compute the most wanted part, tell the listener, and queue the next step behind other widgets' work."""
+        with self._condition:
+            part = self._next()
+            self._begin_task()
+        if part is not None:
+            self._tell_status()
+            self._compute(part)
+        with self._condition:
+            self._scheduled = self._next() is not None
+            if self._scheduled:
+                self._submit()
+            self._condition.notify_all()
+        self._tell_status()
+
+    def _compute(self, part: Part) -> None:
+        began, before = time.perf_counter(), self._missing(everything=True)
+        try:
+            sources = self._engine.compute(part)
+        except Exception as error:
+            logger.debug("computing %s failed", part, exc_info=True)
+            with self._condition:
+                self._error = describe(error)
+            return
+        self._learn(before - self._missing(everything=True), time.perf_counter() - began)
+        self._listener.on_rows(part.layer, sources)
+
+    def _next(self) -> Part | None:
+        if self._cancelled or self._closed or self._error:
+            return None
+        return next_part(self.map.done, self._interest(filling=self._may_fill()), self._engine.rows_per_part)
+
+    def _may_fill(self) -> bool:
+        if self._filling_stopped:
+            return False
+        return self._waited_for or (self._filling_allowed and not self._cells_running)
+
+    def _interest(self, *, filling: bool) -> Interest:
+        rest = [layer for layer in self._fill_order if layer != self._layer] if filling else []
+        return Interest(layer=self._layer, source=self._source, layers=[self._layer, *rest], sample_first=True)
+
+    # -- what the reader is told -----------------------------------------------------------------------------------
+
+    def _asked_for(self) -> bool:
+        """Whether something other than filling is missing."""
+        return next_part(self.map.done, self._interest(filling=False), 1) is not None
+
+    def _missing(self, *, everything: bool) -> float:
+        interest = self._interest(filling=everything)
+        return self._engine.cost.missing(wanted(self.map.done, interest))
+
+    def _begin_task(self) -> None:
+        filling = not self._asked_for()
+        key = (filling,) if filling else (self._layer, self._source)
+        if key != self._task_key:
+            self._task_key, self._task_total = key, self._missing(everything=filling)
+
+    def _learn(self, operations: float, seconds: float) -> None:
+        if operations <= 0:
+            return
+        new, old = seconds / operations, self._seconds_per_operation
+        self._seconds_per_operation = new if old is None else 0.7 * old + 0.3 * new
+
+    def _tell_status(self) -> None:
+        self._listener.on_status(self._status())
+
+    def _status(self) -> Status:
+        asked_for = self._asked_for()
+        missing = self._missing(everything=not asked_for)
+        rate = self._seconds_per_operation
+        if self._error:
+            state = "error"
+        else:
+            state = "computing" if asked_for and not self._cancelled else "ready"
+        return Status(
+            state=state,
+            task=self._task(asked_for),
+            done=1.0 if missing == 0 else max(0.0, min(1.0, 1.0 - missing / max(self._task_total, missing))),
+            seconds_left=None if rate is None else missing * rate,
+            filling=self._filling(missing_any=missing > 0),
+            error=self._error,
+        )
+
+    def _task(self, asked_for: bool) -> str:
+        if not asked_for:
+            return "all layers"
+        if self._source is not None and not self.map.done[:, self._source].all():
+            return f"token {self._source} at every layer"
+        return f"layer {self._layer}"
+
+    def _filling(self, *, missing_any: bool) -> str:
+        if not missing_any:
+            return "complete"
+        if self._filling_stopped or self._error:
+            return "stopped"
+        if not self._filling_allowed:
+            return "idle"
+        return "running" if self._may_fill() else "waiting"
+
+
+def describe(error: BaseException) -> dict[str, str]:
+    """An exception as the widget shows it: in plain words, with the details for copying."""
+    detail = "".join(traceback.format_exception(error))
+    if isinstance(error, HorizonError):
+        return {"title": error.message, "advice": error.advice, "detail": detail}
+    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+        advice = "Use a shorter prompt or a smaller model; what is computed is kept."
+        return {"title": "There is not enough memory.", "advice": advice, "detail": detail}
+    title = f"The computation failed: {type(error).__name__}: {error}"
+    return {"title": title[:400], "advice": "What is computed is kept; Resume tries again.", "detail": detail}

@@ -1,0 +1,1 @@
+"""Loading, tokenising and tracing language models. Imports torch and nnsight: import it late."""

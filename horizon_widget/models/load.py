@@ -1,0 +1,117 @@
+"""Loading a model: the demo model, a Hub id, a local folder, or one already in memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from horizon_widget.errors import ModelError
+from horizon_widget.models.model import RENAME, Model
+
+
+def load_model(
+    model: Any = "demo", *, tokenizer: Any = None, dtype: Any = None, device: Any = None, revision: str | None = None
+) -> Model:
+    """Load a decoder-only language model.
+
+    Args:
+        model: ``"demo"`` (SmolLM2-135M-Instruct, fetched once, then offline); a Hub id; a local folder; or a model in
+            memory, from transformers or nnsight.
+        tokenizer: Needed with a transformers model in memory; otherwise the model's own.
+        dtype: A torch dtype or its name. Default: float32 on a CPU, the checkpoint's own on a GPU.
+        device: Default: the first GPU if there is one, else the CPU. A model in memory stays where it is.
+        revision: Of a Hub id.
+
+    Returns:
+        The model, ready for ``attribute`` and ``HorizonWidget``.
+
+    Raises:
+        ModelError: if it cannot be found, read or used; the message says which.
+    """
+    if isinstance(model, (str, Path)):
+        return _load_named(str(model), tokenizer, dtype, device, revision)
+    if not (dtype is device is revision is None):
+        raise ModelError("dtype, device and revision belong to models loaded by name.", advice="Leave them out.")
+    traced_module = getattr(model, "_module", None)  # an nnsight model wraps the transformers one
+    if traced_module is not None:
+        tokenizer = tokenizer if tokenizer is not None else getattr(model, "tokenizer", None)
+        model = traced_module
+    return _wrap(model, tokenizer, name=_name_of(model))
+
+
+def _load_named(name: str, tokenizer: Any, dtype: Any, device: Any, revision: str | None) -> Model:
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    shown, source = name, name
+    if name == "demo":
+        from horizon_widget.models.demo import DEMO_MODEL_NAME, demo_model_folder
+
+        shown, source = DEMO_MODEL_NAME, str(demo_model_folder())
+    elif Path(name).expanduser().is_dir():
+        source = str(Path(name).expanduser())
+        shown = Path(source).resolve().name
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if dtype is None:
+        dtype = torch.float32 if device.type == "cpu" else "auto"
+    try:
+        config = AutoConfig.from_pretrained(source, revision=revision)
+    except Exception as error:
+        raise ModelError(
+            f"model: {name!r} is neither a local folder with a model nor a Hub id that can be reached now "
+            f"({_first_line(error)}).",
+            advice='Check the name and the network; "demo" works offline once it was fetched.',
+        ) from error
+    _refuse_encoders(config, shown)
+    try:
+        hf_model = AutoModelForCausalLM.from_pretrained(source, revision=revision, dtype=dtype)
+        tokenizer = tokenizer if tokenizer is not None else AutoTokenizer.from_pretrained(source, revision=revision)
+    except Exception as error:
+        raise ModelError(f"model: {name!r} cannot be loaded ({_first_line(error)}).") from error
+    return _wrap(hf_model.to(device), tokenizer, name=shown)
+
+
+def _wrap(hf_model: Any, tokenizer: Any, *, name: str) -> Model:
+    import torch
+    from nnsight import TransformersModel
+
+    if not isinstance(hf_model, torch.nn.Module) or not hasattr(hf_model, "config"):
+        raise ModelError(
+            f"model: a {type(hf_model).__name__} is not a language model.",
+            advice='Pass "demo", a Hub id, a folder, or a transformers or nnsight model.',
+        )
+    _refuse_encoders(hf_model.config, name)
+    if tokenizer is None:
+        raise ModelError("tokenizer: a model in memory needs its tokenizer.", advice="Pass tokenizer=… with it.")
+    if hf_model.training:
+        raise ModelError(f"{name} is in training mode, so dropout may change its output.", advice="Call model.eval().")
+    return Model(TransformersModel(hf_model, tokenizer=tokenizer, rename=RENAME), name=name)
+
+
+def _refuse_encoders(config: Any, name: str) -> None:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    kind = getattr(config, "model_type", "")
+    encoder = getattr(config, "is_encoder_decoder", False) or kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    reads_both_ways = getattr(config, "is_decoder", None) is False and kind in (
+        "bert",
+        "roberta",
+        "electra",
+        "camembert",
+    )
+    if encoder or reads_both_ways:
+        raise ModelError(
+            f"model: {name} ({kind or 'unknown type'}) is not a decoder-only language model: it does not predict each "
+            "token from those before it.",
+            advice="Choose a causal language model, such as GPT-2, Llama or Qwen.",
+        )
+
+
+def _name_of(hf_model: Any) -> str:
+    path = getattr(hf_model, "name_or_path", "") or getattr(hf_model.config, "_name_or_path", "")
+    return Path(path).name if path and Path(path).is_dir() else (path or type(hf_model).__name__)
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0] if text else ''}".rstrip(": ")[:300]
