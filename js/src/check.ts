@@ -1,0 +1,70 @@
+/** Small checks for values that come from outside. Each returns the value, typed, or throws `Misfit`. */
+
+/** Something received does not fit its description. Never leaves the module that catches it. */
+export class Misfit extends Error {}
+
+export type Check<T> = (value: unknown, name: string) => T;
+
+export const text: Check<string> = (value, name) => {
+  if (typeof value !== "string") throw new Misfit(`${name} should be text, got ${show(value)}`);
+  return value;
+};
+
+export const flag: Check<boolean> = (value, name) => {
+  if (typeof value !== "boolean") throw new Misfit(`${name} should be true or false, got ${show(value)}`);
+  return value;
+};
+
+export const real: Check<number> = (value, name) => {
+  if (typeof value !== "number" || !Number.isFinite(value))
+    throw new Misfit(`${name} should be a number, got ${show(value)}`);
+  return value;
+};
+
+export const count: Check<number> = (value, name) => {
+  if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0)
+    throw new Misfit(`${name} should be a whole number from 0, got ${show(value)}`);
+  return value;
+};
+
+export function oneOf<const T extends string>(...choices: T[]): Check<T> {
+  return (value, name) => {
+    const found = choices.find((choice) => choice === value);
+    if (found === undefined)
+      throw new Misfit(`${name} should be one of ${choices.join(", ")}, got ${show(value)}`);
+    return found;
+  };
+}
+
+export function optional<T>(check: Check<T>): Check<T | null> {
+  return (value, name) => (value === null || value === undefined ? null : check(value, name));
+}
+
+export function list<T>(check: Check<T>): Check<readonly T[]> {
+  return (value, name) => {
+    if (!Array.isArray(value)) throw new Misfit(`${name} should be a list, got ${show(value)}`);
+    return value.map((item: unknown, index) => check(item, `${name}[${index}]`));
+  };
+}
+
+export function record<T>(fields: { readonly [K in keyof T]: Check<T[K]> }): Check<T> {
+  return (value, name) => {
+    if (typeof value !== "object" || value === null || Array.isArray(value))
+      throw new Misfit(`${name} should be an object, got ${show(value)}`);
+    const found = value as Record<string, unknown>;
+    const checked: Partial<T> = {};
+    for (const key in fields) checked[key] = fields[key](found[key], `${name}.${key}`);
+    return checked as T;
+  };
+}
+
+function show(value: unknown): string {
+  if (value === undefined) return "nothing";
+  let shown: string;
+  try {
+    shown = JSON.stringify(value) ?? String(value);
+  } catch {
+    shown = String(value);
+  }
+  return shown.length > 40 ? `${shown.slice(0, 40)}…` : shown;
+}

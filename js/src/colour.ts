@@ -1,0 +1,93 @@
+/** Colours of data. Zero is always the background; strength is opacity, on a root scale; ink stays readable on it. */
+
+export type Rgb = readonly [number, number, number];
+export type Theme = "light" | "dark";
+
+export interface Palette {
+  /** Positive influence: needed. */
+  readonly needed: Rgb;
+  /** Negative influence: removal would help. */
+  readonly hindering: Rgb;
+  /** Statistics. */
+  readonly amount: Rgb;
+}
+
+/**
+ * Blue and orange of one lightness and one chroma (OKLCH .55 .14 and .72 .13), so that neither sign looks stronger;
+ * they stay apart in the common forms of colour blindness, which spare the blue–yellow axis.
+ */
+export const PALETTES: { readonly [T in Theme]: Palette } = {
+  light: { needed: [45, 114, 196], hindering: [178, 82, 1], amount: [0, 126, 119] },
+  dark: { needed: [106, 167, 244], hindering: [229, 139, 85], amount: [75, 190, 182] },
+};
+
+/** Opacity 0..255 of a signed value: the root makes small values visible, the hue carries the sign. */
+export function alphaOf(value: number, scale: number): number {
+  const alpha = Math.round(255 * Math.sqrt(Math.min(1, Math.abs(value) / scale)));
+  return Number.isNaN(alpha) ? 0 : alpha;
+}
+
+/** Whether a value tells anything: below the noise floor it counts as zero, and is not coloured. */
+export function tells(value: number, noiseFloor: number | null): boolean {
+  return Math.abs(value) >= (noiseFloor ?? 0) && value !== 0;
+}
+
+/** Opacity 0..255 of a statistic between its `low` and `high`. */
+export function amountAlpha(value: number, low: number, high: number): number {
+  const share = high > low ? (value - low) / (high - low) : 0;
+  return Math.round(255 * Math.min(1, Math.max(0, share)));
+}
+
+/** `colour` at opacity `alpha` (0..255) over `paper`. */
+export function over(colour: Rgb, alpha: number, paper: Rgb): Rgb {
+  const mix = (c: number, p: number): number => p + ((c - p) * alpha) / 255;
+  return [mix(colour[0], paper[0]), mix(colour[1], paper[1]), mix(colour[2], paper[2])];
+}
+
+/** Relative luminance (WCAG 2). */
+export function luminance([r, g, b]: Rgb): number {
+  const linear = (channel: number): number => {
+    const c = channel / 255;
+    return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+  };
+  return 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+}
+
+export function contrast(a: Rgb, b: Rgb): number {
+  const [low = 0, high = 0] = [luminance(a), luminance(b)].sort((x, y) => x - y);
+  return (high + 0.05) / (low + 0.05);
+}
+
+const READABLE = 4.5;
+const BLACK: Rgb = [0, 0, 0];
+const WHITE: Rgb = [255, 255, 255];
+
+/** The page's ink where it can be read on `ground`, else black or white: one of them always can (at least 4.58). */
+export function inkOn(ground: Rgb, ink: Rgb): Rgb {
+  if (contrast(ink, ground) >= READABLE) return ink;
+  return contrast(BLACK, ground) > contrast(WHITE, ground) ? BLACK : WHITE;
+}
+
+export function css(colour: Rgb, alpha = 255): string {
+  const [r, g, b] = colour.map(Math.round);
+  return alpha === 255
+    ? `rgb(${r}, ${g}, ${b})`
+    : `rgba(${r}, ${g}, ${b}, ${Number((alpha / 255).toFixed(4))})`;
+}
+
+/** Reads a computed colour; null where it is none or see-through. */
+export function opaque(value: string): Rgb | null {
+  const hex = /^\s*#([0-9a-f]{6}|[0-9a-f]{3})\s*$/i.exec(value)?.[1];
+  if (hex !== undefined) {
+    const full = hex.length === 3 ? [...hex].map((digit) => digit + digit).join("") : hex;
+    const bits = Number.parseInt(full, 16);
+    return [bits >> 16, (bits >> 8) & 255, bits & 255];
+  }
+  const parts = /^\s*(rgba?|color)\(\s*(srgb )?([^)]*)\)\s*$/.exec(value);
+  if (parts === null || (parts[1] === "color" && parts[2] === undefined)) return null;
+  const numbers = (parts[3] ?? "").split(/[\s,/]+/).map((part) => Number.parseFloat(part));
+  const [r, g, b, alpha = 1] = numbers;
+  if (r === undefined || g === undefined || b === undefined || alpha < 0.5) return null;
+  const unit = parts[1] === "color" ? 255 : 1;
+  return [r * unit, g * unit, b * unit];
+}

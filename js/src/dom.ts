@@ -1,0 +1,35 @@
+/** Elements are made here, and only here; text reaches the page as text. */
+
+type Attributes = Readonly<Record<string, string | number | boolean>>;
+
+export function h<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  attributes: Attributes = {},
+  ...children: readonly (Node | string)[]
+): HTMLElementTagNameMap[K] {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) setAttribute(element, name, value);
+  element.append(...children);
+  return element;
+}
+
+/** Touches the page only where something changes; false takes the attribute away. */
+export function setAttribute(element: Element, name: string, value: string | number | boolean): void {
+  if (value === false) element.removeAttribute(name);
+  else if (element.getAttribute(name) !== String(value === true ? "" : value))
+    element.setAttribute(name, String(value === true ? "" : value));
+}
+
+export function setText(element: Element, text: string): void {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/** Listens until the returned function is called. */
+export function listen<K extends keyof HTMLElementEventMap>(
+  element: HTMLElement,
+  type: K,
+  listener: (event: HTMLElementEventMap[K]) => void,
+): () => void {
+  element.addEventListener(type, listener);
+  return () => element.removeEventListener(type, listener);
+}

@@ -1,0 +1,134 @@
+/** Tokens and numbers as they are shown. */
+
+import type { Token } from "./protocol";
+
+/** A stretch of a token: as it is, or a mark that stands for something invisible. */
+export interface Part {
+  readonly mark: boolean;
+  readonly text: string;
+}
+
+const MINUS = "−";
+/** In the text, a line break is marked and breaks the line too. */
+const BREAKS: Readonly<Record<string, string>> = { "\n": "↵\n", "\r": "␍", "\t": "⇥\t" };
+const NAMED: Readonly<Record<string, string>> = { "\n": "↵", "\r": "␍", "\t": "⇥" };
+
+/** Ranges of control characters, and of those that are invisible or turn the writing direction around. */
+const HIDDEN: readonly (readonly [number, number])[] = [
+  [0x00, 0x1f],
+  [0x7f, 0x9f],
+  [0xad, 0xad],
+  [0x34f, 0x34f],
+  [0x61c, 0x61c],
+  [0x115f, 0x1160],
+  [0x17b4, 0x17b5],
+  [0x180b, 0x180f],
+  [0x200b, 0x200f],
+  [0x2028, 0x202e],
+  [0x2060, 0x206f],
+  [0x3164, 0x3164],
+  [0xd800, 0xdfff],
+  [0xfe00, 0xfe0f],
+  [0xfeff, 0xfeff],
+  [0xffa0, 0xffa0],
+  [0xfff9, 0xfffb],
+  [0xe0000, 0xe0fff],
+];
+const JOINER = "\u200d";
+const EMOJI_STYLE = "\ufe0f";
+const EMOJI = /[\p{Extended_Pictographic}\p{Emoji_Modifier}#*0-9]/u;
+
+/** The parts of a token as set in the text. Pieces of a split character: the first shows it, the others a dot. */
+export function parts(token: Token): Part[] {
+  if (token.piece !== null && token.piece[0] > 1) return [{ mark: true, text: "·" }];
+  if (token.text === "") return [{ mark: true, text: "∅" }];
+  return split(token.text, BREAKS);
+}
+
+/** One line, within quotes, for sentences. */
+export function quote(token: Token | undefined, longest = 24): string {
+  if (token === undefined) return "“?”";
+  const piece = token.piece === null ? "" : `, piece ${token.piece[0]} of ${token.piece[1]}`;
+  return `“${oneLine(token, longest)}”${piece}`;
+}
+
+/** One line of at most `longest` characters, for labels. */
+export function oneLine(token: Token, longest: number): string {
+  const characters = [
+    ...split(token.text, NAMED)
+      .map(({ text }) => text)
+      .join(""),
+  ];
+  return characters.length > longest ? `${characters.slice(0, longest - 1).join("")}…` : characters.join("");
+}
+
+function split(text: string, named: Readonly<Record<string, string>>): Part[] {
+  const found: { mark: boolean; text: string }[] = [];
+  const characters = [...text];
+  for (const [i, character] of characters.entries()) {
+    const mark = hidden(character) && !joins(characters, i);
+    const shown = mark ? picture(character, named) : character;
+    const last = found.at(-1);
+    if (last !== undefined && last.mark === mark) last.text += shown;
+    else found.push({ mark, text: shown });
+  }
+  return found;
+}
+
+function hidden(character: string): boolean {
+  const code = character.codePointAt(0) ?? 0;
+  return HIDDEN.some(([first, last]) => code >= first && code <= last);
+}
+
+/** A joiner or variation selector behind an emoji belongs to it. */
+function joins(characters: readonly string[], index: number): boolean {
+  const character = characters[index];
+  const before = characters[index - 1] ?? "";
+  if (character === EMOJI_STYLE) return EMOJI.test(before);
+  return character === JOINER && (before === EMOJI_STYLE || EMOJI.test(before));
+}
+
+function picture(character: string, named: Readonly<Record<string, string>>): string {
+  const name = named[character];
+  if (name !== undefined) return name;
+  const code = character.codePointAt(0) ?? 0;
+  if (code < 0x20) return String.fromCodePoint(0x2400 + code);
+  if (code === 0x7f) return "␡";
+  return `⟨U+${code.toString(16).toUpperCase().padStart(4, "0")}⟩`;
+}
+
+/** A few digits, as many as mean something: 31.8, 3.76, 0.20, 0.0042. */
+export function number(value: number): string {
+  const magnitude = Math.abs(value);
+  if (magnitude === 0) return "0";
+  let digits = magnitude < 9.995 ? 2 : magnitude < 99.95 ? 1 : 0;
+  if (magnitude < 0.0995) digits = Math.min(8, 1 - Math.floor(Math.log10(magnitude)));
+  const shown = magnitude.toFixed(digits);
+  return value < 0 ? MINUS + shown : shown;
+}
+
+/** With its sign, for influence. */
+export function signed(value: number): string {
+  return value > 0 ? `+${number(value)}` : number(value);
+}
+
+/** The end of a scale: no digits that say nothing (0, 16, 2.5). */
+export function mark(value: number): string {
+  return String(Number(value.toPrecision(3))).replace("-", MINUS);
+}
+
+export function withUnit(value: string, unit: string): string {
+  return unit === "" || unit === "share" ? value : `${value} ${unit}`;
+}
+
+export function plural(n: number, one: string, many = `${one}s`): string {
+  return `${n} ${n === 1 ? one : many}`;
+}
+
+/** “about 8 s”, “about 2 min”. */
+export function duration(seconds: number): string {
+  if (seconds < 1) return "less than 1 s";
+  if (seconds < 90) return `about ${Math.round(seconds)} s`;
+  if (seconds < 5400) return `about ${Math.round(seconds / 60)} min`;
+  return `about ${Math.round(seconds / 3600)} h`;
+}

@@ -1,0 +1,137 @@
+/** What the views say in words. “Is used by” is what an ablation shows; nothing here claims more. */
+
+import { tells } from "./colour";
+import { duration, mark, number, plural, quote, signed, withUnit } from "./format";
+import type { Layer, Progress, Query, Statistic, Token } from "./protocol";
+
+export const HONESTY = "Used later; this does not show that it was planned.";
+export const SINK = "first token: an attention sink in most models; left out of summaries";
+
+/** The map of one moment, as far as words need it. */
+export interface Context {
+  readonly tokens: readonly Token[];
+  readonly query: Query;
+  readonly window: number | null;
+  readonly layers: readonly Layer[];
+}
+
+/** `“ key” (3)` */
+export function named(tokens: readonly Token[], position: number): string {
+  return `${quote(tokens[position])} (${position})`;
+}
+
+export function ahead(source: number, target: number): string {
+  return target === source + 1 ? "its own next token" : `${target - source} tokens ahead`;
+}
+
+/** `layer 12 · “ key” (3) → “ key” (74) · 71 tokens ahead` */
+export function cellPlace(tokens: readonly Token[], layer: number, source: number, target: number): string {
+  return `layer ${layer} · ${named(tokens, source)} → ${named(tokens, target)} · ${ahead(source, target)}`;
+}
+
+/** `+3.76 nats`, or why there is no number. */
+export function cellValue(value: number | undefined, query: Query): string {
+  if (value === undefined || Number.isNaN(value)) return "not computed yet";
+  return withUnit(signed(value), query.unit);
+}
+
+/** What the number of a cell means. */
+export function cellMeaning(
+  context: Context,
+  layer: number,
+  target: number,
+  value: number | undefined,
+): string {
+  if (value === undefined || Number.isNaN(value)) return "The layer on the screen is computed first.";
+  const floor = context.layers[layer]?.noise_floor ?? null;
+  if (!tells(value, floor))
+    return floor === null
+      ? "No effect."
+      : `Below this layer’s noise floor of ${withUnit(number(floor), context.query.unit)}: counts as zero.`;
+  const token = quote(context.tokens[target]);
+  const amount = withUnit(number(Math.abs(value)), context.query.unit);
+  if (context.query.metric !== "logprob")
+    return `removing this state ${value > 0 ? "lowers" : "raises"} the ${context.query.metric} at ${token} by ${amount}`;
+  return `removing this state makes ${token} ${value > 0 ? "less" : "more"} likely by ${amount}`;
+}
+
+/** The value of a token's statistic, or why it has none. */
+export function statisticValue(
+  context: Context,
+  statistic: Statistic,
+  position: number,
+  value: number | undefined,
+): string {
+  if (value === undefined) return "not computed yet";
+  if (!Number.isNaN(value)) return `${statistic.label} ${withUnit(number(value), statistic.unit)}`;
+  return `no value: ${whyNoValue(context, position)}`;
+}
+
+function whyNoValue({ tokens, window }: Context, position: number): string {
+  const later = tokens.length - 1 - position;
+  if (window === null) return "the prompt is too short";
+  if (later < window) return `only ${plural(later, "token")} behind it, fewer than the window of ${window}`;
+  return "only noise";
+}
+
+/** `baseline: mean`, and what that is. */
+export function baselineLabel(layer: Layer): string {
+  return layer.baseline === null ? "baseline: not chosen yet" : `baseline: ${layer.baseline}`;
+}
+
+export function baselineNote(index: number, layer: Layer): string {
+  if (layer.shock)
+    return `At layer ${index} the mean state is itself a shock to the model, so another token’s state is used instead (resample).`;
+  switch (layer.baseline) {
+    case "mean":
+      return "Removed: replaced by the mean state of this layer.";
+    case "zero":
+      return "Removed: replaced by zero, as this prompt has no useful mean state.";
+    case "resample":
+      return "Removed: replaced by another token’s state of this layer (resample).";
+    default:
+      return "";
+  }
+}
+
+export function windowNote(window: number | null): string {
+  return window === null
+    ? "the prompt is too short for shares and horizons"
+    : `within a window of ${plural(window, "token")}`;
+}
+
+export function scaleNote(scale: number, unit: string): string {
+  return Number.isNaN(scale) ? "" : withUnit(`± ${mark(scale)}`, unit);
+}
+
+/** `Computing layer 12 · 43 % · about 8 s left` */
+export function progressNote({ task, done, seconds_left: left, filling }: Progress): string {
+  const percent = `${Math.floor(100 * Math.min(1, Math.max(0, done)))} %`;
+  const pieces: string[] = [];
+  switch (filling) {
+    case "complete":
+      return task === "" ? "Everything is computed" : task;
+    case "running":
+      pieces.push(task === "" ? "Computing" : task, percent);
+      if (left !== null) pieces.push(`${duration(left)} left`);
+      break;
+    case "waiting":
+      pieces.push("Waits for the cell that is running", percent);
+      break;
+    case "stopped":
+      pieces.push("Stopped", percent);
+      break;
+    case "idle":
+      if (task !== "") pieces.push(task);
+      if (done > 0) pieces.push(percent);
+  }
+  return pieces.join(" · ");
+}
+
+export function queryLabels(query: Query): readonly string[] {
+  const metric = query.metric === "logprob" ? "log p" : query.metric;
+  return [
+    `${query.exact ? "exact" : "estimated"} ${query.method}`,
+    query.unit === "" ? metric : `${metric} (${query.unit})`,
+  ];
+}

@@ -1,0 +1,73 @@
+/** How the views reach whatever holds the values: a kernel through anywidget, or a stand-in. */
+
+import type { Selection, ToKernel } from "./protocol";
+import { TRAITS } from "./protocol";
+
+export interface Transport {
+  get(trait: string): unknown;
+  /** Sets traits and sends them on. */
+  set(changes: Partial<Selection>): void;
+  /** Calls back when any trait may have changed; returns the way to stop that. */
+  onChange(listener: () => void): () => void;
+  send(message: ToKernel): void;
+  /** Calls back with each message as it came, unchecked; returns the way to stop that. */
+  onMessage(listener: (content: unknown, buffers: readonly DataView[]) => void): () => void;
+}
+
+type Callback = (...args: never[]) => void;
+
+/** The part of anywidget's model that is used. */
+export interface Model {
+  get(name: string): unknown;
+  set(name: string, value: unknown): void;
+  save_changes(): void;
+  send(content: unknown, callbacks?: unknown, buffers?: unknown): void;
+  on(event: string, callback: Callback): void;
+  off(event: string, callback: Callback): void;
+}
+
+export class ModelTransport implements Transport {
+  readonly #model: Model;
+
+  constructor(model: Model) {
+    this.#model = model;
+  }
+
+  get(trait: string): unknown {
+    return this.#model.get(trait);
+  }
+
+  set(changes: Partial<Selection>): void {
+    for (const [name, value] of Object.entries(changes)) this.#model.set(name, value);
+    this.#model.save_changes();
+  }
+
+  onChange(listener: () => void): () => void {
+    // Its own function, so that `off` can never take away somebody else's listener.
+    const changed = (): void => listener();
+    for (const name of TRAITS) this.#model.on(`change:${name}`, changed);
+    return () => {
+      for (const name of TRAITS) this.#model.off(`change:${name}`, changed);
+    };
+  }
+
+  send(message: ToKernel): void {
+    this.#model.send(message);
+  }
+
+  onMessage(listener: (content: unknown, buffers: readonly DataView[]) => void): () => void {
+    const received = (content: unknown, buffers: unknown): void => listener(content, views(buffers));
+    this.#model.on("msg:custom", received);
+    return () => this.#model.off("msg:custom", received);
+  }
+}
+
+/** Hosts hand buffers over as `DataView`, `ArrayBuffer` or typed arrays. */
+function views(buffers: unknown): DataView[] {
+  if (!Array.isArray(buffers)) return [];
+  return buffers.flatMap((buffer: unknown) => {
+    if (ArrayBuffer.isView(buffer))
+      return [new DataView(buffer.buffer, buffer.byteOffset, buffer.byteLength)];
+    return buffer instanceof ArrayBuffer ? [new DataView(buffer)] : [];
+  });
+}

@@ -1,0 +1,45 @@
+/** How far the computation is, with a way to stop it and to go on. */
+
+import { h, listen, setAttribute, setText } from "../dom";
+import { progressNote } from "../sentences";
+import type { View } from "./shared";
+
+export class ProgressView {
+  readonly #words = h("span", { class: "progress-words" });
+  readonly #button = h("button", { type: "button", class: "plain" });
+  readonly #bar = h("div", {
+    class: "progress-bar",
+    role: "progressbar",
+    "aria-valuemin": 0,
+    "aria-valuemax": 100,
+  });
+  readonly element = h("div", { class: "progress" }, this.#bar, this.#words, this.#button);
+  readonly #view: View;
+
+  constructor(view: View) {
+    this.#view = view;
+    const { store, frames } = view;
+    frames.keep(listen(this.#button, "click", () => this.#stopOrGoOn()));
+    frames.watch([store.traits.progress, store.connection], () => this.#paint());
+  }
+
+  #stopOrGoOn(): void {
+    const { store } = this.#view;
+    if (store.traits.progress.value.filling === "stopped") store.resume();
+    else store.cancel();
+  }
+
+  #paint(): void {
+    const progress = this.#view.store.traits.progress.value;
+    const { filling, done, task } = progress;
+    const percent = Math.floor(100 * Math.min(1, Math.max(0, done)));
+    setText(this.#words, progressNote(progress));
+    setAttribute(this.element, "data-filling", filling);
+    setAttribute(this.#bar, "aria-valuenow", percent);
+    setAttribute(this.#bar, "aria-label", task === "" ? "Computation" : task);
+    this.#bar.style.setProperty("--done", `${percent}%`);
+    const stopped = filling === "stopped";
+    this.#button.hidden = !(stopped || filling === "running" || filling === "waiting");
+    setText(this.#button, stopped ? "Resume" : "Cancel");
+  }
+}
