@@ -58,26 +58,25 @@ def missing_packages(root: Path = ROOT) -> list[str]:
     return [] if is_up_to_date(root) or _node_on_path() or _node_of_wheel() else [NODE_PACKAGE]
 
 
-def environment() -> dict[str, str]:
-    """The environment to run npm in, with the Node that was found first on its PATH."""
+def npm_program() -> tuple[list[str], dict[str, str]]:
+    """How to call npm, and the environment to call it in: its Node comes first on PATH."""
     found = os.environ.copy()
-    if not _node_on_path():
-        folder = _node_of_wheel()
-        if folder is None:
-            raise FrontEndError(NO_NODE)
-        found["PATH"] = os.pathsep.join([str(folder), found.get("PATH", "")])
-    return found
+    if _node_on_path():
+        return [shutil.which("npm") or "npm"], found
+    folder = _node_of_wheel()
+    if folder is None:
+        raise FrontEndError(NO_NODE)
+    found["PATH"] = os.pathsep.join([str(folder), found.get("PATH", "")])
+    modules = folder if os.name == "nt" else folder.parent / "lib"
+    return [str(folder / "node"), str(modules / "node_modules" / "npm" / "bin" / "npm-cli.js")], found
 
 
 def npm(*arguments: str, root: Path = ROOT, quiet: bool = False) -> None:
     """Run npm in js/; ``quiet`` shows what it says only if it fails."""
-    found = environment()
-    program = shutil.which("npm", path=found["PATH"])
-    if program is None:
-        raise FrontEndError(NO_NODE)
+    program, found = npm_program()
     output = subprocess.PIPE if quiet else None
     done = subprocess.run(
-        [program, *arguments], cwd=root / "js", env=found, stdout=output, stderr=subprocess.STDOUT if quiet else None
+        [*program, *arguments], cwd=root / "js", env=found, stdout=output, stderr=subprocess.STDOUT if quiet else None
     )
     if done.returncode:
         said = done.stdout.decode(errors="replace") if done.stdout else ""
