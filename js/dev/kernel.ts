@@ -86,9 +86,10 @@ export class MadeUpKernel implements Transport {
     const finished = nDone + 1 === N_LAYERS;
     this.change({
       layers: layerInfo((l) => (this.#done[l] ? nTokens : 0)),
-      state: "ready",
+      state:
+        this.#done[this.#traits.selected_layer] && this.#traits.error === null ? "ready" : this.#traits.state,
       progress: {
-        task: finished ? "All 30 layers are computed" : `Computing layer ${this.#done.lastIndexOf(false)}`,
+        task: "all layers",
         done: (nDone + 1) / N_LAYERS,
         seconds_left: finished ? null : 0.9 * (N_LAYERS - nDone),
         filling: finished ? "complete" : "running",

@@ -48,10 +48,10 @@ export const STATISTICS: readonly Statistic[] = [
   {
     name: "own_share",
     label: "own share",
-    unit: "share",
+    unit: "",
     low: 0,
     high: 1,
-    description: "Share of the influence that goes to the state’s own next token: 1 is myopic",
+    description: "Share of this state’s influence that goes to its own next token.",
   },
   {
     name: "expected_horizon",
@@ -126,7 +126,7 @@ export function traits(tokens: readonly Token[]): Traits {
     selected_source: null,
     selected_target: null,
     state: "computing",
-    progress: { task: "Preparing layer 12", done: 0, seconds_left: null, filling: "running" },
+    progress: { task: "layer 12", done: 0, seconds_left: null, filling: "running" },
     error: null,
   };
 }

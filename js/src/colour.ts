@@ -13,12 +13,13 @@ export interface Palette {
 }
 
 /**
- * Blue and orange of one lightness and one chroma (OKLCH .55 .14 and .72 .13), so that neither sign looks stronger;
- * they stay apart in the common forms of colour blindness, which spare the blue–yellow axis.
+ * Blue and orange of one lightness and one chroma (OKLCH .52 .13 and .72 .13), so that neither sign looks stronger;
+ * they stay apart in the common forms of colour blindness, which spare the blue–yellow axis. The teal ends where the
+ * page's own ink can still be read on it.
  */
 export const PALETTES: { readonly [T in Theme]: Palette } = {
-  light: { needed: [45, 114, 196], hindering: [178, 82, 1], amount: [0, 126, 119] },
-  dark: { needed: [106, 167, 244], hindering: [229, 139, 85], amount: [75, 190, 182] },
+  light: { needed: [46, 105, 178], hindering: [162, 78, 16], amount: [57, 155, 149] },
+  dark: { needed: [106, 167, 244], hindering: [228, 139, 83], amount: [23, 114, 109] },
 };
 
 /** Opacity 0..255 of a signed value: the root makes small values visible, the hue carries the sign. */
@@ -62,10 +63,10 @@ const READABLE = 4.5;
 const BLACK: Rgb = [0, 0, 0];
 const WHITE: Rgb = [255, 255, 255];
 
-/** The page's ink where it can be read on `ground`, else black or white: one of them always can (at least 4.58). */
+/** The page's ink where it can be read on `ground`, else its opposite, else black or white: one of them always can. */
 export function inkOn(ground: Rgb, ink: Rgb): Rgb {
-  if (contrast(ink, ground) >= READABLE) return ink;
-  return contrast(BLACK, ground) > contrast(WHITE, ground) ? BLACK : WHITE;
+  const [opposite, last] = luminance(ink) < 0.18 ? [WHITE, BLACK] : [BLACK, WHITE];
+  return [ink, opposite].find((candidate) => contrast(candidate, ground) >= READABLE) ?? last;
 }
 
 export function css(colour: Rgb, alpha = 255): string {

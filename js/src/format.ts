@@ -118,7 +118,7 @@ export function mark(value: number): string {
 }
 
 export function withUnit(value: string, unit: string): string {
-  return unit === "" || unit === "share" ? value : `${value} ${unit}`;
+  return unit === "" ? value : `${value} ${unit}`;
 }
 
 export function plural(n: number, one: string, many = `${one}s`): string {

@@ -143,6 +143,11 @@ export function checkTrait<K extends TraitName>(name: K, value: unknown): Outcom
   return outcome(() => CHECKS[name](value, name));
 }
 
+/** Whether a layer's values are mostly the shock of its baseline: not where another baseline was taken instead. */
+export function disturbed(layer: Layer | undefined): boolean {
+  return layer?.shock === true && layer.baseline !== "resample";
+}
+
 // Messages
 
 export type ToKernel =
@@ -168,8 +173,13 @@ export type ToBrowser =
   | Values
   | { readonly type: "rejected"; readonly reason: string };
 
+const ours: Check<number> = (value, name) => {
+  if (value !== PROTOCOL_VERSION) throw new Misfit(`${name} should be ${PROTOCOL_VERSION}`);
+  return value;
+};
+
 const toKernel: { readonly [T in ToKernel["type"]]: Check<ToKernel> } = {
-  hello: record({ type: oneOf("hello"), protocol_version: count }),
+  hello: record({ type: oneOf("hello"), protocol_version: ours }),
   cancel: record({ type: oneOf("cancel") }),
   resume: record({ type: oneOf("resume") }),
 };

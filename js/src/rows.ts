@@ -68,6 +68,14 @@ export class Rows {
     return n;
   }
 
+  /** At how many layers a source is here. */
+  nRows(source: number): number {
+    let n = 0;
+    for (let layer = 0; layer < this.nLayers; layer += 1)
+      if (this.#influence.has(this.#key(layer, source))) n += 1;
+    return n;
+  }
+
   #key(layer: number, source: number): number {
     return layer * this.nTokens + source;
   }

@@ -2,7 +2,15 @@
 
 import { tells } from "./colour";
 import { duration, mark, number, plural, quote, signed, withUnit } from "./format";
-import type { Layer, Progress, Query, Statistic, Token } from "./protocol";
+import {
+  disturbed,
+  type Layer,
+  type Progress,
+  type Query,
+  type Statistic,
+  type Token,
+  type Traits,
+} from "./protocol";
 
 export const HONESTY = "Used later; this does not show that it was planned.";
 export const SINK = "first token: an attention sink in most models; left out of summaries";
@@ -51,8 +59,8 @@ export function cellMeaning(
   const token = quote(context.tokens[target]);
   const amount = withUnit(number(Math.abs(value)), context.query.unit);
   if (context.query.metric !== "logprob")
-    return `removing this state ${value > 0 ? "lowers" : "raises"} the ${context.query.metric} at ${token} by ${amount}`;
-  return `removing this state makes ${token} ${value > 0 ? "less" : "more"} likely by ${amount}`;
+    return `Removing this state ${value > 0 ? "lowers" : "raises"} the ${context.query.metric} at ${token} by ${amount}.`;
+  return `Removing this state makes ${token} ${value > 0 ? "less" : "more"} likely by ${amount}.`;
 }
 
 /** The value of a token's statistic, or why it has none. */
@@ -80,6 +88,8 @@ export function baselineLabel(layer: Layer): string {
 }
 
 export function baselineNote(index: number, layer: Layer): string {
+  if (disturbed(layer))
+    return `At layer ${index} the ${layer.baseline} state is itself a shock to the model: most of what is shown is that shock.`;
   if (layer.shock)
     return `At layer ${index} the mean state is itself a shock to the model, so another token’s state is used instead (resample).`;
   switch (layer.baseline) {
@@ -104,28 +114,24 @@ export function scaleNote(scale: number, unit: string): string {
   return Number.isNaN(scale) ? "" : withUnit(`± ${mark(scale)}`, unit);
 }
 
-/** `Computing layer 12 · 43 % · about 8 s left` */
-export function progressNote({ task, done, seconds_left: left, filling }: Progress): string {
+/** `Computing layer 12 · 43 % · about 8 s left`. `task` is what is computed: “layer 12”, “all layers”. */
+export function progressNote(progress: Progress, state: Traits["state"]): string {
+  const { task, done, seconds_left: left, filling } = progress;
+  if (task === "") return "";
   const percent = `${Math.floor(100 * Math.min(1, Math.max(0, done)))} %`;
-  const pieces: string[] = [];
+  const time = left === null ? [] : [`${duration(left)} left`];
+  if (filling === "stopped") return [`Stopped: ${task}`, percent].join(" · ");
+  if (state === "computing") return [`Computing ${task}`, percent, ...time].join(" · ");
   switch (filling) {
-    case "complete":
-      return task === "" ? "Everything is computed" : task;
     case "running":
-      pieces.push(task === "" ? "Computing" : task, percent);
-      if (left !== null) pieces.push(`${duration(left)} left`);
-      break;
+      return [`In the background: ${task}`, percent, ...time].join(" · ");
     case "waiting":
-      pieces.push("Waits for the cell that is running", percent);
-      break;
-    case "stopped":
-      pieces.push("Stopped", percent);
-      break;
+      return [`In the background: ${task}`, percent, "waits for the running cell"].join(" · ");
+    case "complete":
+      return "All layers are computed";
     case "idle":
-      if (task !== "") pieces.push(task);
-      if (done > 0) pieces.push(percent);
+      return "";
   }
-  return pieces.join(" · ");
 }
 
 export function queryLabels(query: Query): readonly string[] {

@@ -52,7 +52,7 @@ export class Store {
   readonly statisticIndex: ReadonlySignal<number>;
   /** Of the selected source's values; NaN before the first of them. */
   readonly scale: ReadonlySignal<number>;
-  /** Whether the values that were asked for are here. */
+  /** Whether what was asked for is here: the whole layer, or the source at every layer; or what there was when it stopped. */
   readonly complete: ReadonlySignal<boolean>;
 
   readonly #transport: Transport;
@@ -92,12 +92,12 @@ export class Store {
     });
     this.complete = computed(() => {
       this.arrived.value;
+      if (traits.progress.value.filling === "stopped") return true;
       const rows = this.rows.value;
       const source = this.source.value;
-      if (source !== null)
-        return source === rows.nTokens - 1 || rows.row(this.layer.value, source) !== undefined;
-      const { n_done: nDone } = this.layerInfo.value;
-      return rows.nTokens === 0 || (nDone > 0 && rows.nSources(this.layer.value) >= nDone);
+      return source === null
+        ? rows.nSources(this.layer.value) >= rows.nTokens
+        : rows.nRows(source) >= rows.nLayers;
     });
     this.#readTraits();
     this.#stops = [
@@ -179,7 +179,8 @@ export class Store {
     const raw = this.#transport.get(name);
     if (raw === undefined || (this.#raw.has(name) && this.#raw.get(name) === raw)) return;
     this.#raw.set(name, raw);
-    const checked = checkTrait(name, raw);
+    // Traits are empty objects until the kernel sets them.
+    const checked = checkTrait(name, isEmptyObject(raw) ? INITIAL[name] : raw);
     if (checked.ok) (this.traits[name] as Signal<Traits[K]>).value = checked.value;
     else this.#complain(checked.reason);
   }
@@ -222,4 +223,10 @@ export class Store {
       detail: reason,
     };
   }
+}
+
+function isEmptyObject(value: unknown): boolean {
+  return (
+    typeof value === "object" && value !== null && !Array.isArray(value) && Object.keys(value).length === 0
+  );
 }

@@ -1,7 +1,7 @@
 /** The heat map as arithmetic: which pixel, which cell, which label. Rows run from the last layer down to layer 0. */
 
 import { alphaOf, type Palette, tells } from "../colour";
-import type { Layer } from "../protocol";
+import { disturbed, type Layer } from "../protocol";
 import type { Rows } from "../rows";
 import type { Cell } from "./shared";
 
@@ -75,11 +75,11 @@ export function paintCells(
   return painted;
 }
 
-/** The strongest magnitude in each column, layers under a shock and noise left out. */
+/** The strongest magnitude in each column, shocks and noise left out. */
 export function columnStrengths(rows: Rows, source: number, layers: readonly Layer[]): Float32Array {
   const strengths = new Float32Array(Math.max(0, rows.nTokens - 1 - source));
   for (let layer = 0; layer < rows.nLayers; layer += 1) {
-    if (layers[layer]?.shock === true) continue;
+    if (disturbed(layers[layer])) continue;
     const floor = layers[layer]?.noise_floor ?? null;
     rows.row(layer, source)?.forEach((value, column) => {
       if (tells(value, floor)) strengths[column] = Math.max(strengths[column] ?? 0, Math.abs(value));

@@ -47,7 +47,7 @@ export class HeatMapView {
     h(
       "div",
       { class: "map" },
-      h("div", { class: "row-axis" }, h("span", { class: "axis-name" }, "layer"), this.#rowLabels),
+      this.#rowLabels,
       h("div", { class: "map-body" }, this.#plot, this.#columnLabels),
     ),
     this.#spoken,
@@ -95,6 +95,7 @@ export class HeatMapView {
     const { nTargets, width, height } = this.#grid;
     this.#plot.style.width = `${nTargets * width}px`;
     this.#plot.style.height = `${nLayers * height}px`;
+    this.#rowLabels.style.height = `${nLayers * height}px`;
     this.#canvas.width = nTargets;
     this.#canvas.height = nLayers;
     if (this.#ground.childElementCount !== nLayers)

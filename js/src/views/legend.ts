@@ -23,7 +23,14 @@ export class LegendView {
   readonly element = h(
     "div",
     { class: "legend" },
-    h("div", { class: "legend-line" }, this.#title, this.#low, this.#bar, this.#high, this.#scale, this.#key),
+    h(
+      "div",
+      { class: "legend-line" },
+      this.#title,
+      h("span", { class: "legend-ramp" }, this.#low, this.#bar, this.#high),
+      this.#scale,
+      this.#key,
+    ),
     this.#pointed,
     this.#notes,
   );
@@ -88,7 +95,9 @@ export class LegendView {
     setText(this.#high, withUnit(mark(statistic.high), statistic.unit));
     this.#bar.style.backgroundImage = `linear-gradient(to right, ${css(palette.amount, 0)}, ${css(palette.amount)})`;
     const description = statistic.description.replace(/[.\s]+$/u, "");
-    setText(this.#notes, `${capital(description)}, ${windowNote(store.traits.window.value)}. ${baseline}`);
+    const { value: window } = store.traits.window;
+    const meaning = window === null ? windowNote(null) : `${description}, ${windowNote(window)}`;
+    setText(this.#notes, `${capital(meaning)}. ${baseline}`);
   }
 
   /** Without a selection, the token under the pointer; with one, its readout tells. */

@@ -20,7 +20,7 @@ export class ProgressView {
     this.#view = view;
     const { store, frames } = view;
     frames.keep(listen(this.#button, "click", () => this.#stopOrGoOn()));
-    frames.watch([store.traits.progress, store.connection], () => this.#paint());
+    frames.watch([store.traits.progress, store.traits.state], () => this.#paint());
   }
 
   #stopOrGoOn(): void {
@@ -30,16 +30,20 @@ export class ProgressView {
   }
 
   #paint(): void {
-    const progress = this.#view.store.traits.progress.value;
+    const { traits } = this.#view.store;
+    const progress = traits.progress.value;
+    const state = traits.state.value;
     const { filling, done, task } = progress;
     const percent = Math.floor(100 * Math.min(1, Math.max(0, done)));
-    setText(this.#words, progressNote(progress));
+    setText(this.#words, progressNote(progress, state));
+    const stopped = filling === "stopped";
+    const busy = !stopped && (state === "computing" || filling === "running" || filling === "waiting");
     setAttribute(this.element, "data-filling", filling);
+    setAttribute(this.element, "data-busy", busy);
     setAttribute(this.#bar, "aria-valuenow", percent);
     setAttribute(this.#bar, "aria-label", task === "" ? "Computation" : task);
     this.#bar.style.setProperty("--done", `${percent}%`);
-    const stopped = filling === "stopped";
-    this.#button.hidden = !(stopped || filling === "running" || filling === "waiting");
+    this.#button.hidden = !(stopped || busy);
     setText(this.#button, stopped ? "Resume" : "Cancel");
   }
 }

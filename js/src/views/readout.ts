@@ -1,6 +1,6 @@
 /** The number under the pointer or of the selected cell, what it means, and the strongest links of the layer. */
 
-import { tells } from "../colour";
+import { alphaOf, tells } from "../colour";
 import { h, listen, setAttribute, setText } from "../dom";
 import { oneLine, signed } from "../format";
 import { ahead, cellMeaning, cellPlace, cellValue, HONESTY } from "../sentences";
@@ -46,7 +46,7 @@ export class ReadoutView {
     frames.keep(listen(this.#list, "pointerover", (event) => this.#point(targetOf(event.target))));
     frames.keep(listen(this.#list, "pointerleave", () => this.#point(null)));
     frames.watch([...values, store.target, cursor], () => this.#paintCell());
-    frames.watch([...values, store.target], () => this.#paintStrongest());
+    frames.watch([...values, store.scale, store.target], () => this.#paintStrongest());
   }
 
   #paintCell(): void {
@@ -81,10 +81,11 @@ export class ReadoutView {
     const layer = store.layer.value;
     const { tokens, layers } = contextOf(store);
     const row = store.rows.value.row(layer, source);
+    const scale = store.scale.value;
     const floor = layers[layer]?.noise_floor ?? null;
     setText(
       this.#listTitle,
-      row === undefined ? `Layer ${layer} is not computed yet` : `Is used most by, at layer ${layer}`,
+      row === undefined ? `Layer ${layer} is not computed yet` : `Strongest at layer ${layer}`,
     );
     const strongest = Array.from(row ?? [], (value, k) => ({ value, target: source + 1 + k }))
       .filter(({ value }) => tells(value, floor))
@@ -100,11 +101,8 @@ export class ReadoutView {
           h(
             "button",
             { type: "button", "data-strong": target, "aria-pressed": String(chosen) },
-            h(
-              "span",
-              { class: "strong-value", "data-sign": value > 0 ? "needed" : "hindering" },
-              signed(value),
-            ),
+            swatch(value, scale),
+            h("span", { class: "strong-value" }, signed(value)),
             h("span", { class: "strong-token" }, token === undefined ? "" : `“${oneLine(token, 16)}”`),
             h("span", { class: "strong-offset" }, ahead(source, target)),
           ),
@@ -123,6 +121,13 @@ export class ReadoutView {
     const { store, cursor } = this.#view;
     cursor.value = target === null ? null : { layer: store.layer.value, target };
   }
+}
+
+/** The colour of a value, as in the heat map. */
+function swatch(value: number, scale: number): HTMLElement {
+  const element = h("span", { class: "swatch", "data-sign": value > 0 ? "needed" : "hindering" });
+  element.style.opacity = (alphaOf(value, scale) / 255).toFixed(3);
+  return element;
 }
 
 function targetOf(node: EventTarget | null): number | null {

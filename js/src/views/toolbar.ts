@@ -106,7 +106,7 @@ export class ToolbarView {
     if (this.#strip.childElementCount !== nLayers)
       this.#strip.replaceChildren(...Array.from({ length: nLayers }, () => h("i")));
     for (const [layer, cell] of [...this.#strip.children].entries()) {
-      const share = Math.min(1, (traits.layers.value[layer]?.n_done ?? 0) / Math.max(1, nTokens - 1));
+      const share = Math.min(1, (traits.layers.value[layer]?.n_done ?? 0) / Math.max(1, nTokens));
       (cell as HTMLElement).style.setProperty("--share", share.toFixed(2));
     }
   }

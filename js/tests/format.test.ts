@@ -1,0 +1,76 @@
+import { describe, expect, it } from "vitest";
+import { duration, mark, number, parts, quote, signed, withUnit } from "../src/format";
+
+const shown = (text: string): string =>
+  parts({ text, piece: null })
+    .map(({ mark: isMark, text: part }) => (isMark ? `[${part}]` : part))
+    .join("");
+
+describe("tokens", () => {
+  it.each([
+    [" key", " key"],
+    ["\n", "[↵\n]"],
+    ["):\n\n", "):[↵\n↵\n]"],
+    ["\tx", "[⇥\t]x"],
+    ["\u0000a\u001b", "[␀]a[␛]"],
+    ["\u007f", "[␡]"],
+    ["\u0085", "[⟨U+0085⟩]"],
+    ["a\u202eb", "a[⟨U+202E⟩]b"],
+    ["\u200b", "[⟨U+200B⟩]"],
+    ["\ufeff", "[⟨U+FEFF⟩]"],
+    ["\u{e0041}", "[⟨U+E0041⟩]"],
+    ["\ud800", "[⟨U+D800⟩]"],
+    ["<b>&amp;", "<b>&amp;"],
+    ["❤️", "❤️"],
+    ["👩‍🚀", "👩‍🚀"],
+    ["שלום", "שלום"],
+    ["", "[∅]"],
+    ["�", "�"],
+  ])("%j", (text, expected) => {
+    expect(shown(text)).toBe(expected);
+  });
+
+  it("split over a character show it once", () => {
+    expect(parts({ text: "🙂", piece: [1, 2] })).toEqual([{ mark: false, text: "🙂" }]);
+    expect(parts({ text: "🙂", piece: [2, 2] })).toEqual([{ mark: true, text: "·" }]);
+  });
+
+  it("are quoted on one line", () => {
+    expect(quote({ text: " key", piece: null })).toBe("“ key”");
+    expect(quote({ text: "\n", piece: null })).toBe("“↵”");
+    expect(quote({ text: "é", piece: [2, 2] })).toBe("“é”, piece 2 of 2");
+    expect(quote({ text: "a".repeat(80), piece: null })).toHaveLength(26);
+    expect(quote(undefined)).toBe("“?”");
+  });
+});
+
+describe("numbers", () => {
+  it.each([
+    [0, "0"],
+    [3.759, "+3.76"],
+    [-3.759, "−3.76"],
+    [0.2, "+0.20"],
+    [31.84, "+31.8"],
+    [-0.0042, "−0.0042"],
+    [0.0000123, "+0.000012"],
+    [1402.5, "+1403"],
+    [9.996, "+10.0"],
+  ])("%d", (value, expected) => {
+    expect(signed(value)).toBe(expected);
+  });
+
+  it("carry their unit", () => {
+    expect(withUnit(number(0.2), "")).toBe("0.20");
+    expect(withUnit(number(31.8), "tokens")).toBe("31.8 tokens");
+    expect([mark(0), mark(16), mark(2.5), mark(-1)]).toEqual(["0", "16", "2.5", "−1"]);
+  });
+
+  it("tell times roughly", () => {
+    expect([duration(0.2), duration(8.3), duration(130), duration(8000)]).toEqual([
+      "less than 1 s",
+      "about 8 s",
+      "about 2 min",
+      "about 2 h",
+    ]);
+  });
+});

@@ -1,0 +1,83 @@
+import { describe, expect, it } from "vitest";
+import recorded from "../../tests/protocol/messages.json";
+import { checkToBrowser, checkToKernel, checkTrait, floats, INITIAL, TRAITS } from "../src/protocol";
+import { traits, unaligned } from "./fake";
+
+interface Recorded {
+  readonly direction: string;
+  readonly valid: boolean;
+  readonly why?: string;
+  readonly message: unknown;
+  readonly buffers?: readonly (readonly (number | null)[] | string)[];
+}
+
+function bytes(buffer: readonly (number | null)[] | string): DataView {
+  if (typeof buffer !== "string") return unaligned(buffer.map((value) => value ?? Number.NaN));
+  return new DataView(Uint8Array.from(atob(buffer), (character) => character.charCodeAt(0)).buffer);
+}
+
+describe("messages that both sides check", () => {
+  it.each(recorded as Recorded[])("$direction, valid: $valid, $why $message", (example) => {
+    const checked =
+      example.direction === "to_kernel"
+        ? checkToKernel(example.message)
+        : checkToBrowser(example.message, (example.buffers ?? []).map(bytes));
+    expect(checked.ok).toBe(example.valid);
+    if (!checked.ok) expect(checked.reason).not.toBe("");
+  });
+});
+
+describe("buffers", () => {
+  it("are read wherever they begin", () => {
+    expect([...floats(unaligned([1.5, -0.25, 3e8]))]).toEqual([1.5, -0.25, 3e8]);
+  });
+
+  it("keep what is not a number", () => {
+    expect([...floats(unaligned([Number.NaN, 1]))]).toEqual([Number.NaN, 1]);
+  });
+
+  it("end where their view ends", () => {
+    const all = new Float32Array([1, 2, 3, 4]);
+    expect([...floats(new DataView(all.buffer, 4, 8))]).toEqual([2, 3]);
+  });
+
+  it("are split into influence and statistics", () => {
+    const head = { type: "values", map_id: 1, layer: 0, sources: [0, 1], n_targets: 2 };
+    const checked = checkToBrowser(head, [unaligned([1, 2, 0, 4]), unaligned([0.5, 0.25])]);
+    expect(checked).toMatchObject({ ok: true, value: { layer: 0, sources: [0, 1] } });
+    if (checked.ok && checked.value.type === "values")
+      expect([...checked.value.influence]).toEqual([1, 2, 0, 4]);
+  });
+});
+
+describe("traits", () => {
+  it.each(TRAITS)("%s of a real map is accepted", (name) => {
+    expect(checkTrait(name, traits()[name])).toEqual({ ok: true, value: traits()[name] });
+    expect(checkTrait(name, INITIAL[name]).ok).toBe(true);
+  });
+
+  it.each([
+    ["tokens", [{ text: 3, piece: null }]],
+    ["tokens", [{ text: "a", piece: [2, 1] }]],
+    ["tokens", [{ text: "a", piece: [1] }]],
+    ["tokens", "abc"],
+    ["n_layers", -1],
+    ["selected_source", 1.5],
+    ["selected_layer", null],
+    ["state", "done"],
+    ["layers", [{ baseline: "median", shock: false, noise_floor: null, n_done: 0 }]],
+    ["progress", { task: "", done: Number.NaN, seconds_left: null, filling: "idle" }],
+    ["error", "broken"],
+    ["statistics", [null]],
+  ] as const)("%s: %j is refused with a reason that names it", (name, value) => {
+    const checked = checkTrait(name, value);
+    expect(checked.ok).toBe(false);
+    if (!checked.ok) expect(checked.reason).toContain(name);
+  });
+
+  it("with a cycle are refused too", () => {
+    const cycle: Record<string, unknown> = {};
+    cycle["self"] = cycle;
+    expect(checkTrait("model_name", cycle).ok).toBe(false);
+  });
+});
