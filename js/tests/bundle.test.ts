@@ -1,0 +1,32 @@
+import { describe, expect, it } from "vitest";
+// `npm test` builds it first.
+import source from "../../horizon_widget/static/widget.js?raw";
+
+describe("the bundle", () => {
+  it("names no host", () => {
+    const urls = source.match(/\b(?:https?|wss?):\/\/[^\s"'`)]+/g) ?? [];
+    expect(urls.filter((url) => !url.startsWith("http://www.w3.org/"))).toEqual([]);
+  });
+
+  it("loads nothing, evaluates nothing and parses no markup", () => {
+    for (const forbidden of [
+      /\bfetch\(/,
+      /XMLHttpRequest/,
+      /\bimport\s*\(/,
+      /^import\b/m,
+      /\beval\(/,
+      /new Function\b/,
+      /\.innerHTML/,
+      /\.outerHTML/,
+      /insertAdjacentHTML/,
+      /document\.write/,
+      /@import/,
+    ])
+      expect(source).not.toMatch(forbidden);
+  });
+
+  it("is small, and one module with a default export", () => {
+    expect(source.length).toBeLessThan(80_000);
+    expect(source).toMatch(/export\{\w+ as default\}/);
+  });
+});
