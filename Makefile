@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 PY := .venv/bin/python
-PIP_INSTALL := $(PY) -m pip install --disable-pip-version-check --quiet -c constraints.txt
+PIP_INSTALL := $(PY) -m pip install --disable-pip-version-check -qq -c constraints.txt
 FRONT_END := $(PY) scripts/front_end.py
 PACKAGING := pyproject.toml constraints.txt hatch_build.py scripts/front_end.py
 
