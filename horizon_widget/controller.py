@@ -82,7 +82,7 @@ class Controller:
         self._closed = False
         self._scheduled = False
         self._error: dict[str, str] | None = None
-        self._seconds_per_operation: float | None = None
+        self._learned = (0.0, 0.0)  # operations and seconds of the last parts, older ones counting less
         self._task_total = 0.0
         self._task_key: tuple[Any, ...] | None = None
 
@@ -219,10 +219,8 @@ class Controller:
             self._task_key, self._task_total = key, self._missing(everything=filling)
 
     def _learn(self, operations: float, seconds: float) -> None:
-        if operations <= 0:
-            return
-        new, old = seconds / operations, self._seconds_per_operation
-        self._seconds_per_operation = new if old is None else 0.7 * old + 0.3 * new
+        memory = 0.8
+        self._learned = (memory * self._learned[0] + operations, memory * self._learned[1] + seconds)
 
     def _tell_status(self) -> None:
         self._listener.on_status(self._status())
@@ -230,16 +228,14 @@ class Controller:
     def _status(self) -> Status:
         asked_for = self._asked_for()
         missing = self._missing(everything=not asked_for)
-        rate = self._seconds_per_operation
-        if self._error:
-            state = "error"
-        else:
-            state = "computing" if asked_for and not self._cancelled else "ready"
+        operations, seconds = self._learned
+        busy = asked_for and not self._cancelled
+        state = "error" if self._error else "computing" if busy else "ready"
         return Status(
             state=state,
             task=self._task(asked_for),
             done=1.0 if missing == 0 else max(0.0, min(1.0, 1.0 - missing / max(self._task_total, missing))),
-            seconds_left=None if rate is None else missing * rate,
+            seconds_left=missing * seconds / operations if operations else None,
             filling=self._filling(missing_any=missing > 0),
             error=self._error,
         )

@@ -187,7 +187,8 @@ class HorizonMap:
         query, done = self.query, int(self.done.sum())
         baselines = ", ".join(dict.fromkeys(name for name in self.dataset["baseline"].values.tolist() if name))
         return (
-            f"HorizonMap of {self.dataset.attrs.get('model', 'a model')}: {self.n_layers} layers x {query.n_tokens} tokens, "
+            f"HorizonMap of {self.dataset.attrs.get('model', 'a model')}: "
+            f"{self.n_layers} layers x {query.n_tokens} tokens, "
             f"{query.method}, {query.metric} in {query.unit}, baseline {baselines or 'not prepared'}, "
             f"{done / self.done.size:.0%} computed ({len(self.computed_layers)} whole layers)"
         )

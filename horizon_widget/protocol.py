@@ -92,4 +92,4 @@ def values(
 
 
 def _buffer(array: npt.NDArray[np.floating]) -> memoryview:
-    return memoryview(np.ascontiguousarray(array, dtype=LITTLE_ENDIAN_FLOAT32)).cast("B")
+    return np.ascontiguousarray(array, dtype=LITTLE_ENDIAN_FLOAT32).data.cast("B")

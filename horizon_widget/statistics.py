@@ -60,7 +60,8 @@ def horizon_distribution(influence: Array, window: int, noise_floor: Array | flo
     Args:
         influence: Signed influence, shape ``(..., T, N)``.
         window: ``K``, the number of offsets.
-        noise_floor: Magnitudes at or below it count as 0; a number, or an array that broadcasts against ``(..., 1, 1)``.
+        noise_floor: Magnitudes at or below it count as 0; a number, or an array that broadcasts against
+            ``(..., 1, 1)``.
 
     Returns:
         Shape ``(..., T, K)``, summing to 1 over the last axis; NaN where a source has fewer than ``K`` later targets,
@@ -70,18 +71,21 @@ def horizon_distribution(influence: Array, window: int, noise_floor: Array | flo
     magnitude = np.where(magnitude <= noise_floor, 0.0, magnitude)
     total = magnitude.sum(axis=-1, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(total > 0, magnitude / total, np.nan)
+        share: Array = np.where(total > 0, magnitude / total, np.nan)
+    return share
 
 
 def own_share(influence: Array, window: int, noise_floor: Array | float = 0.0) -> Array:
     """Share of a state's influence spent on its own next token, ``p(1)``; shape ``(..., T)``, 1 is myopic."""
-    return horizon_distribution(influence, window, noise_floor)[..., 0]
+    share: Array = horizon_distribution(influence, window, noise_floor)[..., 0]
+    return share
 
 
 def expected_horizon(influence: Array, window: int, noise_floor: Array | float = 0.0) -> Array:
     """Mean number of tokens ahead, ``sum_k k p(k)``; shape ``(..., T)``, between 1 and ``window``."""
     offsets = np.arange(1, window + 1)
-    return (horizon_distribution(influence, window, noise_floor) * offsets).sum(axis=-1)
+    mean: Array = (horizon_distribution(influence, window, noise_floor) * offsets).sum(axis=-1)
+    return mean
 
 
 @dataclass(frozen=True)

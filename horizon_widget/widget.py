@@ -64,7 +64,7 @@ class HorizonWidget(anywidget.AnyWidget):
 
     def __init__(self, model: Model, prompt: str, *, baseline: str = "auto", seed: int = 0, **kwargs: Any) -> None:
         self._model = model
-        self._options = {"baseline": baseline, "seed": seed}
+        self._baseline, self._seed = baseline, seed
         self._controller: Controller | None = None
         self._next_query = self._query(prompt)
         super().__init__(selected_layer=model.n_layers // 2, **kwargs)
@@ -130,7 +130,7 @@ class HorizonWidget(anywidget.AnyWidget):
         return self._controller
 
     def _query(self, prompt: object) -> Query:
-        return Query(self._model.tokenize(prompt), **self._options)
+        return Query(self._model.tokenize(prompt), baseline=self._baseline, seed=self._seed)
 
     @traitlets.validate("prompt")
     def _check_prompt(self, proposal: Any) -> str:
@@ -179,10 +179,10 @@ class HorizonWidget(anywidget.AnyWidget):
         try:
             message = protocol.read(content)
         except protocol.ProtocolError as error:
-            self._send(protocol.rejected(str(error)))
+            self._post(protocol.rejected(str(error)))
             return
         if isinstance(message, protocol.Hello):
-            self._send(protocol.welcome(self.map_id))
+            self._post(protocol.welcome(self.map_id))
             for layer in np.flatnonzero(self._running.map.dataset["baseline"].values != ""):
                 self._send_rows(self.map_id, int(layer), np.flatnonzero(self._running.map.done[layer]))
             self._running.allow_filling()
@@ -201,9 +201,9 @@ class HorizonWidget(anywidget.AnyWidget):
             statistics = np.full((len(STATISTICS), len(index)), np.nan)
         else:
             statistics = np.stack([hmap.statistic(s.name, layers=layer).values[0, index] for s in STATISTICS])
-        self._send(protocol.values(map_id, layer, index, influence, statistics))
+        self._post(protocol.values(map_id, layer, index, influence, statistics))
 
-    def _send(self, message: protocol.Message) -> None:
+    def _post(self, message: protocol.Message) -> None:
         content, buffers = message
         self.send(content, buffers=buffers)
 
@@ -215,7 +215,7 @@ class HorizonWidget(anywidget.AnyWidget):
             from IPython import get_ipython
         except ImportError:
             return
-        shell = get_ipython()  # type: ignore[no-untyped-call]
+        shell = get_ipython()
         events = getattr(shell, "events", None)
         if events is None:
             return

@@ -26,6 +26,8 @@ def ablate(
     the earliest source's position, since nothing before a source can change.
 
     Args:
+        model: Whose states they are.
+        clean: Its run over the unchanged prompt.
         metric: ``clean_metric``'s result.
         layer: ``l``.
         sources: The positions ``i``, one for each copy of the prompt; a source may occur more than once.

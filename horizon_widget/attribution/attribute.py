@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from tqdm.auto import tqdm
@@ -69,7 +70,7 @@ def attribute(
     ) as bar:
         while (part := next_part(engine.map.done, interest, engine.rows_per_part)) is not None:
             bar.set_description_str(f"layer {part.layer}")
-            finished = thread.submit(lambda part=part: engine.compute(part))
+            finished = thread.submit(partial(engine.compute, part))
             try:
                 finished.result()
             except KeyboardInterrupt:

@@ -111,7 +111,8 @@ class Engine:
         for draw in draws:
             states = [self._replacement(layer, source, baseline, draw) for source in sources]
             rows.append(self._ablate(layer, sources, torch.stack(states)))
-        return np.mean(rows, axis=0)
+        mean: npt.NDArray[np.floating] = np.mean(rows, axis=0)
+        return mean
 
     def _replacement(self, layer: int, source: int, kind: str, draw: int = 0) -> Tensor:
         assert self._clean is not None
@@ -128,7 +129,8 @@ class Engine:
         influence = self.model.inside_trace(
             clean, lambda: ablation.ablate(self.model, clean, metric, layer, sources, states)
         )
-        return influence.cpu().numpy()
+        values: npt.NDArray[np.floating] = influence.cpu().numpy()
+        return values
 
     def _record(self, layer: int, sources: Sequence[int], rows: npt.NDArray[np.floating]) -> None:
         finite = np.isfinite(rows).all(axis=1)

@@ -30,6 +30,8 @@ def score(model: Model, clean: CleanRun, states: Tensor, positions: Tensor) -> T
     """The metric at prediction positions, from what leaves the last block there.
 
     Args:
+        model: Whose states they are.
+        clean: Its run over the unchanged prompt, for the tokens.
         states: Shape ``(N, d_model)``.
         positions: The prediction position ``j`` of each row, shape ``(N,)``, each ``<= T-2``.
 

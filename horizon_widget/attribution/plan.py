@@ -12,7 +12,7 @@ Done = npt.NDArray[np.bool_]  # shape (n_layers, T)
 
 # Copies in a batch all start at the earliest source's position. Beyond this share of the rows computed in vain,
 # a batch is cut.
-GREATEST_WASTE = 0.15
+GREATEST_WASTE = 0.25
 
 
 @dataclass(frozen=True)

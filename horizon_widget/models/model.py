@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import nnsight
 import torch
@@ -148,8 +148,7 @@ class Model:
         captured: list[tuple[Sequence[Any], dict[str, Any]]] = []
         with torch.no_grad():
             with self._traced.trace(input_ids, use_cache=True, past_key_values=cache):
-                for block in self._blocks:
-                    captured.append(block.inputs)
+                captured.extend(block.inputs for block in self._blocks)
                 last = nnsight.save(self._norm.input)
                 logits = nnsight.save(self._traced.output.logits)
                 nnsight.save(captured)
@@ -193,7 +192,7 @@ class Model:
             with self._traced.trace(clean.input_ids) as tracer:
                 result = nnsight.save(work())
                 tracer.stop()
-        return result
+        return cast("Tensor", result)
 
     def partial_forward(self, clean: CleanRun, states: Tensor, layer: int, start: int) -> Tensor:
         """Run blocks ``layer .. L-1`` on positions ``start .. T-1`` of a batch of copies of the prompt.
