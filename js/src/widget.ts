@@ -9,28 +9,38 @@ interface Context {
   readonly signal?: AbortSignal;
 }
 
-const stores = new WeakMap<Model, Store>();
-
-function connect(model: Model): Store {
-  const store = stores.get(model) ?? new Store(new ModelTransport(model));
-  stores.set(model, store);
-  return store;
+interface Widget {
+  initialize(context: Context): () => void;
+  render(context: Context & { readonly el: HTMLElement }): () => void;
 }
 
-function initialize({ model, signal }: Context): () => void {
-  const store = connect(model);
-  return once(signal, () => {
-    store.dispose();
-    if (stores.get(model) === store) stores.delete(model);
-  });
-}
-
-function render({ model, el, signal }: Context & { readonly el: HTMLElement }): () => void {
-  const store = connect(model);
-  const close = once(signal, mount(store, el));
-  // Not in `initialize`: hosts run that for widgets which nobody looks at, and hello lets the kernel use idle time.
-  store.greet();
-  return close;
+/**
+ * Hosts call this once for each model. They hand `initialize` and every `render` another object for the same model, so
+ * what the views share is kept here.
+ */
+export default function widget(): Widget {
+  let shared: Store | undefined;
+  return {
+    initialize({ model, signal }) {
+      const store = new Store(new ModelTransport(model));
+      shared = store;
+      return once(signal, () => {
+        store.dispose();
+        if (shared === store) shared = undefined;
+      });
+    },
+    render({ model, el, signal }) {
+      const store = shared ?? new Store(new ModelTransport(model));
+      const own = store !== shared;
+      const close = mount(store, el);
+      // Not in `initialize`: hosts run that for widgets nobody looks at, and hello lets the kernel use idle time.
+      store.greet();
+      return once(signal, () => {
+        close();
+        if (own) store.dispose();
+      });
+    },
+  };
 }
 
 /** Cleans up once, whether the host calls or aborts, or both. */
@@ -45,5 +55,3 @@ function once(signal: AbortSignal | undefined, cleanup: () => void): () => void 
   signal?.addEventListener("abort", run);
   return run;
 }
-
-export default { initialize, render };

@@ -2,6 +2,7 @@
 
 import type { Traits } from "../src/protocol";
 import { INITIAL } from "../src/protocol";
+import type { Model } from "../src/transport";
 
 type Callback = (...args: never[]) => void;
 
@@ -65,6 +66,18 @@ export class FakeModel {
   #emit(event: string, ...args: unknown[]): void {
     for (const callback of [...(this.#listeners.get(event) ?? [])]) callback(...(args as never[]));
   }
+}
+
+/** What hosts hand over: another object for the same model, each time. */
+export function proxy(model: FakeModel): Model {
+  return {
+    get: (name) => model.get(name),
+    set: (name, value) => model.set(name, value),
+    save_changes: () => model.save_changes(),
+    send: (content) => model.send(content),
+    on: (event, callback) => model.on(event, callback),
+    off: (event, callback) => model.off(event, callback),
+  };
 }
 
 /** Little-endian floats that begin at a byte no float would begin at. */

@@ -38,7 +38,7 @@ describe("grid", () => {
     expect(gridOf(3, 85, 30, 860)).toMatchObject({ nTargets: 81, width: 10, height: 10 });
     expect(gridOf(3, 85, 30, 256).width).toBe(3);
     expect(gridOf(0, 1000, 30, 800).width).toBe(3);
-    expect(gridOf(0, 3, 4, 800)).toMatchObject({ width: 24, height: 20 });
+    expect(gridOf(0, 3, 4, 800)).toMatchObject({ width: 28, height: 20 });
     expect(gridOf(4, 5, 4, 800).nTargets).toBe(0);
   });
 

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import widget from "../src/widget";
-import { FakeModel, frame, influence, tellLayer, traits, WORDS } from "./fake";
+import { FakeModel, frame, influence, proxy, tellLayer, traits, WORDS } from "./fake";
 
 const open: (() => void)[] = [];
 
@@ -18,16 +18,17 @@ const listening = ((): EventTarget => {
 
 interface Opened {
   readonly model: FakeModel;
+  readonly instance: ReturnType<typeof widget>;
   readonly root: HTMLElement;
   readonly close: () => void;
   readonly find: (selector: string) => HTMLElement;
   readonly token: (position: number) => HTMLElement;
 }
 
-function view(model: FakeModel): Opened {
+function view(model: FakeModel, instance: ReturnType<typeof widget>): Opened {
   const el = document.createElement("div");
   document.body.append(el);
-  const close = widget.render({ model, el });
+  const close = instance.render({ model: proxy(model), el });
   open.push(close);
   const root = el.querySelector<HTMLElement>(".horizon-widget");
   if (root === null) throw new Error("no root");
@@ -36,13 +37,14 @@ function view(model: FakeModel): Opened {
     if (found === null || found === undefined) throw new Error(`no ${selector}`);
     return found;
   };
-  return { model, root, close, find, token: (position) => find(`[data-position="${position}"]`) };
+  return { model, instance, root, close, find, token: (position) => find(`[data-position="${position}"]`) };
 }
 
 function opened(changes = {}): Opened {
   const model = new FakeModel(traits(changes));
-  open.push(widget.initialize({ model }));
-  return view(model);
+  const instance = widget();
+  open.push(instance.initialize({ model: proxy(model) }));
+  return view(model, instance);
 }
 
 function press(element: HTMLElement, key: string): void {
@@ -270,7 +272,7 @@ describe("toolbar, progress and status", () => {
 describe("views", () => {
   it("of one model share its values, and say hello once", async () => {
     const first = opened();
-    const second = view(first.model);
+    const second = view(first.model, first.instance);
     expect(first.model.sent).toEqual([{ type: "hello", protocol_version: 1 }]);
     tellLayer(first.model, 1);
     first.token(3).click();
@@ -286,13 +288,14 @@ describe("views", () => {
   it("leave no listener behind", async () => {
     const model = new FakeModel(traits());
     const connection = new AbortController();
-    widget.initialize({ model, signal: connection.signal });
+    const instance = widget();
+    instance.initialize({ model: proxy(model), signal: connection.signal });
     const el = document.createElement("div");
     document.body.append(el);
     const rendering = new AbortController();
     const added = vi.spyOn(listening, "addEventListener");
     const removed = vi.spyOn(listening, "removeEventListener");
-    const close = widget.render({ model, el, signal: rendering.signal });
+    const close = instance.render({ model: proxy(model), el, signal: rendering.signal });
     expect(added.mock.calls.length).toBeGreaterThan(10);
     close();
     rendering.abort();

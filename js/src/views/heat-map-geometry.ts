@@ -17,7 +17,7 @@ export interface Grid {
 /** Whole pixels for each cell, so that all are of one size; where they do not fit, the pane scrolls. */
 export function gridOf(source: number, nTokens: number, nLayers: number, room: number): Grid {
   const nTargets = Math.max(0, nTokens - 1 - source);
-  const width = Math.max(3, Math.min(24, Math.floor(room / Math.max(1, nTargets))));
+  const width = Math.max(3, Math.min(28, Math.floor(room / Math.max(1, nTargets))));
   const height = Math.max(4, Math.min(20, Math.round(288 / Math.max(1, nLayers))));
   return { source, nTargets, nLayers, width, height };
 }

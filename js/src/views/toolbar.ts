@@ -25,12 +25,16 @@ export class ToolbarView {
     "header",
     { class: "toolbar" },
     h("div", { class: "about" }, this.#model, this.#labels),
-    this.#statistics,
     h(
       "div",
-      { class: "layers" },
-      h("span", { class: "layer-label" }, "layer ", this.#layerNumber, this.#layerTotal),
-      h("div", { class: "layer-control" }, this.#slider, this.#strip),
+      { class: "choices" },
+      this.#statistics,
+      h(
+        "div",
+        { class: "layers" },
+        h("span", { class: "layer-label" }, "layer ", this.#layerNumber, this.#layerTotal),
+        h("div", { class: "layer-control" }, this.#slider, this.#strip),
+      ),
     ),
   );
   readonly #view: View;
