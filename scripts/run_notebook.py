@@ -29,6 +29,7 @@ def main() -> None:
         notebook,
         timeout=chosen.timeout,
         kernel_name="python3",
+        extra_arguments=["--IPKernelApp.log_level=40"],  # errors only
         resources={"metadata": {"path": str(chosen.notebook.parent)}},
     )
     print(f"Running {chosen.notebook}", flush=True)
