@@ -160,6 +160,7 @@ export class Store {
 
   #readTraits(): void {
     batch(() => {
+      const before = this.problem.value;
       for (const name of TRAITS) this.#readTrait(name);
       const { tokens, n_layers: nLayers, statistics, map_id: mapId, protocol_version: version } = this.traits;
       if (version.value !== PROTOCOL_VERSION) this.connection.value = "refused";
@@ -171,6 +172,8 @@ export class Store {
         statistics.value.length === rows.nStatistics;
       if (sameMap) return;
       this.#mapId = mapId.value;
+      // What was wrong with the old map is none of the new one's.
+      if (this.problem.value === before) this.problem.value = null;
       this.rows.value = new Rows(tokens.value.length, nLayers.value, statistics.value.length);
     });
   }

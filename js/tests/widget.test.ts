@@ -209,6 +209,20 @@ describe("heat map", () => {
     expect(find(".legend-notes").textContent).toContain("At layer 0 the mean state is itself a shock");
   });
 
+  it("lists the strongest links, which keep the focus while values arrive", async () => {
+    const { model, root, find } = opened({ selected_source: 3 });
+    tellLayer(model, 1);
+    await frame();
+    const first = find("[data-strong]");
+    expect(first.textContent).toBe("+3.76“ key”4 tokens ahead");
+    first.focus();
+    tellLayer(model, 2);
+    await frame();
+    expect(root.shadowRoot?.activeElement).toBe(first);
+    first.click();
+    expect(model.saved).toEqual([{ selected_layer: 1, selected_target: 7 }]);
+  });
+
   it("has nothing to show behind the last token", async () => {
     const { find } = opened({ selected_source: 7 });
     await frame();

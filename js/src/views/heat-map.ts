@@ -16,6 +16,8 @@ import {
 } from "./heat-map-geometry";
 import { type Cell, contextOf, type View } from "./shared";
 
+/** Room for the labels of the rows, in CSS pixels: as in the style sheet. */
+const AXIS = 34;
 /** Closest distance of two labels, in CSS pixels. */
 const LABEL_GAP = 13;
 /** Columns weaker than this share of the scale get no label. */
@@ -62,7 +64,9 @@ export class HeatMapView {
     const { store, frames, cursor } = view;
     const { traits } = store;
     if (typeof ResizeObserver !== "undefined") {
-      const observer = new ResizeObserver(() => this.#measure());
+      const observer = new ResizeObserver(() => {
+        this.#room.value = this.#measure();
+      });
       observer.observe(this.element);
       frames.keep(() => observer.disconnect());
     }
@@ -73,31 +77,32 @@ export class HeatMapView {
     frames.keep(listen(this.#plot, "keydown", (event) => this.#key(event)));
     const shape = [traits.tokens, traits.n_layers, store.source, this.#room];
     const values = [...shape, store.rows, store.arrived, store.scale, traits.layers, view.surroundings];
-    frames.watch(shape, () => this.#layOut());
-    frames.watch(values, () => this.#paint());
+    frames.watch(values, () => {
+      this.#layOut();
+      this.#paint();
+    });
     frames.watch([...values, store.layer, store.target, cursor], () => this.#paintLabels());
     frames.watch([...shape, store.layer, store.target, cursor], () => this.#paintFrames());
   }
 
-  #measure(): void {
-    const axis = 34;
-    const room = Math.floor(this.element.clientWidth - axis);
-    if (room > 0) this.#room.value = room;
+  /** Width for cells, beside the labels of the rows; 0 while the panel is closed. */
+  #measure(): number {
+    return Math.max(0, Math.floor(this.element.clientWidth - AXIS));
   }
 
   #layOut(): void {
     const { store } = this.#view;
     const source = store.source.value;
     if (source === null) return;
-    if (this.#room.value === 0) this.#measure();
     const { nTokens, nLayers } = store.rows.value;
-    this.#grid = gridOf(source, nTokens, nLayers, this.#room.value);
+    this.#grid = gridOf(source, nTokens, nLayers, this.#measure());
     const { nTargets, width, height } = this.#grid;
     this.#plot.style.width = `${nTargets * width}px`;
     this.#plot.style.height = `${nLayers * height}px`;
     this.#rowLabels.style.height = `${nLayers * height}px`;
-    this.#canvas.width = nTargets;
-    this.#canvas.height = nLayers;
+    // Setting its size clears a canvas: only ever together with painting it.
+    if (this.#canvas.width !== nTargets) this.#canvas.width = nTargets;
+    if (this.#canvas.height !== nLayers) this.#canvas.height = nLayers;
     if (this.#ground.childElementCount !== nLayers)
       this.#ground.replaceChildren(...Array.from({ length: nLayers }, () => h("div")));
     setAttribute(this.#canvas, "data-source", source);

@@ -13,7 +13,8 @@ export class ReadoutView {
   readonly #place = h("span", { class: "readout-place" });
   readonly #meaning = h("p", { class: "readout-meaning" });
   readonly #listTitle = h("h4", { class: "strongest-title" });
-  readonly #list = h("ol", { class: "strongest" });
+  readonly #strongest = Array.from({ length: N_STRONGEST }, () => new StrongLink());
+  readonly #list = h("ol", { class: "strongest" }, ...this.#strongest.map(({ element }) => element));
   readonly element = h(
     "div",
     { class: "readout" },
@@ -91,24 +92,20 @@ export class ReadoutView {
       .filter(({ value }) => tells(value, floor))
       .sort((a, b) => Math.abs(b.value) - Math.abs(a.value))
       .slice(0, N_STRONGEST);
-    this.#list.replaceChildren(
-      ...strongest.map(({ value, target }) => {
-        const token = tokens[target];
-        const chosen = target === store.target.value;
-        return h(
-          "li",
-          {},
-          h(
-            "button",
-            { type: "button", "data-strong": target, "aria-pressed": String(chosen) },
-            swatch(value, scale),
-            h("span", { class: "strong-value" }, signed(value)),
-            h("span", { class: "strong-token" }, token === undefined ? "" : `“${oneLine(token, 16)}”`),
-            h("span", { class: "strong-offset" }, ahead(source, target)),
-          ),
-        );
-      }),
-    );
+    for (const [rank, item] of this.#strongest.entries()) {
+      const link = strongest[rank];
+      item.element.hidden = link === undefined;
+      if (link === undefined) continue;
+      const { value, target } = link;
+      const token = tokens[target];
+      setAttribute(item.button, "data-strong", target);
+      setAttribute(item.button, "aria-pressed", String(target === store.target.value));
+      setAttribute(item.swatch, "data-sign", value > 0 ? "needed" : "hindering");
+      item.swatch.style.opacity = (alphaOf(value, scale) / 255).toFixed(3);
+      setText(item.value, signed(value));
+      setText(item.token, token === undefined ? "" : `“${oneLine(token, 16)}”`);
+      setText(item.offset, ahead(source, target));
+    }
   }
 
   #choose(target: number | null): void {
@@ -123,11 +120,15 @@ export class ReadoutView {
   }
 }
 
-/** The colour of a value, as in the heat map. */
-function swatch(value: number, scale: number): HTMLElement {
-  const element = h("span", { class: "swatch", "data-sign": value > 0 ? "needed" : "hindering" });
-  element.style.opacity = (alphaOf(value, scale) / 255).toFixed(3);
-  return element;
+/** One of the strongest links. Kept while values arrive, so that the focus stays where it is. */
+class StrongLink {
+  /** The colour of the value, as in the heat map. */
+  readonly swatch = h("span", { class: "swatch" });
+  readonly value = h("span", { class: "strong-value" });
+  readonly token = h("span", { class: "strong-token" });
+  readonly offset = h("span", { class: "strong-offset" });
+  readonly button = h("button", { type: "button" }, this.swatch, this.value, this.token, this.offset);
+  readonly element = h("li", { hidden: true }, this.button);
 }
 
 function targetOf(node: EventTarget | null): number | null {
