@@ -50,7 +50,7 @@ def read_tokens(ids: Sequence[int], decode: Callable[[Sequence[int]], str]) -> l
             added = whole[len(prefix) :]
             if n == 1:
                 text = added
-            if not added.endswith(REPLACEMENT):
+            if REPLACEMENT not in added:
                 length, text = n, added
                 break
         group = list(ids[start : start + length])

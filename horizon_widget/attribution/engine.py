@@ -79,11 +79,6 @@ class Engine:
         with torch.no_grad():
             self._metric = ablation.clean_metric(self.model, clean)
             self._mean_states = baselines.mean_states(clean)
-        if not bool(torch.isfinite(self._metric).all()):
-            raise ModelError(
-                f"{self.model.name} gives predictions that are not finite for this prompt.",
-                advice="Try dtype=torch.float32.",
-            )
         self._drawn = baselines.draw_positions(self.query)
         self.map.dataset["baseline_states"].values[:] = self._mean_states.cpu().numpy()
         self.map.dataset["resample_positions"].values[:] = self._drawn

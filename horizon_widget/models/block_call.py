@@ -63,7 +63,8 @@ class BlockCall:
     ) -> BlockCall:
         """Name the arguments of a call ``block(*args, **kwargs)`` whose first argument is the state."""
         try:
-            names = list(inspect.signature(block.forward).parameters)
+            # The class's forward: a tracer may have wrapped the instance's.
+            names = list(inspect.signature(type(block).forward).parameters)[1:]
         except (TypeError, ValueError) as error:
             raise ModelError(
                 f"The blocks of this model ({type(block).__name__}) have no readable signature."

@@ -36,7 +36,7 @@ def load_model(
     if traced_module is not None:
         tokenizer = tokenizer if tokenizer is not None else getattr(model, "tokenizer", None)
         model = traced_module
-    return _wrap(model, tokenizer, name=_name_of(model))
+    return _wrap(model, tokenizer)
 
 
 def _load_named(name: str, tokenizer: Any, dtype: Any, device: Any, revision: str | None) -> Model:
@@ -71,7 +71,7 @@ def _load_named(name: str, tokenizer: Any, dtype: Any, device: Any, revision: st
     return _wrap(hf_model.to(device), tokenizer, name=shown)
 
 
-def _wrap(hf_model: Any, tokenizer: Any, *, name: str) -> Model:
+def _wrap(hf_model: Any, tokenizer: Any, *, name: str | None = None) -> Model:
     import torch
     from nnsight import TransformersModel
 
@@ -80,6 +80,7 @@ def _wrap(hf_model: Any, tokenizer: Any, *, name: str) -> Model:
             f"model: a {type(hf_model).__name__} is not a language model.",
             advice='Pass "demo", a Hub id, a folder, or a transformers or nnsight model.',
         )
+    name = name or _name_of(hf_model)
     _refuse_encoders(hf_model.config, name)
     if tokenizer is None:
         raise ModelError("tokenizer: a model in memory needs its tokenizer.", advice="Pass tokenizer=… with it.")

@@ -158,10 +158,21 @@ class Model:
             for block, (args, kwargs), layer in zip(self._blocks, captured, cache.layers, strict=True)
         ]
         clean = CleanRun(input_ids, states, calls)
+        self._check_finite(clean)
         if not self._checked:
             self._check_partial_forward(clean, logits[0])
             self._checked = True
         return clean
+
+    def _check_finite(self, clean: CleanRun) -> None:
+        for layer, states in enumerate(clean.states):
+            finite = torch.isfinite(states).all(dim=-1)
+            if not bool(finite.all()):
+                position = int((~finite).nonzero()[0])
+                raise ModelError(
+                    f"The states of {self.name} are not finite from layer {layer}, token {position} on.",
+                    advice="Try dtype=torch.float32.",
+                )
 
     def _check_partial_forward(self, clean: CleanRun, logits: Tensor) -> None:
         """Enter the model at its first block and half-way through the prompt, changing nothing."""

@@ -1,0 +1,179 @@
+"""Every mistake gets one message that names the field and says what to do."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from transformers import (
+    BertConfig,
+    BertLMHeadModel,
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    T5Config,
+    T5ForConditionalGeneration,
+)
+
+import horizon_widget as hw
+from horizon_widget.attribution import ablation
+from horizon_widget.attribution.engine import Engine
+from horizon_widget.attribution.plan import Part
+from horizon_widget.models import thread
+from horizon_widget.query import Query
+from tests.conftest import PROMPT, tiny_llama
+
+
+@pytest.mark.parametrize(
+    ("prompt", "says"),
+    [
+        ("", "empty"),
+        ("a", "1 token"),
+        (None, "NoneType, not a text"),
+        (42, "int, not a text"),
+        (b"bytes", "bytes, not a text"),
+        ("good \ud83d bad", "character 5 is a lone surrogate"),
+        ("long " * 100, "500 tokens, and LlamaForCausalLM reads at most 64"),
+    ],
+)
+@pytest.mark.parametrize("use", [hw.attribute, hw.HorizonWidget])
+def test_prompts_that_cannot_be_read(model, use, prompt, says):
+    with pytest.raises(hw.QueryError, match=f"prompt: .*{says}") as caught:
+        use(model, prompt)
+    assert caught.value.field == "prompt"
+    assert caught.value.advice
+
+
+def test_two_tokens_work_with_the_zero_baseline_and_say_so(model):
+    hmap = hw.attribute(model, "ab", progress=False)
+    assert hmap.done.all()
+    assert set(hmap.dataset["baseline"].values) == {"zero"}
+    assert hmap.window is None
+    with pytest.raises(hw.QueryError, match="window"):
+        hmap.own_share()
+    with pytest.raises(hw.QueryError, match="baseline: a prompt of 2 tokens has no useful mean state"):
+        hw.attribute(model, "ab", baseline="mean")
+
+
+@pytest.mark.parametrize(
+    "prompt", ["<img src=x onerror=alert(1)>", "שלום עולם", "a\x00\x07\x1b[31m\u202e\u200b b", "🎉🎉"]
+)
+def test_unusual_text_is_text(model, prompt):
+    hmap = hw.attribute(model, prompt, layers=1, progress=False)
+    assert hmap.done[1].all()
+    whole = [token.text for token in hmap.tokens if token.piece is None or token.piece[0] == 1]
+    assert "".join(whole) == prompt
+
+
+@pytest.mark.parametrize("layers", [4, -5, [0, 99], "two", 1.5, [], [True]])
+def test_layers_out_of_range(model, layers):
+    with pytest.raises(hw.QueryError, match="^layers: "):
+        hw.attribute(model, PROMPT, layers=layers)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("method", "magic"), ("metric", "loss"), ("baseline", "median"), ("site", "key")]
+)
+def test_names_that_are_not_offered(model, field, value):
+    with pytest.raises(hw.QueryError, match=re.escape(f"{field}: '{value}' is not offered")):
+        hw.attribute(model, PROMPT, **{field: value})
+
+
+def test_cells_out_of_range(model):
+    hmap = hw.attribute(model, PROMPT, layers=0, progress=False)
+    for layer, source, target, field in [
+        (9, 0, 1, "layer"),
+        (0, 99, 1, "source"),
+        (0, 0, 0, "target"),
+        (0, 0, 99, "target"),
+    ]:
+        with pytest.raises(hw.QueryError, match=f"^{field}: "):
+            hmap.cell(layer, source, target)
+
+
+def test_an_encoder_is_refused(byte_tokenizer):
+    bert = BertLMHeadModel(
+        BertConfig(vocab_size=256, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+    ).eval()
+    with pytest.raises(hw.ModelError, match="not a decoder-only language model"):
+        hw.load_model(bert, tokenizer=byte_tokenizer)
+
+
+def test_an_encoder_decoder_is_refused(byte_tokenizer):
+    t5 = T5ForConditionalGeneration(
+        T5Config(vocab_size=256, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2)
+    ).eval()
+    with pytest.raises(hw.ModelError, match="not a decoder-only language model"):
+        hw.load_model(t5, tokenizer=byte_tokenizer)
+
+
+def test_a_model_that_does_more_between_its_blocks_is_refused_and_not_computed_wrongly(byte_tokenizer):
+    config = Gemma2Config(
+        vocab_size=256,
+        hidden_size=32,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=16,
+        initializer_range=0.5,
+        final_logit_softcapping=0.5,  # after the head, where the engine does not look
+    )
+    gemma = hw.load_model(Gemma2ForCausalLM(config).eval(), tokenizer=byte_tokenizer)
+    with pytest.raises(hw.ModelError, match="cannot be entered half-way: logits differ"):
+        hw.attribute(gemma, PROMPT, progress=False)
+
+
+def test_an_unknown_name_says_so():
+    with pytest.raises(hw.ModelError, match="'no-such/model-anywhere' is neither a local folder"):
+        hw.load_model("no-such/model-anywhere")
+
+
+def test_a_folder_without_a_model_says_so(tmp_path):
+    with pytest.raises(hw.ModelError, match="neither a local folder with a model"):
+        hw.load_model(tmp_path)
+
+
+def test_models_in_memory_that_cannot_be_used(byte_tokenizer):
+    with pytest.raises(hw.ModelError, match="needs its tokenizer"):
+        hw.load_model(tiny_llama())
+    with pytest.raises(hw.ModelError, match="training mode"):
+        hw.load_model(tiny_llama().train(), tokenizer=byte_tokenizer)
+    with pytest.raises(hw.ModelError, match="not a language model"):
+        hw.load_model(torch.nn.Linear(2, 2), tokenizer=byte_tokenizer)
+    with pytest.raises(hw.ModelError, match="dtype, device and revision"):
+        hw.load_model(tiny_llama(), tokenizer=byte_tokenizer, dtype="float32")
+
+
+def test_values_that_are_not_finite_are_reported_with_their_place_and_not_painted(model):
+    with torch.no_grad():
+        model._traced._module.model.layers[2].mlp.down_proj.weight.fill_(float("nan"))
+    with pytest.raises(hw.ModelError, match="not finite from layer 3, token 0 on"):
+        hw.attribute(model, PROMPT, progress=False)
+
+
+def test_an_ablation_whose_result_is_not_finite_is_reported_with_its_place(model, monkeypatch):
+    ablate = ablation.ablate
+
+    def broken(*args):
+        influence = ablate(*args)
+        influence[args[4].index(5) if 5 in args[4] else 0, -1] = float("inf")
+        return influence
+
+    monkeypatch.setattr(ablation, "ablate", broken)
+    engine = Engine(model, Query(model.tokenize(PROMPT), baseline="zero"))
+    with pytest.raises(hw.ModelError, match="layer 2, token 5"):
+        thread.run(lambda: engine.compute(Part(2, (4, 5))))
+    assert not engine.map.done[2, 5]
+
+
+def test_a_folder_and_an_nnsight_model_load_through_the_same_function(tmp_path, byte_tokenizer):
+    import nnsight
+
+    hf_model = tiny_llama()
+    hf_model.save_pretrained(tmp_path / "tiny")
+    byte_tokenizer.save_pretrained(tmp_path / "tiny")
+    from_folder = hw.load_model(tmp_path / "tiny")
+    assert from_folder.name == "tiny"
+    from_nnsight = hw.load_model(nnsight.TransformersModel(hf_model, tokenizer=byte_tokenizer))
+    maps = [hw.attribute(m, PROMPT, layers=1, progress=False) for m in (from_folder, from_nnsight)]
+    np.testing.assert_allclose(maps[0].values, maps[1].values, atol=1e-5)

@@ -1,0 +1,197 @@
+"""What is computed next when the reader changes their mind."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from horizon_widget.attribution.engine import Engine
+from horizon_widget.controller import Controller, describe
+from horizon_widget.errors import ModelError
+from horizon_widget.models import thread
+from horizon_widget.query import Query
+from tests.conftest import PROMPT
+
+LONG = 30  # seconds; a wait that takes longer is a hang
+
+
+class Recorder:
+    """Keeps all that a controller says."""
+
+    def __init__(self):
+        self.rows, self.statuses = [], []
+
+    def on_rows(self, layer, sources):
+        self.rows.append((layer, sources))
+
+    def on_status(self, status):
+        self.statuses.append(status)
+
+    def places(self):
+        return [(layer, source) for layer, sources in self.rows for source in sources]
+
+
+@pytest.fixture
+def recorder():
+    return Recorder()
+
+
+@pytest.fixture
+def controller(model, recorder):
+    made = Controller(model, Query(model.tokenize(PROMPT), baseline="zero"), layer=2, listener=recorder)
+    yield made
+    made.close()
+
+
+def settle():
+    """Let the model thread finish what is queued now, and what that queues."""
+    for _ in range(200):
+        thread.run(lambda: None)
+
+
+def test_the_first_picture_is_the_whole_layer_on_the_screen_and_nothing_else(controller, recorder):
+    controller.start()
+    status = controller.wait(timeout=LONG)
+    settle()
+    assert {layer for layer, _ in recorder.rows} == {2}
+    assert controller.map.done[2].all()
+    assert status.state == "ready"
+    assert recorder.statuses[-1].filling == "idle"
+
+
+def test_a_selected_token_is_answered_at_its_layer_first_then_at_every_layer(controller, recorder):
+    controller.start()
+    controller.wait(timeout=LONG)
+    recorder.rows.clear()
+    controller.look_at(1, 4)
+    controller.wait(timeout=LONG)
+    first_layers = [layer for layer, sources in recorder.rows if 4 in sources]
+    assert first_layers == [1, 0, 3]
+    assert controller.map.done[:, 4].all()
+    assert controller.map.done[1].all()
+
+
+def test_a_newer_click_overtakes_an_older_one(controller, recorder, held_model_thread):
+    controller.start()
+    controller.look_at(2, 3)
+    controller.look_at(0, 8)
+    controller.look_at(3, 10)
+    held_model_thread()
+    controller.wait(timeout=LONG)
+    assert recorder.rows[0][0] == 3
+    assert 10 in recorder.rows[0][1]
+    assert not controller.map.done[0, 3], "nobody looks at it any more"
+
+
+def test_idle_time_is_used_only_when_somebody_looks_and_no_cell_runs(controller, recorder):
+    controller.start()
+    controller.wait(timeout=LONG)
+    controller.cells_running(True)
+    controller.allow_filling()
+    settle()
+    assert not controller.map.done[0, 0]
+    assert recorder.statuses[-1].filling == "waiting"
+    controller.cells_running(False)
+    controller.wait(whole_map=True, timeout=LONG)
+    settle()
+    assert controller.map.done.all()
+    assert recorder.statuses[-1].filling == "complete"
+    assert recorder.statuses[-1].done == 1.0
+
+
+def test_waiting_for_the_whole_map_in_a_cell_does_not_wait_for_that_cell_to_end(controller):
+    controller.cells_running(True)
+    controller.start()
+    assert controller.wait(whole_map=True, timeout=LONG).filling == "complete"
+
+
+def test_cancel_stops_and_keeps_resume_goes_on(controller, recorder, held_model_thread):
+    controller.start()
+    controller.cancel()
+    held_model_thread()
+    settle()
+    assert recorder.rows == []
+    assert controller.wait(timeout=LONG).state == "ready"
+    controller.look_at(2, 5)  # a question is answered even so
+    controller.wait(timeout=LONG)
+    assert controller.map.done[2, 5]
+    controller.allow_filling()
+    settle()
+    assert not controller.map.done[0, 0], "but idle time is not used"
+    assert recorder.statuses[-1].filling == "stopped"
+    controller.resume()
+    controller.wait(whole_map=True, timeout=LONG)
+    assert controller.map.done.all()
+
+
+def test_an_error_is_told_and_what_is_computed_is_kept(controller, recorder, monkeypatch):
+    controller.start()
+    controller.wait(timeout=LONG)
+    compute = Engine.compute
+    monkeypatch.setattr(Engine, "compute", lambda self, part: 1 / 0)
+    controller.look_at(0, 3)
+    status = controller.wait(timeout=LONG)
+    assert status.state == "error"
+    assert "ZeroDivisionError" in status.error["title"]
+    assert "Traceback" in status.error["detail"]
+    assert controller.map.done[2].all()
+    monkeypatch.setattr(Engine, "compute", compute)
+    controller.resume()
+    assert controller.wait(timeout=LONG).state == "ready"
+    assert controller.map.done[:, 3].all()
+
+
+def test_two_widgets_take_turns(model, recorder, held_model_thread):
+    other = Recorder()
+    pair = [
+        Controller(model, Query(model.tokenize(text), baseline="zero"), layer=1, listener=listener)
+        for text, listener in ((PROMPT, recorder), (PROMPT[::-1], other))
+    ]
+    order = []
+    for name, (made, listener) in zip("ab", zip(pair, (recorder, other), strict=True), strict=True):
+        made._engine.rows_per_part = 32
+        listener.on_rows = lambda *_, name=name: order.append(name)
+        made.start()
+    held_model_thread()
+    for made in pair:
+        made.wait(timeout=LONG)
+        made.close()
+    assert "".join(order).startswith("abab")
+
+
+def test_closed_it_computes_no_more(controller, recorder, held_model_thread):
+    controller.start()
+    controller.close()
+    held_model_thread()
+    settle()
+    assert recorder.rows == []
+
+
+def test_a_wait_that_is_too_short_says_so(controller, held_model_thread):
+    controller.start()
+    with pytest.raises(TimeoutError, match=r"not ready after 0\.05 seconds"):
+        controller.wait(timeout=0.05)
+
+
+def test_questions_return_at_once_while_the_kernel_computes(controller, held_model_thread):
+    controller.start()
+    asked = threading.Thread(target=lambda: [controller.look_at(0, i % 10) for i in range(1000)])
+    asked.start()
+    asked.join(timeout=LONG)
+    assert not asked.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("error", "title", "advice"),
+    [
+        (ModelError("It is wrong.", advice="Do this."), "It is wrong.", "Do this."),
+        (MemoryError(), "There is not enough memory.", "shorter prompt"),
+        (RuntimeError("CUDA out of memory. Tried"), "There is not enough memory.", "shorter prompt"),
+        (KeyError("x"), "The computation failed: KeyError", "Resume"),
+    ],
+)
+def test_errors_in_plain_words(error, title, advice):
+    described = describe(error)
+    assert described["title"].startswith(title)
+    assert advice in described["advice"]

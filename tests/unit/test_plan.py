@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from horizon_widget.attribution.plan import (
+    CostModel,
+    Interest,
+    bisecting,
+    first_sources,
+    nearest_first,
+    next_part,
+    wanted,
+)
+
+
+def fresh(n_layers=6, n_tokens=9):
+    return np.zeros((n_layers, n_tokens), dtype=bool)
+
+
+def run(done, interest, rows_per_part=20):
+    parts = []
+    while (part := next_part(done, interest, rows_per_part)) is not None:
+        assert not done[part.layer, list(part.sources)].any(), "nothing is computed twice"
+        done[part.layer, list(part.sources)] = True
+        parts.append(part)
+    return parts
+
+
+def test_the_selected_token_comes_first_at_the_layer_on_the_screen_then_nearby():
+    parts = run(fresh(), Interest(layer=3, source=2, layers=[3]))
+    assert [part.layer for part in parts[:6]] == [3, 2, 4, 1, 5, 0]
+    assert all(part.sources == (2,) for part in parts[:6])
+    assert {part.layer for part in parts[6:]} == {3}
+
+
+@given(
+    n_layers=st.integers(1, 8),
+    n_tokens=st.integers(2, 30),
+    rows=st.integers(1, 200),
+    sample_first=st.booleans(),
+    data=st.data(),
+)
+def test_all_that_is_wanted_is_computed_once_and_nothing_else(n_layers, n_tokens, rows, sample_first, data):
+    done = fresh(n_layers, n_tokens)
+    layers = data.draw(st.lists(st.integers(0, n_layers - 1), unique=True))
+    source = data.draw(st.none() | st.integers(0, n_tokens - 1))
+    run(done, Interest(layer=0, source=source, layers=layers, sample_first=sample_first), rows)
+    expected = fresh(n_layers, n_tokens)
+    expected[layers] = True
+    if source is not None:
+        expected[:, source] = True
+    assert (done == expected).all()
+
+
+def test_every_layer_is_sampled_before_the_second_layer_is_filled():
+    parts = run(fresh(), Interest(layer=3, layers=[3, 0, 5], sample_first=True))
+    others = [part for part in parts if part.layer != 3]
+    assert [(part.layer, part.sources) for part in others[:2]] == [(0, (3,)), (5, (3,))]
+
+
+def test_a_batch_respects_its_rows_unless_one_source_alone_has_more():
+    done = np.zeros(64, dtype=bool)
+    while not done.all():
+        sources = first_sources(done, 256)
+        assert len(sources) == 1 or len(sources) * (64 - sources[0]) <= 256
+        done[list(sources)] = True
+    assert first_sources(np.zeros(500, dtype=bool), 256) == (0,)
+
+
+@pytest.mark.parametrize("n_layers", [1, 2, 3, 30, 31])
+def test_orders_name_every_layer_once(n_layers):
+    assert sorted(bisecting(n_layers)) == list(range(n_layers))
+    assert bisecting(n_layers)[0] == n_layers // 2
+    assert sorted(nearest_first(0, n_layers)) == list(range(n_layers))
+
+
+def test_cost_counts_each_source_s_own_later_positions():
+    cost = CostModel(n_layers=2, n_tokens=3, block=10, head=100)
+    done = fresh(2, 3)
+    # layer 0: two blocks, layer 1: one; sources 0 and 1 have 2 and 1 later targets, source 2 none
+    assert cost.missing(done) == 2 * 3 * (2 * 10 + 100) + 2 * 3 * (10 + 100)
+    done[0] = True
+    assert cost.missing(done) == 2 * 3 * (10 + 100)
+    assert cost.missing(wanted(fresh(2, 3), Interest(layer=1, source=1))) == 2 * 1 * (120 + 110)

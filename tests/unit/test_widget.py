@@ -1,0 +1,199 @@
+"""The kernel's half of the widget: traits, messages, errors; no browser."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import horizon_widget as hw
+from horizon_widget import protocol
+from horizon_widget.attribution.engine import Engine
+from horizon_widget.models import thread
+from tests.conftest import PROMPT
+
+LONG = 30
+MESSAGES = json.loads((Path(__file__).parent.parent / "protocol" / "messages.json").read_text())
+
+
+@pytest.fixture
+def widget(model, monkeypatch):
+    """A widget that keeps what it would send to the browser."""
+    sent = []
+    monkeypatch.setattr(
+        hw.HorizonWidget, "send", lambda self, content, buffers=None: sent.append((content, buffers or []))
+    )
+    made = hw.HorizonWidget(model, PROMPT, baseline="zero")
+    made.sent = sent
+    yield made
+    made.close()
+
+
+def say(widget, content):
+    widget._handle_custom_msg(content, [])
+
+
+def settle():
+    for _ in range(100):
+        thread.run(lambda: None)
+
+
+def received_rows(widget):
+    """The browser's picture: (layer, source) -> (influence row, statistics)."""
+    rows = {}
+    for content, buffers in widget.sent:
+        if content["type"] == "values" and content["map_id"] == widget.map_id:
+            n = len(content["sources"])
+            influence = np.frombuffer(buffers[0], "<f4").reshape(n, content["n_targets"])
+            statistics = np.frombuffer(buffers[1], "<f4").reshape(len(widget.statistics), n)
+            for k, source in enumerate(content["sources"]):
+                rows[content["layer"], source] = influence[k], statistics[:, k]
+    return rows
+
+
+def test_traits_describe_the_map(widget):
+    widget.wait(timeout=LONG)
+    assert "".join(token["text"] for token in widget.tokens) == PROMPT
+    assert widget.selected_layer == widget.n_layers // 2 == 2
+    assert widget.query == {
+        "method": "ablation",
+        "metric": "logprob",
+        "unit": "nats",
+        "site": "residual",
+        "exact": True,
+    }
+    assert widget.window == widget.map.window
+    assert [s["name"] for s in widget.statistics] == ["own_share", "expected_horizon"]
+    settle()
+    assert widget.layers[2]["n_done"] == len(widget.tokens)
+    assert widget.layers[2]["baseline"] == "zero"
+    assert widget.layers[0]["baseline"] is None
+    assert widget.state == "ready"
+    assert json.dumps(widget.get_state(["tokens", "layers", "query", "statistics", "progress"]))
+
+
+def test_what_the_browser_receives_is_what_the_map_holds(widget):
+    widget.wait(timeout=LONG)
+    widget.selected_source = 4
+    hmap = widget.wait(timeout=LONG)
+    settle()
+    rows = received_rows(widget)
+    assert {place for place in rows if place[1] == 4} == {(layer, 4) for layer in range(4)}
+    for (layer, source), (influence, statistics) in rows.items():
+        np.testing.assert_array_equal(influence, hmap.values.values[layer, source])
+        expected = [hmap.own_share().values[layer, source], hmap.expected_horizon().values[layer, source]]
+        np.testing.assert_allclose(statistics, expected, rtol=1e-6)
+    assert {(2, source) for source in range(len(widget.tokens))} <= set(rows)
+
+
+def test_a_view_that_opens_later_gets_all_there_is_and_the_map_is_filled(widget):
+    widget.wait(timeout=LONG)
+    settle()
+    widget.sent.clear()
+    say(widget, {"type": "hello", "protocol_version": 1})
+    assert widget.sent[0][0] == {"type": "welcome", "protocol_version": 1, "map_id": widget.map_id}
+    assert {(2, source) for source in range(len(widget.tokens))} <= set(received_rows(widget))
+    hmap = widget.wait("all", timeout=LONG)
+    settle()
+    assert hmap.done.all()
+    assert len(received_rows(widget)) == hmap.done.size
+
+
+def test_a_new_prompt_opens_a_new_map_and_values_of_the_old_one_are_not_sent(widget, held_model_thread):
+    old = widget.map_id
+    widget.selected_source = 3
+    widget.prompt = "another text, a little longer"
+    assert widget.map_id == old + 1
+    assert widget.selected_source is None
+    widget.sent.clear()
+    held_model_thread()
+    widget.wait(timeout=LONG)
+    settle()
+    assert "".join(token["text"] for token in widget.tokens) == widget.prompt
+    assert {content["map_id"] for content, _ in widget.sent} == {old + 1}
+
+
+def test_a_prompt_that_cannot_be_read_leaves_the_picture_as_it_is(widget):
+    hmap = widget.wait(timeout=LONG)
+    with pytest.raises(hw.QueryError, match="prompt: it is empty"):
+        widget.prompt = ""
+    assert widget.prompt == PROMPT
+    np.testing.assert_array_equal(widget.map.values, hmap.values)
+    widget.selected_source = 2
+    assert widget.wait(timeout=LONG).done[:, 2].all()
+
+
+@pytest.mark.parametrize(
+    ("trait", "value"),
+    [("selected_layer", 4), ("selected_layer", -1), ("selected_source", 99), ("selected_target", -1)],
+)
+def test_a_selection_out_of_range_names_the_trait(widget, trait, value):
+    with pytest.raises(hw.QueryError, match=f"^{trait}: {value} is out of range. Use 0 to "):
+        setattr(widget, trait, value)
+    assert getattr(widget, trait) in (None, 2)
+
+
+def test_a_click_is_observed_from_python(widget):
+    seen = []
+    widget.observe(lambda change: seen.append(change["new"]), "selected_source")
+    widget.set_state({"selected_source": 5})  # as the browser's message does
+    assert seen == [5]
+
+
+def test_an_error_is_shown_in_the_widget_which_stays_usable(widget, monkeypatch):
+    widget.wait(timeout=LONG)
+    compute = Engine.compute
+    monkeypatch.setattr(Engine, "compute", lambda self, part: [][1])
+    widget.selected_source = 3
+    with pytest.raises(hw.HorizonError, match="IndexError"):
+        widget.wait(timeout=LONG)
+    settle()
+    assert widget.state == "error"
+    assert "IndexError" in widget.error["title"]
+    monkeypatch.setattr(Engine, "compute", compute)
+    say(widget, {"type": "resume"})
+    widget.wait(timeout=LONG)
+    settle()
+    assert widget.error is None
+    assert widget.state == "ready"
+
+
+def test_cancel_from_the_browser_stops(held_model_thread, widget):
+    say(widget, {"type": "cancel"})
+    held_model_thread()
+    settle()
+    assert received_rows(widget) == {}
+    assert widget.progress["filling"] == "stopped"
+
+
+def test_wait_for_something_else_is_refused(widget):
+    with pytest.raises(hw.QueryError, match='Use "selected" or "all"'):
+        widget.wait("everything")
+
+
+@pytest.mark.parametrize(
+    "case", [m for m in MESSAGES if m["direction"] == "to_kernel"], ids=lambda c: str(c["message"])[:40]
+)
+def test_recorded_messages_to_the_kernel(widget, case):
+    widget.sent.clear()
+    say(widget, case["message"])
+    rejections = [content for content, _ in widget.sent if content["type"] == "rejected"]
+    assert bool(rejections) == (not case["valid"])
+
+
+def test_messages_from_the_kernel_are_among_the_recorded_kinds(widget):
+    """The browser's tests read the same file; here: what we send has exactly the fields of a recorded valid message."""
+    recorded = {}
+    for case in MESSAGES:
+        if case["direction"] == "to_browser" and case["valid"]:
+            recorded[case["message"]["type"]] = set(case["message"])
+    ours = [
+        protocol.welcome(1),
+        protocol.rejected("why"),
+        protocol.values(1, 0, [0], np.zeros((1, 2)), np.zeros((2, 1))),
+    ]
+    assert {content["type"] for content, _ in ours} == set(recorded)
+    for content, _ in ours:
+        assert set(content) == recorded[content["type"]]
