@@ -14,6 +14,8 @@ Done = npt.NDArray[np.bool_]  # shape (n_layers, T)
 # a batch is cut.
 GREATEST_WASTE = 0.25
 
+SAMPLE_TARGETS = 32
+
 
 @dataclass(frozen=True)
 class Part:
@@ -68,8 +70,11 @@ def next_part(done: Done, interest: Interest, rows_per_part: int) -> Part | None
 
 
 def sample_source(n_tokens: int) -> int:
-    """A source with a third of the prompt behind it: far from the attention sink, with much ahead of it."""
-    return n_tokens // 3
+    """The source by which a layer is prepared: enough later targets to judge by, and no more, for each costs time.
+
+    Never the first token, which is an attention sink in most models.
+    """
+    return min(n_tokens - 1, max(1, n_tokens - 1 - SAMPLE_TARGETS))
 
 
 def first_sources(done: npt.NDArray[np.bool_], rows_per_part: int) -> tuple[int, ...]:

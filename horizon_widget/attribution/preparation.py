@@ -2,7 +2,7 @@
 
 The mean baseline can be an intervention of its own: at the first layer of many models the mean embedding acts as an
 attention sink and disturbs every later prediction. Each layer is checked by a few sources under both the mean and
-another token's state, first by two, and where that looks suspicious by more.
+another token's state: one late source, which is cheap, and where that looks suspicious several all over the prompt.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ Probe = Callable[[Sequence[int], Sequence[str]], Array]
 # all pairs of a layer is 2.3 to 32 at layer 0, and .55 to 1.2 at layers 1 to 10.
 SHOCK_RATIO = 2.0
 SUSPICIOUS_RATIO = 1.5
-FEW, MORE = 2, 6
+SEVERAL = 6
+LEAST_TARGETS = 2  # a source's own next token says nothing of a shock
 
 
 @dataclass(frozen=True)
@@ -53,34 +54,32 @@ def prepare(query: Query, probe: Probe) -> Preparation:
         probe: Computes influence at this layer under given baselines.
     """
     baseline = default_baseline(query)
-    sources = spread(query.n_tokens, FEW)
-    if baseline != "mean" or not sources:
-        source = sample_source(query.n_tokens)
-        return Preparation(baseline, shock=False, noise_floor=float(np.abs(probe([source], ["itself"])).max()))
-    mean_rows, resample_rows, itself = _both(probe, sources)
-    ratio = effect_ratio(sources, mean_rows, resample_rows)
+    sample = sample_source(query.n_tokens)
+    if baseline != "mean" or sample > query.n_tokens - LEAST_TARGETS - 1:
+        return Preparation(baseline, shock=False, noise_floor=_noise(probe([sample], ["itself"])[0]))
+    mean_row, resample_row, itself = probe([sample] * 3, ["mean", "resample", "itself"])
+    mean_rows, resample_rows = {sample: mean_row}, {sample: resample_row}
+    ratio = effect_ratio(mean_rows, resample_rows)
     if ratio > SUSPICIOUS_RATIO:
-        further = [source for source in spread(query.n_tokens, MORE) if source not in mean_rows]
-        more_mean, more_resample, _ = _both(probe, further) if further else ({}, {}, 0.0)
-        mean_rows |= more_mean
-        resample_rows |= more_resample
-        ratio = effect_ratio(list(mean_rows), mean_rows, resample_rows)
+        for source in spread(query.n_tokens, SEVERAL):
+            mean_rows[source], resample_rows[source] = probe([source] * 2, ["mean", "resample"])
+        ratio = effect_ratio(mean_rows, resample_rows)
     shock = ratio > SHOCK_RATIO
     if shock and query.baseline == "auto":
-        return Preparation("resample", shock, itself)
-    return Preparation("mean", shock, itself, mean_rows)
+        return Preparation("resample", shock, _noise(itself))
+    return Preparation("mean", shock, _noise(itself), mean_rows)
 
 
 def spread(n_tokens: int, count: int) -> list[int]:
-    """``count`` sources spread over the prompt, each with at least two later targets; the sink is left out."""
+    """``count`` sources spread over the prompt, each with enough later targets; the sink is left out."""
     positions = {n_tokens * (k + 1) // (count + 1) for k in range(count)}
-    return sorted(position for position in positions if 1 <= position <= n_tokens - 3)
+    return sorted(position for position in positions if 1 <= position < n_tokens - LEAST_TARGETS)
 
 
-def effect_ratio(sources: Sequence[int], mean_rows: dict[int, Array], resample_rows: dict[int, Array]) -> float:
+def effect_ratio(mean_rows: dict[int, Array], resample_rows: dict[int, Array]) -> float:
     """Geometric mean over sources of the ratio of median effects on later targets, own next token left out."""
     logs = []
-    for source in sources:
+    for source in mean_rows:
         later = slice(source + 1, None)  # column source + 1 is target source + 2: offset 2 and on
         ours, theirs = (float(np.median(np.abs(rows[source][later]))) for rows in (mean_rows, resample_rows))
         if ours > 0 and theirs > 0:
@@ -88,10 +87,5 @@ def effect_ratio(sources: Sequence[int], mean_rows: dict[int, Array], resample_r
     return float(np.exp(np.mean(logs))) if logs else 0.0
 
 
-def _both(probe: Probe, sources: Sequence[int]) -> tuple[dict[int, Array], dict[int, Array], float]:
-    mean_rows, resample_rows, noise = {}, {}, 0.0
-    for source in sources:  # one by one: sources far apart would waste a batch that starts at the earliest
-        mean_row, resample_row, itself = probe([source] * 3, ["mean", "resample", "itself"])
-        mean_rows[source], resample_rows[source] = mean_row, resample_row
-        noise = max(noise, float(np.abs(itself).max()))
-    return mean_rows, resample_rows, noise
+def _noise(row: Array) -> float:
+    return float(np.abs(row).max())

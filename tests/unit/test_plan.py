@@ -56,7 +56,7 @@ def test_all_that_is_wanted_is_computed_once_and_nothing_else(n_layers, n_tokens
 def test_every_layer_is_sampled_before_the_second_layer_is_filled():
     parts = run(fresh(), Interest(layer=3, layers=[3, 0, 5], sample_first=True))
     others = [part for part in parts if part.layer != 3]
-    assert [(part.layer, part.sources) for part in others[:2]] == [(0, (3,)), (5, (3,))]
+    assert [(part.layer, part.sources) for part in others[:2]] == [(0, (1,)), (5, (1,))]
 
 
 def test_a_batch_respects_its_rows_unless_one_source_alone_has_more():

@@ -1,0 +1,80 @@
+"""One JupyterLab, one browser and one kernel with the demo model for all tests of this folder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.browser.chromium import find_chromium
+from tests.browser.lab import CHROMIUM_FLAGS, READY_MS, ROOT, Notebook, jupyter_lab
+
+SCREENSHOTS = ROOT / "out" / "screenshots"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A real Chromium."""
+    path = find_chromium()
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real JupyterLab, on a copy of the examples."""
+    folder = tmp_path_factory.mktemp("lab")
+    shutil.copytree(ROOT / "examples", folder / "notebooks")
+    with jupyter_lab(folder / "notebooks", folder) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def quickstart(browser: Browser, lab: str) -> Iterator[Notebook]:
+    """The example notebook, all of it run."""
+    page = browser.new_page(viewport={"width": 1400, "height": 1300})
+    page.problems = []
+    page.requests = []
+    page.on("pageerror", lambda error: page.problems.append(str(error)))
+    page.on("console", lambda message: page.problems.append(message.text) if message.type == "error" else None)
+    page.on("request", lambda request: page.requests.append(request.url))
+    notebook = Notebook(page, lab, "quickstart.ipynb")
+    notebook.run_all()
+    page.wait_for_selector(".horizon-widget[data-state='ready']", timeout=READY_MS)
+    notebook.python("pass")  # all cells have run
+    yield notebook
+    page.close()
+
+
+@pytest.fixture
+def notebook(quickstart: Notebook) -> Notebook:
+    """The example notebook with nothing selected, at the first layer shown."""
+    quickstart.python(
+        "widget.selected_target = widget.selected_source = None; widget.selected_layer = 15; widget.resume()"
+    )
+    quickstart.python("_ = widget.wait()")
+    quickstart.page.wait_for_selector(".horizon-widget[data-state='ready'] .text[data-mode='statistic']")
+    quickstart.page.locator(".horizon-widget").scroll_into_view_if_needed()
+    return quickstart
+
+
+@pytest.fixture(scope="session")
+def screenshot():
+    """Keep a picture under out/screenshots."""
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+
+    def keep(page: Page, name: str) -> None:
+        page.screenshot(path=SCREENSHOTS / f"{name}.png")
+
+    return keep
