@@ -66,6 +66,7 @@ class HorizonWidget(anywidget.AnyWidget):
         self._model = model
         self._baseline, self._seed = baseline, seed
         self._controller: Controller | None = None
+        self._viewed = False
         self._next_query = self._query(prompt)
         super().__init__(selected_layer=model.n_layers // 2, **kwargs)
         self.set_trait("model_name", model.name)
@@ -156,6 +157,9 @@ class HorizonWidget(anywidget.AnyWidget):
             self.set_trait("window", hmap.window)
             self.set_trait("statistics", _describe_statistics(hmap.window))
             self.set_trait("layers", _describe_layers(hmap))
+        if self._viewed:
+            controller.allow_filling()
+        self._send_all()  # an earlier computation of the same prompt, to the views that are open
         controller.start()
 
     # -- selection ---------------------------------------------------------------------------------------------
@@ -183,13 +187,18 @@ class HorizonWidget(anywidget.AnyWidget):
             return
         if isinstance(message, protocol.Hello):
             self._post(protocol.welcome(self.map_id))
-            for layer in np.flatnonzero(self._running.map.dataset["baseline"].values != ""):
-                self._send_rows(self.map_id, int(layer), np.flatnonzero(self._running.map.done[layer]))
+            self._send_all()
+            self._viewed = True
             self._running.allow_filling()
         elif isinstance(message, protocol.Cancel):
             self.cancel()
         else:
             self.resume()
+
+    def _send_all(self) -> None:
+        hmap = self._running.map
+        for layer in np.flatnonzero(hmap.dataset["baseline"].values != ""):
+            self._send_rows(self.map_id, int(layer), np.flatnonzero(hmap.done[layer]))
 
     def _send_rows(self, map_id: int, layer: int, sources: Any) -> None:
         hmap = self._running.map

@@ -17,7 +17,12 @@ import { ToolbarView } from "./views/toolbar";
 
 /** Puts a view into `container`; returns the way to take it out again. */
 export function mount(store: Store, container: HTMLElement): () => void {
-  const root = h("div", { class: "horizon-widget", "data-state": "empty" });
+  const root = h("div", {
+    class: "horizon-widget",
+    "data-state": "empty",
+    // JupyterLab sees keys of a shadow root as keys of its host, and takes the arrows for itself.
+    "data-lm-suppress-shortcuts": "true",
+  });
   const shadow = root.attachShadow({ mode: "open" });
   const sheet = new CSSStyleSheet();
   sheet.replaceSync(style);

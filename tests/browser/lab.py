@@ -133,3 +133,9 @@ class Notebook:
         if error is not None:
             raise RuntimeError(error)
         return str(printed)
+
+    def expect(self, expression: str, timeout: float = 60) -> None:
+        """Wait until an expression is true in the kernel: messages of the page may be under way to it."""
+        deadline = time.monotonic() + timeout
+        while self.python(f"print(bool({expression}))").strip() != "True":
+            assert time.monotonic() < deadline, f"never true in the kernel: {expression}"

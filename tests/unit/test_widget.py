@@ -115,6 +115,21 @@ def test_a_new_prompt_opens_a_new_map_and_values_of_the_old_one_are_not_sent(wid
     assert {content["map_id"] for content, _ in widget.sent} == {old + 1}
 
 
+def test_a_prompt_read_before_is_shown_again_and_the_rest_of_its_map_is_filled(widget):
+    say(widget, {"type": "hello", "protocol_version": 1})
+    widget.wait(timeout=LONG)
+    widget.prompt = "another text, a little longer"
+    widget.wait(timeout=LONG)
+    widget.sent.clear()
+    widget.prompt = PROMPT
+    hmap = widget.wait("all", timeout=LONG)
+    settle()
+    rows = received_rows(widget)
+    assert set(rows) == {(layer, source) for layer in range(4) for source in range(len(PROMPT))}
+    np.testing.assert_array_equal(rows[2, 3][0], hmap.values.values[2, 3])
+    assert widget.progress["filling"] == "complete"
+
+
 def test_a_prompt_that_cannot_be_read_leaves_the_picture_as_it_is(widget):
     hmap = widget.wait(timeout=LONG)
     with pytest.raises(hw.QueryError, match="prompt: it is empty"):
