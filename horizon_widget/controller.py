@@ -11,7 +11,9 @@ import threading
 import time
 import traceback
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
 
 from horizon_widget.attribution.attribute import engine_for
 from horizon_widget.attribution.engine import Engine
@@ -67,6 +69,9 @@ class Controller:
         listener: Told of rows and status.
     """
 
+    # Idle time belongs to the widget last used: those left behind by a cell that was run again would else share it.
+    _last_used: ClassVar[Controller | None] = None
+
     def __init__(self, model: Model, query: Query, *, layer: int, listener: Listener) -> None:
         self._engine: Engine = engine_for(model, query)
         self._listener = listener
@@ -78,7 +83,8 @@ class Controller:
         self._cells_running = False
         self._cancelled = False
         self._filling_stopped = False
-        self._waited_for = False  # then the user's cell runs only because it waits for the map
+        self._waiting = 0  # how many wait for the whole map: then the user's cell runs only for that
+        self._told = np.zeros_like(self.map.done)
         self._closed = False
         self._scheduled = False
         self._error: dict[str, str] | None = None
@@ -99,10 +105,12 @@ class Controller:
 
     def look_at(self, layer: int, source: int | None) -> None:
         """Another layer or source is selected: it is answered even after a cancellation or an error."""
+        Controller._last_used = self
         self._change(_layer=layer, _source=source, _cancelled=False, _error=None)
 
     def allow_filling(self) -> None:
         """Somebody looks: use idle time to fill the rest of the map."""
+        Controller._last_used = self
         self._change(_filling_allowed=True)
 
     def cells_running(self, running: bool) -> None:
@@ -119,6 +127,8 @@ class Controller:
 
     def close(self) -> None:
         """Stop for good after the part under way."""
+        if Controller._last_used is self:
+            Controller._last_used = None
         self._change(_closed=True)
 
     def wait(self, *, whole_map: bool = False, timeout: float | None = None) -> Status:
@@ -126,16 +136,20 @@ class Controller:
 
         Raises:
             TimeoutError: if it takes longer than ``timeout`` seconds.
+            HorizonError: if called on the thread that computes.
         """
-        if whole_map:
-            self._change(_waited_for=True)
+        if thread.is_current():
+            raise HorizonError(
+                "wait() was called from an observer, while the map is being computed.",
+                advice="Call it from a cell.",
+            )
+        self._change(_waiting=self._waiting + whole_map)
         try:
             with self._condition:
                 if not self._condition.wait_for(lambda: self._is_over(whole_map), timeout):
                     raise TimeoutError(f"The map is not ready after {timeout} seconds.")
         finally:
-            if whole_map:
-                self._change(_waited_for=False)
+            self._change(_waiting=self._waiting - whole_map)
         return self._status()
 
     # -- one part after another, on the model thread -------------------------------------------------------------
@@ -163,30 +177,52 @@ class Controller:
 
     def _step(self) -> None:
         """Compute the most wanted part, tell the listener, and queue the next step behind other widgets' work."""
-        with self._condition:
-            part = self._next()
-            self._begin_task()
-        if part is not None:
-            self._tell_status()
-            self._compute(part)
+        try:
+            with self._condition:
+                part = self._next()
+                self._begin_task()
+            if part is not None:
+                self._tell_status()
+                self._compute(part)
+            self._tell_rows()
+        except Exception as error:
+            logger.exception("a step of the controller failed")
+            self._fail(error)
         with self._condition:
             self._scheduled = self._next() is not None
             if self._scheduled:
                 self._submit()
+        try:
+            self._tell_status()
+        except Exception:
+            logger.exception("the status could not be told")
+        with self._condition:
             self._condition.notify_all()
-        self._tell_status()
 
     def _compute(self, part: Part) -> None:
         began, before = time.perf_counter(), self._missing(everything=True)
         try:
-            sources = self._engine.compute(part)
+            self._engine.compute(part)
         except Exception as error:
             logger.debug("computing %s failed", part, exc_info=True)
-            with self._condition:
-                self._error = describe(error)
-            return
-        self._learn(before - self._missing(everything=True), time.perf_counter() - began)
-        self._listener.on_rows(part.layer, sources)
+            self._fail(error)
+        else:
+            self._learn(before - self._missing(everything=True), time.perf_counter() - began)
+
+    def _fail(self, error: Exception) -> None:
+        with self._condition:
+            self._error = describe(error)
+            if not self._asked_for():
+                self._filling_stopped = True  # else each question would meet the same failure again
+
+    def _tell_rows(self) -> None:
+        """Tell of all rows not told yet: another widget or a call of ``attribute`` may have computed some."""
+        prepared = self.map.dataset["baseline"].values != ""
+        new = self.map.done & ~self._told & prepared[:, None]
+        for layer in np.flatnonzero(new.any(axis=1)):
+            sources = tuple(int(source) for source in np.flatnonzero(new[layer]))
+            self._told[layer, list(sources)] = True
+            self._listener.on_rows(int(layer), sources)
 
     def _next(self) -> Part | None:
         if self._cancelled or self._closed or self._error:
@@ -194,9 +230,10 @@ class Controller:
         return next_part(self.map.done, self._interest(filling=self._may_fill()), self._engine.rows_per_part)
 
     def _may_fill(self) -> bool:
-        if self._filling_stopped:
-            return False
-        return self._waited_for or (self._filling_allowed and not self._cells_running)
+        if self._waiting:
+            return True
+        mine = Controller._last_used is self
+        return mine and self._filling_allowed and not (self._filling_stopped or self._cells_running)
 
     def _interest(self, *, filling: bool) -> Interest:
         rest = [layer for layer in self._fill_order if layer != self._layer] if filling else []

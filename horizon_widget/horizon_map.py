@@ -14,6 +14,8 @@ from horizon_widget.errors import QueryError
 from horizon_widget.query import Query, check_index, check_layers
 from horizon_widget.tokens import Token
 
+LARGEST_MAP = 4e9  # bytes
+
 
 class HorizonMap:
     """Influence ``A[layer, source, target]`` of a model's states on its predictions, for one prompt.
@@ -51,8 +53,16 @@ class HorizonMap:
             n_layers: ``L``.
             d_model: Width of a state.
             attrs: What else to note, such as the model's name.
+
+        Raises:
+            QueryError: if the map would be too large to hold.
         """
         n_tokens, n_targets = query.n_tokens, query.n_targets
+        size = 4 * n_layers * n_tokens * n_targets
+        if size > LARGEST_MAP:
+            raise QueryError(
+                "prompt", f"the map of its {n_tokens} tokens would take {size / 1e9:.0f} GB.", advice="Shorten it."
+            )
         influence = np.full((n_layers, n_tokens, n_targets), np.nan, dtype=np.float32)
         source, target = np.arange(n_tokens), np.arange(1, n_targets + 1)
         influence[:, target[None, :] <= source[:, None]] = 0.0
@@ -80,6 +90,8 @@ class HorizonMap:
                 "unit": query.unit,
                 "site": query.site,
                 "exact": 1,
+                "baseline": query.baseline,
+                "window": statistics.default_window(n_tokens, n_targets) or 0,
                 "seed": query.seed,
                 **attrs,
             },
@@ -100,7 +112,10 @@ class HorizonMap:
         if layers is not None:
             others = np.setdiff1d(np.arange(self.n_layers), list(layers))
             causal = dataset["offset"].values >= 1
-            dataset["influence"].values[np.ix_(others)] = np.where(causal, np.nan, 0.0)
+            dataset["influence"].values[others] = np.where(causal, np.nan, 0.0)
+            dataset["noise_floor"].values[others] = np.nan
+            dataset["baseline"].values[others] = ""
+            dataset["baseline_shock"].values[others] = False
         return HorizonMap(dataset, self.tokens, self.query)
 
     # -- reading -----------------------------------------------------------------------------------------------
@@ -157,7 +172,7 @@ class HorizonMap:
         if name not in known:
             raise QueryError("statistic", f"{name!r} is not known.", advice=f"Choose from: {', '.join(known)}.")
         window = self.window if window is None else window
-        if window is None or not 1 <= window <= self.query.n_targets:
+        if window is None or window != int(window) or not 1 <= window <= self.query.n_targets:
             raise QueryError(
                 "window",
                 f"{window or 'none'} of the {self.query.n_tokens} tokens can be looked ahead.",

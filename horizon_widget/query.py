@@ -55,8 +55,10 @@ class Query:
                 f"it has {len(self.token_ids)} token(s), and {self.metric} scores how one token predicts the next.",
                 advice="Give a text of at least two tokens.",
             )
-        if self.draws < 1:
-            raise QueryError("draws", f"{self.draws} draws cannot be averaged.", advice="Use 1 or more.")
+        for field, least in (("seed", 0), ("draws", 1)):
+            value = getattr(self, field)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise QueryError(field, f"{value!r} is not a whole number of at least {least}.")
         if self.baseline in ("mean", "resample") and len(self.token_ids) < 3:
             raise QueryError(
                 "baseline",

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import logging
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ import numpy as np
 import traitlets
 
 from horizon_widget import protocol
+from horizon_widget.attribution.attribute import check_model
 from horizon_widget.controller import Controller, Status
 from horizon_widget.errors import HorizonError, QueryError
 from horizon_widget.horizon_map import HorizonMap
@@ -21,6 +25,7 @@ from horizon_widget.statistics import STATISTICS
 
 logger = logging.getLogger(__name__)
 
+POSITIONS = ("selected_source", "selected_target")
 BUNDLE = Path(__file__).parent / "static" / "widget.js"
 
 
@@ -62,17 +67,26 @@ class HorizonWidget(anywidget.AnyWidget):
     selected_target = traitlets.Int(None, allow_none=True, help="Position of the predicted token.").tag(sync=True)
     statistic.tag(sync=True)
 
-    def __init__(self, model: Model, prompt: str, *, baseline: str = "auto", seed: int = 0, **kwargs: Any) -> None:
+    def __init__(self, model: Model, prompt: str, *, baseline: str = "auto", seed: int = 0, **traits: Any) -> None:
+        check_model(model)
         self._model = model
         self._baseline, self._seed = baseline, seed
         self._controller: Controller | None = None
         self._viewed = False
+        self._context = contextvars.copy_context()
+        self._news: dict[str, Any] = {}
+        self._news_lock, self._traits_lock = threading.Lock(), threading.RLock()
         self._next_query = self._query(prompt)
-        super().__init__(selected_layer=model.n_layers // 2, **kwargs)
+        selection = {name: traits.pop(name) for name in ("selected_layer", *POSITIONS) if name in traits}
+        super().__init__(**traits)
+        self.selected_layer = model.n_layers // 2
         self.set_trait("model_name", model.name)
         self.set_trait("n_layers", model.n_layers)
         self.prompt = prompt
-        self.observe(self._selection_changed, ["selected_layer", "selected_source"])
+        for name, value in selection.items():
+            setattr(self, name, value)
+        self._selection_changed(None)
+        self.observe(self._selection_changed, ["selected_layer", *POSITIONS])
         self.on_msg(self._receive)
         self._watch_cells(register=True)
 
@@ -84,7 +98,7 @@ class HorizonWidget(anywidget.AnyWidget):
         return self._running.map.snapshot()
 
     def wait(self, layers: str = "selected", *, timeout: float | None = None) -> HorizonMap:
-        """Block until the picture is complete.
+        """Block until the picture is complete, or somebody cancels it.
 
         Args:
             layers: ``"selected"``: the layer on the screen and the selected token at every layer; ``"all"``: the
@@ -143,11 +157,11 @@ class HorizonWidget(anywidget.AnyWidget):
         self._open(self._next_query)
 
     def _open(self, query: Query) -> None:
-        if self._controller is not None:
-            self._controller.close()
         listener = _Listener(self, self.map_id + 1)
         controller = Controller(self._model, query, layer=self.selected_layer, listener=listener)
-        hmap = controller.map
+        listener.map = hmap = controller.map
+        if self._controller is not None:
+            self._controller.close()
         with self.hold_sync():
             self._controller = controller
             self.set_trait("map_id", listener.map_id)
@@ -157,10 +171,9 @@ class HorizonWidget(anywidget.AnyWidget):
             self.set_trait("window", hmap.window)
             self.set_trait("statistics", _describe_statistics(hmap.window))
             self.set_trait("layers", _describe_layers(hmap))
+        controller.start()
         if self._viewed:
             controller.allow_filling()
-        self._send_all()  # an earlier computation of the same prompt, to the views that are open
-        controller.start()
 
     # -- selection ---------------------------------------------------------------------------------------------
 
@@ -168,7 +181,7 @@ class HorizonWidget(anywidget.AnyWidget):
     def _check_layer(self, proposal: Any) -> int:
         return check_index("selected_layer", proposal["value"], self._model.n_layers)
 
-    @traitlets.validate("selected_source", "selected_target")
+    @traitlets.validate(*POSITIONS)
     def _check_position(self, proposal: Any) -> int | None:
         if proposal["value"] is None or self._controller is None:
             return None
@@ -180,14 +193,19 @@ class HorizonWidget(anywidget.AnyWidget):
     # -- messages; any thread ----------------------------------------------------------------------------------
 
     def _receive(self, _widget: Any, content: object, _buffers: object) -> None:
+        # ipykernel sends a browser's next message to the thread whose context our last one was sent in. Sent from a
+        # cell or from the model thread, it would wait for the user's cell to end; in this context it does not.
+        self._context = contextvars.copy_context()
         try:
             message = protocol.read(content)
         except protocol.ProtocolError as error:
             self._post(protocol.rejected(str(error)))
             return
         if isinstance(message, protocol.Hello):
-            self._post(protocol.welcome(self.map_id))
-            self._send_all()
+            hmap, map_id = self._running.map, self.map_id
+            self._post(protocol.welcome(map_id))
+            for layer in np.flatnonzero(hmap.dataset["baseline"].values != ""):
+                self._send_rows(map_id, hmap, int(layer), np.flatnonzero(hmap.done[layer]).tolist())
             self._viewed = True
             self._running.allow_filling()
         elif isinstance(message, protocol.Cancel):
@@ -195,26 +213,41 @@ class HorizonWidget(anywidget.AnyWidget):
         else:
             self.resume()
 
-    def _send_all(self) -> None:
-        hmap = self._running.map
-        for layer in np.flatnonzero(hmap.dataset["baseline"].values != ""):
-            self._send_rows(self.map_id, int(layer), np.flatnonzero(hmap.done[layer]))
-
-    def _send_rows(self, map_id: int, layer: int, sources: Any) -> None:
-        hmap = self._running.map
-        if map_id != self.map_id or len(sources) == 0:
-            return
+    def _send_rows(self, map_id: int, hmap: HorizonMap, layer: int, sources: Sequence[int]) -> None:
         index = list(sources)
         influence = hmap.values.values[layer, index]
-        if hmap.window is None:
-            statistics = np.full((len(STATISTICS), len(index)), np.nan)
-        else:
+        statistics = np.full((len(STATISTICS), len(index)), np.nan)
+        if hmap.window is not None:
             statistics = np.stack([hmap.statistic(s.name, layers=layer).values[0, index] for s in STATISTICS])
         self._post(protocol.values(map_id, layer, index, influence, statistics))
 
     def _post(self, message: protocol.Message) -> None:
         content, buffers = message
         self.send(content, buffers=buffers)
+
+    # -- traits, changed by the browser's thread and by the model thread ------------------------------------------
+
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        """Take over what the browser changed (called by ipywidgets)."""
+        with self._traits_lock:
+            super().set_state(sync_data)
+        self._publish_news()
+
+    def _publish(self, news: dict[str, Any]) -> None:
+        """Set traits from the model thread, without ever waiting for who is setting others."""
+        with self._news_lock:
+            self._news.update(news)
+        self._publish_news()
+
+    def _publish_news(self) -> None:
+        while self._news and self._traits_lock.acquire(blocking=False):
+            try:
+                with self._news_lock:
+                    news, self._news = self._news, {}
+                for name, value in news.items():
+                    self.set_trait(name, value)
+            finally:
+                self._traits_lock.release()
 
     # -- the notebook ------------------------------------------------------------------------------------------
 
@@ -229,9 +262,9 @@ class HorizonWidget(anywidget.AnyWidget):
         if events is None:
             return
         act = events.register if register else events.unregister
-        with contextlib.suppress(ValueError):
-            act("pre_run_cell", self._cell_begins)
-            act("post_run_cell", self._cell_ends)
+        for event, callback in (("pre_run_cell", self._cell_begins), ("post_run_cell", self._cell_ends)):
+            with contextlib.suppress(ValueError):
+                act(event, callback)
         if register:
             self._running.cells_running(True)  # the cell that makes this widget
 
@@ -248,27 +281,35 @@ class _Listener:
     def __init__(self, widget: HorizonWidget, map_id: int) -> None:
         self._widget = widget
         self.map_id = map_id
+        self.map: HorizonMap
 
     def on_rows(self, layer: int, sources: tuple[int, ...]) -> None:
-        if self._is_current():
-            self._widget._send_rows(self.map_id, layer, sources)
-            self._widget.set_trait("layers", _describe_layers(self._widget._running.map))
+        self._tell(lambda widget: widget._send_rows(self.map_id, self.map, layer, sources))
 
     def on_status(self, status: Status) -> None:
-        if self._is_current():
-            # No hold_sync: it is not made for several threads.
-            seconds = status.seconds_left
-            progress = {
-                "task": status.task,
-                "done": round(status.done, 4),
-                "seconds_left": None if seconds is None else round(seconds, 1),
-                "filling": status.filling,
-            }
-            for name, value in (("error", status.error), ("progress", progress), ("state", status.state)):
-                self._widget.set_trait(name, value)
+        seconds = status.seconds_left
+        progress = {
+            "task": status.task,
+            "done": round(status.done, 4),
+            "seconds_left": None if seconds is None else round(seconds, 1),
+            "filling": status.filling,
+        }
+        news = {
+            "layers": _describe_layers(self.map),
+            "error": status.error,
+            "progress": progress,
+            "state": status.state,
+        }
 
-    def _is_current(self) -> bool:
-        return self._widget.map_id == self.map_id
+        def publish(widget: HorizonWidget) -> None:
+            widget._publish(news)
+            widget.send_state("state")  # even unchanged: the browser's next message goes where this came from
+
+        self._tell(publish)
+
+    def _tell(self, tell: Callable[[HorizonWidget], None]) -> None:
+        if self._widget.map_id == self.map_id:
+            self._widget._context.copy().run(tell, self._widget)
 
 
 def _describe_query(hmap: HorizonMap) -> dict[str, Any]:

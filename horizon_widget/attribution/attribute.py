@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from tqdm.auto import tqdm
 
-from horizon_widget.attribution.engine import Engine
-from horizon_widget.attribution.plan import Interest, bisecting, next_part, wanted
+from horizon_widget.attribution.engine import Engine, compute
+from horizon_widget.attribution.plan import Interest, bisecting, wanted
+from horizon_widget.errors import QueryError
 from horizon_widget.horizon_map import HorizonMap
-from horizon_widget.models import thread
 from horizon_widget.models.model import Model
 from horizon_widget.query import Query, check_layers
 
@@ -59,26 +58,37 @@ def attribute(
         ModelError: if the model cannot be entered half-way, or its values are not finite.
         AttributionInterrupted: when stopped, with the finished rows; a ``KeyboardInterrupt``.
     """
+    check_model(model)
     chosen = set(check_layers(layers, model.n_layers))
     query = Query(model.tokenize(prompt), method=method, metric=metric, baseline=baseline, site=site, seed=seed)
     engine = engine_for(model, query)
     order = [layer for layer in bisecting(model.n_layers) if layer in chosen]
     interest = Interest(layer=order[0], layers=order)
-    total = engine.cost.missing(wanted(engine.map.done, interest))
-    with tqdm(
-        total=total, disable=not progress, bar_format="{desc} {percentage:3.0f}% |{bar}| {elapsed}<{remaining}"
-    ) as bar:
-        while (part := next_part(engine.map.done, interest, engine.rows_per_part)) is not None:
-            bar.set_description_str(f"layer {part.layer}")
-            finished = thread.submit(partial(engine.compute, part))
-            try:
-                finished.result()
-            except KeyboardInterrupt:
-                finished.result()  # the part is kept; parts are short
-                raise AttributionInterrupted(engine.map.snapshot(order)) from None
-            bar.n = total - engine.cost.missing(wanted(engine.map.done, interest))
-            bar.refresh()
+
+    def missing() -> float:
+        return engine.cost.missing(wanted(engine.map.done, interest))
+
+    total = max(missing(), 1.0)
+    bar_format = "{desc} {percentage:3.0f}% |{bar}| {elapsed}<{remaining}"
+    with tqdm(total=total, disable=not progress, bar_format=bar_format) as bar:
+        try:
+            for part in compute(engine, interest):
+                bar.set_description_str(f"layer {part.layer}", refresh=False)
+                bar.update(total - missing() - bar.n)
+        except KeyboardInterrupt:
+            raise AttributionInterrupted(engine.map.snapshot(order)) from None
+        bar.update(total - bar.n)
     return engine.map.snapshot(order)
+
+
+def check_model(model: object) -> None:
+    """Refuse what was not made by ``load_model``.
+
+    Raises:
+        QueryError: naming what it is instead.
+    """
+    if not isinstance(model, Model):
+        raise QueryError("model", f"a {type(model).__name__} is not a loaded model.", advice="Use hw.load_model(…).")
 
 
 def engine_for(model: Model, query: Query) -> Engine:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from horizon_widget.attribution.plan import CostModel, Interest, Part, next_part
 from horizon_widget.attribution.preparation import Preparation, prepare
 from horizon_widget.errors import ModelError
 from horizon_widget.horizon_map import HorizonMap
+from horizon_widget.models import thread
 from horizon_widget.models.model import CleanRun, Model
 from horizon_widget.query import Query
 
@@ -52,27 +54,20 @@ class Engine:
         self._mean_states: Tensor
         self._drawn: npt.NDArray[Any]
 
-    def compute(self, part: Part) -> tuple[int, ...]:
-        """Compute a part and enter it in the map.
-
-        Returns:
-            The sources whose rows at ``part.layer`` are new: those of the part, what preparing the layer gave, and
-            with it the sources that have no later target.
+    def compute(self, part: Part) -> None:
+        """Compute a part and enter it in the map, and with it what preparing its layer gives.
 
         Raises:
             ModelError: if the model gives values that are not finite.
         """
         if self._clean is None:
             self._begin()
-        new: set[int] = set()
-        preparation = self._preparations.get(part.layer)
-        if preparation is None:
-            preparation = self._prepare(part.layer)
-            new.update(preparation.rows, range(self.query.n_targets, self.query.n_tokens))
+        preparation = self._preparations.get(part.layer) or self._prepare(part.layer)
         missing = [source for source in part.sources if not self.map.done[part.layer, source]]
         if missing:
-            self._record(part.layer, missing, self._rows(part.layer, missing, preparation.baseline))
-        return tuple(sorted(new | set(missing)))
+            rows = self._rows(part.layer, missing, preparation.baseline)
+            self._check_finite(part.layer, missing, rows)
+            self.map.record(part.layer, missing, rows)
 
     def _begin(self) -> None:
         clean = self.model.clean_run(self.query.token_ids)
@@ -90,12 +85,13 @@ class Engine:
             return self._ablate(layer, sources, torch.stack(states))
 
         preparation = prepare(self.query, probe)
+        self._check_finite(layer, list(preparation.rows), list(preparation.rows.values()))
         dataset = self.map.dataset
         dataset["baseline"].values[layer] = preparation.baseline
         dataset["baseline_shock"].values[layer] = preparation.shock
         dataset["noise_floor"].values[layer] = preparation.noise_floor
         for source, row in preparation.rows.items():
-            self._record(layer, [source], row[None])
+            self.map.record(layer, [source], row[None])
         self._preparations[layer] = preparation
         return preparation
 
@@ -127,18 +123,20 @@ class Engine:
         values: npt.NDArray[np.floating] = influence.cpu().numpy()
         return values
 
-    def _record(self, layer: int, sources: Sequence[int], rows: npt.NDArray[np.floating]) -> None:
-        finite = np.isfinite(rows).all(axis=1)
-        if not finite.all():
-            source = sources[int(np.flatnonzero(~finite)[0])]
-            raise ModelError(
-                f"Replacing the state at layer {layer}, token {source} gives predictions that are not finite.",
-                advice="Try dtype=torch.float32 or another baseline.",
-            )
-        self.map.record(layer, sources, rows)
+    def _check_finite(self, layer: int, sources: Sequence[int], rows: Iterable[npt.NDArray[np.floating]]) -> None:
+        for source, row in zip(sources, rows, strict=True):
+            if not np.isfinite(row).all():
+                raise ModelError(
+                    f"Replacing the state at layer {layer}, token {source} gives predictions that are not finite.",
+                    advice="Try dtype=torch.float32 or another baseline.",
+                )
 
 
 def compute(engine: Engine, interest: Interest) -> Iterator[Part]:
-    """Compute all that is wanted, most wanted first; yields each part when it is in the map."""
+    """Compute all that is wanted, most wanted first; yields each part when it is in the map.
+
+    To stop iterating is to stop computing. May be called from any thread.
+    """
     while (part := next_part(engine.map.done, interest, engine.rows_per_part)) is not None:
-        yield Part(part.layer, engine.compute(part))
+        thread.run(partial(engine.compute, part))
+        yield part

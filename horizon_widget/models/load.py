@@ -34,6 +34,9 @@ def load_model(
         raise ModelError("dtype, device and revision belong to models loaded by name.", advice="Leave them out.")
     traced_module = getattr(model, "_module", None)  # an nnsight model wraps the transformers one
     if traced_module is not None:
+        if not getattr(model, "dispatched", True):
+            model.dispatch()  # made without its weights
+            traced_module = model._module
         tokenizer = tokenizer if tokenizer is not None else getattr(model, "tokenizer", None)
         model = traced_module
     return _wrap(model, tokenizer)
@@ -51,7 +54,10 @@ def _load_named(name: str, tokenizer: Any, dtype: Any, device: Any, revision: st
     elif Path(name).expanduser().is_dir():
         source = str(Path(name).expanduser())
         shown = Path(source).resolve().name
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    try:
+        device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    except RuntimeError as error:
+        raise ModelError(f"device: {device!r} is not known to torch.", advice='Try "cpu" or "cuda".') from error
     if dtype is None:
         dtype = torch.float32 if device.type == "cpu" else "auto"
     try:

@@ -117,6 +117,12 @@ class Model:
                     advice='Clean it with prompt.encode("utf-8", "replace").decode().',
                 )
         ids = tuple(int(i) for i in self.tokenizer(prompt)["input_ids"])
+        if ids and max(ids) >= self.vocab_size:
+            raise QueryError(
+                "tokenizer",
+                f"it gives token {max(ids)}, and {self.name} knows {self.vocab_size}.",
+                advice="Load the model with its own tokenizer.",
+            )
         limit = self.context_length
         if limit is not None and len(ids) > limit:
             raise QueryError(

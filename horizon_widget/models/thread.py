@@ -22,8 +22,23 @@ def submit(work: Callable[[], T]) -> Future[T]:
     return _executor.submit(work)
 
 
+def is_current() -> bool:
+    """Whether this is the model thread: what waits for it here would wait for ever."""
+    return threading.current_thread().name.startswith(_NAME)
+
+
 def run(work: Callable[[], T]) -> T:
-    """Run ``work`` on the model thread and wait for it; called from that thread itself, run it at once."""
-    if threading.current_thread().name.startswith(_NAME):
+    """Run ``work`` on the model thread and wait for it; called from that thread itself, run it at once.
+
+    Raises:
+        KeyboardInterrupt: when stopped; ``work`` has then ended, or never begun.
+    """
+    if is_current():
         return work()
-    return submit(work).result()
+    future = submit(work)
+    try:
+        return future.result()
+    except KeyboardInterrupt:
+        if not future.cancel():
+            future.exception()  # waits for it
+        raise

@@ -49,6 +49,7 @@ def quickstart(browser: Browser, lab: str) -> Iterator[Notebook]:
     page.on("pageerror", lambda error: page.problems.append(str(error)))
     page.on("console", lambda message: page.problems.append(message.text) if message.type == "error" else None)
     page.on("request", lambda request: page.requests.append(request.url))
+    page.on("websocket", lambda websocket: page.requests.append(websocket.url))
     notebook = Notebook(page, lab, "quickstart.ipynb")
     notebook.run_all()
     page.wait_for_selector(".horizon-widget[data-state='ready']", timeout=READY_MS)

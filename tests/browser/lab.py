@@ -106,7 +106,7 @@ class Notebook:
         """Change JupyterLab's theme."""
         self.page.evaluate("name => window.jupyterapp.commands.execute('apputils:change-theme', {theme: name})", name)
         light = "true" if "Light" in name else "false"
-        self.page.wait_for_selector(f"body[data-jp-theme-light='{light}']")
+        self.page.wait_for_selector(f"body[data-jp-theme-light='{light}']", state="attached")
 
     def python(self, code: str) -> str:
         """Run code in the notebook's kernel as a cell would, and give what it printed.

@@ -10,11 +10,14 @@ from transformers import (
     BertLMHeadModel,
     Gemma2Config,
     Gemma2ForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
     T5Config,
     T5ForConditionalGeneration,
 )
 
 import horizon_widget as hw
+from horizon_widget import horizon_map
 from horizon_widget.attribution import ablation
 from horizon_widget.attribution.engine import Engine
 from horizon_widget.attribution.plan import Part
@@ -88,6 +91,35 @@ def test_cells_out_of_range(model):
     ]:
         with pytest.raises(hw.QueryError, match=f"^{field}: "):
             hmap.cell(layer, source, target)
+
+
+@pytest.mark.parametrize("use", [hw.attribute, hw.HorizonWidget])
+def test_what_is_not_a_loaded_model_is_named(use):
+    with pytest.raises(hw.QueryError, match="model: a str is not a loaded model"):
+        use("demo", PROMPT)
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "x", True])
+def test_seeds_are_whole_numbers(model, seed):
+    with pytest.raises(hw.QueryError, match="seed: "):
+        hw.attribute(model, PROMPT, seed=seed)
+
+
+def test_a_tokenizer_of_another_model_is_noticed(byte_tokenizer):
+    small = LlamaForCausalLM(LlamaConfig(**{**tiny_llama().config.to_dict(), "vocab_size": 60})).eval()
+    with pytest.raises(hw.QueryError, match="tokenizer: it gives token"):
+        hw.attribute(hw.load_model(small, tokenizer=byte_tokenizer), PROMPT)
+
+
+def test_a_prompt_whose_map_would_not_fit_is_refused(model, monkeypatch):
+    monkeypatch.setattr(horizon_map, "LARGEST_MAP", 1000)
+    with pytest.raises(hw.QueryError, match="prompt: the map of its 31 tokens"):
+        hw.attribute(model, PROMPT)
+
+
+def test_an_unknown_device_is_named():
+    with pytest.raises(hw.ModelError, match="device: 'abacus'"):
+        hw.load_model("anything", device="abacus")
 
 
 def test_an_encoder_is_refused(byte_tokenizer):

@@ -8,7 +8,7 @@ import pytest
 
 from horizon_widget.attribution.engine import Engine
 from horizon_widget.controller import Controller, describe
-from horizon_widget.errors import ModelError
+from horizon_widget.errors import HorizonError, ModelError
 from horizon_widget.models import thread
 from horizon_widget.query import Query
 from tests.conftest import PROMPT
@@ -158,6 +158,83 @@ def test_two_widgets_take_turns(model, recorder, held_model_thread):
         made.wait(timeout=LONG)
         made.close()
     assert "".join(order).startswith("abab")
+
+
+def test_rows_that_another_computed_are_told_too(model, recorder):
+    other = Recorder()
+    query = Query(model.tokenize(PROMPT), baseline="zero")
+    for listener in (recorder, other):
+        made = Controller(model, query, layer=1, listener=listener)
+        made.start()
+        made.wait(timeout=LONG)
+        made.close()
+    settle()
+    expected = {(1, source) for source in range(query.n_tokens)}
+    assert set(recorder.places()) == set(other.places()) == expected
+    assert len(other.places()) == len(expected), "each row once"
+
+
+def test_waiting_for_the_whole_map_overrides_a_cancelled_filling(controller):
+    controller.start()
+    controller.cancel()
+    controller.look_at(1, 3)
+    assert controller.wait(whole_map=True, timeout=LONG).state == "ready"
+    assert controller.map.done.all()
+
+
+def test_a_listener_that_fails_is_reported_and_does_not_stop_the_controller(controller, recorder):
+    on_rows = recorder.on_rows
+    recorder.on_rows = lambda *_: {}["no such key"]
+    controller.start()
+    status = controller.wait(timeout=LONG)
+    assert "KeyError" in status.error["title"]
+    recorder.on_rows = on_rows
+    controller.look_at(0, 2)
+    assert controller.wait(timeout=LONG).state == "ready"
+    assert controller.map.done[:, 2].all()
+
+
+def test_waiting_on_the_thread_that_computes_is_refused_and_does_not_hang(controller):
+    with pytest.raises(HorizonError, match="called from an observer"):
+        thread.run(controller.wait)
+
+
+def test_idle_time_belongs_to_the_widget_last_used(model, recorder, held_model_thread):
+    pair = [
+        Controller(model, Query(model.tokenize(text), baseline="zero"), layer=1, listener=Recorder())
+        for text in (PROMPT, PROMPT[::-1])
+    ]
+    for made in pair:
+        made.start()
+        made.allow_filling()
+    held_model_thread()
+    pair[1].wait(whole_map=True, timeout=LONG)
+    settle()
+    assert pair[1].map.done.all()
+    assert pair[0].map.done[1].all()
+    assert not pair[0].map.done[0, 0]
+    for made in pair:
+        made.close()
+
+
+def test_a_failure_in_idle_time_does_not_come_back_with_each_question(controller, recorder, monkeypatch):
+    controller.start()
+    controller.wait(timeout=LONG)
+    compute = Engine.compute
+
+    def broken_at_the_first_layer(self, part):
+        if part.layer == 0 and part.sources != (3,):
+            raise RuntimeError("broken")
+        compute(self, part)
+
+    monkeypatch.setattr(Engine, "compute", broken_at_the_first_layer)
+    controller.allow_filling()
+    settle()
+    assert recorder.statuses[-1].state == "error"
+    controller.look_at(2, 3)
+    assert controller.wait(timeout=LONG).state == "ready"
+    settle()
+    assert recorder.statuses[-1].state == "ready"
 
 
 def test_closed_it_computes_no_more(controller, recorder, held_model_thread):

@@ -150,6 +150,13 @@ def test_a_selection_out_of_range_names_the_trait(widget, trait, value):
     assert getattr(widget, trait) in (None, 2)
 
 
+def test_a_selection_can_be_given_at_the_start(model):
+    made = hw.HorizonWidget(model, PROMPT, baseline="zero", selected_layer=1, selected_source=3)
+    assert (made.selected_layer, made.selected_source) == (1, 3)
+    assert made.wait(timeout=LONG).done[:, 3].all()
+    made.close()
+
+
 def test_a_click_is_observed_from_python(widget):
     seen = []
     widget.observe(lambda change: seen.append(change["new"]), "selected_source")

@@ -65,7 +65,8 @@ export class HeatMapView {
     const { traits } = store;
     if (typeof ResizeObserver !== "undefined") {
       const observer = new ResizeObserver(() => {
-        this.#room.value = this.#measure();
+        const room = this.#measure();
+        if (room > 0) this.#room.value = room;
       });
       observer.observe(this.element);
       frames.keep(() => observer.disconnect());
@@ -95,7 +96,8 @@ export class HeatMapView {
     const source = store.source.value;
     if (source === null) return;
     const { nTokens, nLayers } = store.rows.value;
-    this.#grid = gridOf(source, nTokens, nLayers, this.#measure());
+    // Out of the page there is nothing to measure: the last room is the best guess of the next.
+    this.#grid = gridOf(source, nTokens, nLayers, this.#measure() || this.#room.value);
     const { nTargets, width, height } = this.#grid;
     this.#plot.style.width = `${nTargets * width}px`;
     this.#plot.style.height = `${nLayers * height}px`;

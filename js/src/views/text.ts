@@ -11,6 +11,7 @@ import { type Look, looks } from "./token-look";
 export class TextView {
   readonly element = h("div", {
     class: "text",
+    dir: "auto", // a prompt that is read from right to left is set so
     role: "listbox",
     "aria-label": "Prompt",
     "aria-orientation": "horizontal",
