@@ -6,7 +6,7 @@ import contextlib
 import contextvars
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +67,13 @@ class HorizonWidget(anywidget.AnyWidget):
     selected_target = traitlets.Int(None, allow_none=True, help="Position of the predicted token.").tag(sync=True)
     statistic.tag(sync=True)
 
+    _controller: Controller | None = None
+    _context = contextvars.Context()
+
     def __init__(self, model: Model, prompt: str, *, baseline: str = "auto", seed: int = 0, **traits: Any) -> None:
         check_model(model)
         self._model = model
         self._baseline, self._seed = baseline, seed
-        self._controller: Controller | None = None
         self._viewed = False
         self._context = contextvars.copy_context()
         self._news: dict[str, Any] = {}
@@ -193,8 +195,6 @@ class HorizonWidget(anywidget.AnyWidget):
     # -- messages; any thread ----------------------------------------------------------------------------------
 
     def _receive(self, _widget: Any, content: object, _buffers: object) -> None:
-        # ipykernel sends a browser's next message to the thread whose context our last one was sent in. Sent from a
-        # cell or from the model thread, it would wait for the user's cell to end; in this context it does not.
         self._context = contextvars.copy_context()
         try:
             message = protocol.read(content)
@@ -224,6 +224,14 @@ class HorizonWidget(anywidget.AnyWidget):
     def _post(self, message: protocol.Message) -> None:
         content, buffers = message
         self.send(content, buffers=buffers)
+
+    def _send(self, msg: Any, buffers: Any = None) -> None:
+        """Send anything on the comm (called by ipywidgets) in the context of the browser's last message.
+
+        ipykernel hands the browser's next message to the thread whose context our last one was sent in. Sent from a
+        cell's or the model thread's, that next one would wait for the user's cell to end.
+        """
+        self._context.copy().run(super()._send, msg, buffers)
 
     # -- traits, changed by the browser's thread and by the model thread ------------------------------------------
 
@@ -284,7 +292,8 @@ class _Listener:
         self.map: HorizonMap
 
     def on_rows(self, layer: int, sources: tuple[int, ...]) -> None:
-        self._tell(lambda widget: widget._send_rows(self.map_id, self.map, layer, sources))
+        if self._is_current():
+            self._widget._send_rows(self.map_id, self.map, layer, sources)
 
     def on_status(self, status: Status) -> None:
         seconds = status.seconds_left
@@ -301,15 +310,11 @@ class _Listener:
             "state": status.state,
         }
 
-        def publish(widget: HorizonWidget) -> None:
-            widget._publish(news)
-            widget.send_state("state")  # even unchanged: the browser's next message goes where this came from
+        if self._is_current():
+            self._widget._publish(news)
 
-        self._tell(publish)
-
-    def _tell(self, tell: Callable[[HorizonWidget], None]) -> None:
-        if self._widget.map_id == self.map_id:
-            self._widget._context.copy().run(tell, self._widget)
+    def _is_current(self) -> bool:
+        return self._widget.map_id == self.map_id
 
 
 def _describe_query(hmap: HorizonMap) -> dict[str, Any]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when transformers is imported
+
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,8 +16,6 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 
 import horizon_widget as hw
 from horizon_widget.models import thread
-
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 STORY = (
     "Anna kept the key to the old library in a blue tin on the shelf by the window. Every evening, after the last "

@@ -1,0 +1,1 @@
+"""How fast the engine and the widget are: ``make bench``. Ratios are of times taken in one run."""
