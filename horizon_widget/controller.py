@@ -200,14 +200,14 @@ class Controller:
             self._condition.notify_all()
 
     def _compute(self, part: Part) -> None:
-        began, before = time.perf_counter(), self._missing(everything=True)
+        began, before = time.perf_counter(), self._engine.operations
         try:
             self._engine.compute(part)
         except Exception as error:
             logger.debug("computing %s failed", part, exc_info=True)
             self._fail(error)
         else:
-            self._learn(before - self._missing(everything=True), time.perf_counter() - began)
+            self._learn(self._engine.operations - before, time.perf_counter() - began)
 
     def _fail(self, error: Exception) -> None:
         with self._condition:

@@ -28,7 +28,8 @@ ROWS_PER_PART_ELSEWHERE = 16384
 class Engine:
     """Fills the ``HorizonMap`` of one query, part by part.
 
-    ``compute`` must run on the model thread (``models.thread``); everything else may be read from any thread.
+    ``operations`` counts what was computed so far, by the cost model. ``compute`` must run on the model thread
+    (``models.thread``); everything else may be read from any thread.
 
     Args:
         model: Whose states are asked about.
@@ -48,6 +49,7 @@ class Engine:
             attrs={"model": model.name, "dtype": str(model.dtype).removeprefix("torch.")},
         )
         self.cost = CostModel(model.n_layers, query.n_tokens, model.weights_per_block, model.vocab_size * model.d_model)
+        self.operations = 0.0
         self._preparations: dict[int, Preparation] = {}
         self._clean: CleanRun | None = None
         self._metric: Tensor
@@ -117,6 +119,7 @@ class Engine:
     def _ablate(self, layer: int, sources: Sequence[int], states: Tensor) -> npt.NDArray[np.floating]:
         clean, metric = self._clean, self._metric
         assert clean is not None
+        self.operations += self.cost.rows(layer, len(sources) * (clean.n_tokens - min(sources)))
         influence = self.model.inside_trace(
             clean, lambda: ablation.ablate(self.model, clean, metric, layer, sources, states)
         )
