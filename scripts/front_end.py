@@ -61,6 +61,7 @@ def missing_packages(root: Path = ROOT) -> list[str]:
 def npm_program() -> tuple[list[str], dict[str, str]]:
     """How to call npm, and the environment to call it in: its Node comes first on PATH."""
     found = os.environ.copy()
+    found.setdefault("npm_config_cache", str(ROOT / ".make" / "npm"))  # nothing is kept outside the project
     if _node_on_path():
         return [shutil.which("npm") or "npm"], found
     folder = _node_of_wheel()

@@ -5,7 +5,11 @@ import { css } from "./colour";
 import { h, setAttribute } from "./dom";
 import { Frames } from "./frames";
 import type { Store } from "./store";
-import style from "./style.css";
+import controlsStyle from "./style/controls.css";
+import drillDownStyle from "./style/drill-down.css";
+import pageStyle from "./style/page.css";
+import surroundingsStyle from "./style/surroundings.css";
+import textStyle from "./style/text.css";
 import { watchSurroundings } from "./theme";
 import { DrillDownView } from "./views/drill-down";
 import { LegendView } from "./views/legend";
@@ -25,7 +29,7 @@ export function mount(store: Store, container: HTMLElement): () => void {
   });
   const shadow = root.attachShadow({ mode: "open" });
   const sheet = new CSSStyleSheet();
-  sheet.replaceSync(style);
+  sheet.replaceSync([pageStyle, controlsStyle, textStyle, drillDownStyle, surroundingsStyle].join("\n"));
   shadow.adoptedStyleSheets = [sheet];
   container.append(root);
 
