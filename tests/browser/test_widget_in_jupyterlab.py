@@ -194,6 +194,47 @@ def test_cancel_and_resume(notebook):
     notebook.python(f"widget.prompt = {story!r}")
 
 
+STOPPED_CELL = """
+from horizon_widget.attribution.engine import Engine
+whole = Engine.compute
+def telling(self, part):
+    whole(self, part)
+    print('a part is done')
+Engine.compute = telling
+try:
+    hw.attribute(model, 'A text of its own, ' + story, layers=range(20), progress=False)
+finally:
+    Engine.compute = whole
+"""
+
+
+def test_the_stop_button_keeps_what_is_done_and_the_next_call_works(notebook):
+    page = notebook.page
+    notebook.python("widget.cancel()")
+    page.evaluate(
+        """code => {
+            window.partDone = false;
+            window.ended = null;
+            const kernel = window.jupyterapp.shell.currentWidget.context.sessionContext.session.kernel;
+            const future = kernel.requestExecute({code});
+            future.onIOPub = message => {
+                if (message.header.msg_type === 'stream') window.partDone = true;
+                if (message.header.msg_type === 'error') window.ended = message.content.ename;
+            };
+        }""",
+        STOPPED_CELL,
+    )
+    page.wait_for_function("() => window.partDone")
+    page.evaluate("() => window.jupyterapp.commands.execute('notebook:interrupt-kernel')")
+    page.wait_for_function("() => window.ended !== null", timeout=30_000)
+    assert page.evaluate("() => window.ended") == "AttributionInterrupted"
+    # The last token has no later target: it is done in every layer from the start.
+    kept = notebook.python("import sys; print(sys.last_value.map.done[:, :-1].sum())")
+    assert int(kept) > 0
+    notebook.python("again = hw.attribute(model, 'A short text.', layers=[1], progress=False)")
+    assert notebook.python("print(again.computed_layers)").strip() == "(1,)"
+
+
 def test_an_error_in_the_kernel_is_shown_in_the_widget_and_passes(notebook):
     notebook.python(
         "from horizon_widget.attribution.engine import Engine\n"
