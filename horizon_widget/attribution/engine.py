@@ -20,8 +20,8 @@ from horizon_widget.models import thread
 from horizon_widget.models.model import CleanRun, Model
 from horizon_widget.query import Query
 
-# Positions computed in one part: about half a second at the demo model's first layer on two CPU cores.
-ROWS_PER_PART = {"cpu": 512}
+# Positions computed in one part: a few tenths of a second at the demo model's first layers on two CPU cores.
+ROWS_PER_PART = {"cpu": 256}
 ROWS_PER_PART_ELSEWHERE = 16384
 
 
