@@ -143,13 +143,15 @@ class Controller:
                 "wait() was called from an observer, while the map is being computed.",
                 advice="Call it from a cell.",
             )
-        self._change(_waiting=self._waiting + whole_map)
+        with self._condition:
+            self._change(_waiting=self._waiting + whole_map)
         try:
             with self._condition:
                 if not self._condition.wait_for(lambda: self._is_over(whole_map), timeout):
                     raise TimeoutError(f"The map is not ready after {timeout} seconds.")
         finally:
-            self._change(_waiting=self._waiting - whole_map)
+            with self._condition:
+                self._change(_waiting=self._waiting - whole_map)
         return self._status()
 
     # -- one part after another, on the model thread -------------------------------------------------------------

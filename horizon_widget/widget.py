@@ -61,13 +61,15 @@ class HorizonWidget(anywidget.AnyWidget):
     error = traitlets.Dict(None, allow_none=True, read_only=True).tag(sync=True)
 
     prompt = traitlets.Unicode(help="The text; setting it opens a new map.")
-    statistic = traitlets.Enum([s.name for s in STATISTICS], STATISTICS[0].name, help="What tokens are coloured by.")
+    statistic = traitlets.Enum(
+        [s.name for s in STATISTICS], STATISTICS[0].name, help="What tokens are coloured by."
+    ).tag(sync=True)
     selected_layer = traitlets.Int(0, help="The layer on the screen.").tag(sync=True)
     selected_source = traitlets.Int(None, allow_none=True, help="Position of the token asked about.").tag(sync=True)
     selected_target = traitlets.Int(None, allow_none=True, help="Position of the predicted token.").tag(sync=True)
-    statistic.tag(sync=True)
 
     _controller: Controller | None = None
+    _cells_running = False
     _context = contextvars.Context()
 
     def __init__(self, model: Model, prompt: str, *, baseline: str = "auto", seed: int = 0, **traits: Any) -> None:
@@ -173,6 +175,7 @@ class HorizonWidget(anywidget.AnyWidget):
             self.set_trait("window", hmap.window)
             self.set_trait("statistics", _describe_statistics(hmap.window))
             self.set_trait("layers", _describe_layers(hmap))
+        controller.cells_running(self._cells_running)
         controller.start()
         if self._viewed:
             controller.allow_filling()
@@ -274,12 +277,14 @@ class HorizonWidget(anywidget.AnyWidget):
             with contextlib.suppress(ValueError):
                 act(event, callback)
         if register:
-            self._running.cells_running(True)  # the cell that makes this widget
+            self._cell_begins()  # the cell that makes this widget
 
     def _cell_begins(self, *_: Any) -> None:
+        self._cells_running = True
         self._running.cells_running(True)
 
     def _cell_ends(self, *_: Any) -> None:
+        self._cells_running = False
         self._running.cells_running(False)
 
 

@@ -14,7 +14,6 @@ from horizon_widget.errors import ModelError
 
 # Arguments that have one entry for each position, and the axis it lies on.
 POSITION_AXIS = {"position_ids": -1, "cache_position": -1, "position_embeddings": -2}
-HIDDEN_STATES = "hidden_states"
 ATTENTION_MASK = "attention_mask"
 CACHE = "past_key_values"
 

@@ -130,6 +130,19 @@ def test_a_prompt_read_before_is_shown_again_and_the_rest_of_its_map_is_filled(w
     assert widget.progress["filling"] == "complete"
 
 
+def test_a_map_opened_in_a_cell_is_not_filled_before_the_cell_ends(widget):
+    say(widget, {"type": "hello", "protocol_version": 1})
+    widget._cell_begins()  # what IPython calls before a cell
+    widget.prompt = "another text, a little longer"
+    widget.wait(timeout=LONG)
+    settle()
+    assert not widget.map.done[0, 0]
+    assert widget.progress["filling"] == "waiting"
+    widget._cell_ends()
+    widget.wait("all", timeout=LONG)
+    assert widget.map.done.all()
+
+
 def test_a_prompt_that_cannot_be_read_leaves_the_picture_as_it_is(widget):
     hmap = widget.wait(timeout=LONG)
     with pytest.raises(hw.QueryError, match="prompt: it is empty"):
