@@ -16,8 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from horizon_widget.attribution.attribute import AttributionInterrupted, attribute
-    from horizon_widget.errors import HorizonError, ModelError, QueryError
+    from horizon_widget.attribution.closer import ablate_together, direct, robustness
+    from horizon_widget.attribution.estimate import estimate
+    from horizon_widget.baseline import Baseline
+    from horizon_widget.errors import HorizonError, MapFileError, ModelError, QueryError
     from horizon_widget.horizon_map import HorizonMap
+    from horizon_widget.metric import Metric
+    from horizon_widget.models.layout import Layout, Place, register_architecture, separate_heads
     from horizon_widget.models.load import load_model
     from horizon_widget.models.model import Model
     from horizon_widget.widget import HorizonWidget
@@ -29,24 +34,46 @@ _HOME = {
     "HorizonError": "errors",
     "HorizonMap": "horizon_map",
     "HorizonWidget": "widget",
+    "MapFileError": "errors",
     "Model": "models.model",
     "ModelError": "errors",
     "QueryError": "errors",
+    "Baseline": "baseline",
+    "Layout": "models.layout",
+    "Metric": "metric",
+    "Place": "models.layout",
+    "ablate_together": "attribution.closer",
     "attribute": "attribution.attribute",
+    "direct": "attribution.closer",
+    "estimate": "attribution.estimate",
     "load_model": "models.load",
+    "register_architecture": "models.layout",
+    "robustness": "attribution.closer",
+    "separate_heads": "models.layout",
 }
 
 __all__ = [
     "AttributionInterrupted",
+    "Baseline",
     "HorizonError",
     "HorizonMap",
     "HorizonWidget",
+    "Layout",
+    "MapFileError",
+    "Metric",
     "Model",
     "ModelError",
+    "Place",
     "QueryError",
     "__version__",
+    "ablate_together",
     "attribute",
+    "direct",
+    "estimate",
     "load_model",
+    "register_architecture",
+    "robustness",
+    "separate_heads",
 ]
 
 

@@ -15,9 +15,9 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from horizon_widget.attribution.attribute import engine_for
-from horizon_widget.attribution.engine import Engine
-from horizon_widget.attribution.plan import Interest, Part, bisecting, next_part, wanted
+from horizon_widget.attribution.ablation_engine import AblationEngine
+from horizon_widget.attribution.ask import exact_engine_for
+from horizon_widget.attribution.plan import Interest, Part, bisecting
 from horizon_widget.errors import HorizonError
 from horizon_widget.horizon_map import HorizonMap
 from horizon_widget.models import thread
@@ -73,7 +73,7 @@ class Controller:
     _last_used: ClassVar[Controller | None] = None
 
     def __init__(self, model: Model, query: Query, *, layer: int, listener: Listener) -> None:
-        self._engine: Engine = engine_for(model, query)
+        self._engine: AblationEngine = exact_engine_for(model, query)
         self._listener = listener
         self._condition = threading.Condition()
         self._layer = layer
@@ -159,8 +159,7 @@ class Controller:
     def _is_over(self, whole_map: bool) -> bool:
         if self._error or self._cancelled or self._closed:
             return True
-        wanted_part = next_part(self.map.done, self._interest(filling=whole_map), 1)
-        return wanted_part is None
+        return self._engine.next_part(self._interest(filling=whole_map)) is None
 
     def _change(self, **attributes: Any) -> None:
         with self._condition:
@@ -229,7 +228,7 @@ class Controller:
     def _next(self) -> Part | None:
         if self._cancelled or self._closed or self._error:
             return None
-        return next_part(self.map.done, self._interest(filling=self._may_fill()), self._engine.rows_per_part)
+        return self._engine.next_part(self._interest(filling=self._may_fill()))
 
     def _may_fill(self) -> bool:
         if self._waiting:
@@ -245,11 +244,10 @@ class Controller:
 
     def _asked_for(self) -> bool:
         """Whether something other than filling is missing."""
-        return next_part(self.map.done, self._interest(filling=False), 1) is not None
+        return self._engine.next_part(self._interest(filling=False)) is not None
 
     def _missing(self, *, everything: bool) -> float:
-        interest = self._interest(filling=everything)
-        return self._engine.cost.missing(wanted(self.map.done, interest))
+        return self._engine.missing(self._interest(filling=everything))
 
     def _begin_task(self) -> None:
         filling = not self._asked_for()

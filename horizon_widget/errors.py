@@ -33,3 +33,7 @@ class QueryError(HorizonError, ValueError):
 
 class ModelError(HorizonError):
     """A model that cannot be loaded, or whose states cannot be reached."""
+
+
+class MapFileError(HorizonError):
+    """A file that cannot be written, or is no map."""

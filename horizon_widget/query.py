@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from horizon_widget.baseline import Baseline
 from horizon_widget.errors import QueryError
+from horizon_widget.metric import Metric
 
-METHODS = ("ablation",)
-METRICS = ("logprob",)
-SITES = ("residual",)
-BASELINES = ("auto", "mean", "zero", "resample")
-UNITS = {"logprob": "nats"}
+EXACT_METHODS = ("ablation",)
+ESTIMATES = ("gradient", "energy")
+METHODS = (*EXACT_METHODS, *ESTIMATES)
+SITES = ("residual", "attention_output", "mlp_output", "key", "value")
+SITES_WITH_HEADS = ("key", "value")
 
 
 @dataclass(frozen=True)
@@ -19,11 +21,14 @@ class Query:
 
     Attributes:
         token_ids: The prompt, ``x[0..T-1]``.
-        method: How influence is measured; ``"ablation"`` is the exact effect of replacing a state.
-        metric: The scalar scored at each prediction position; ``"logprob"`` is log p of the actual next token.
-        baseline: What replaces a state. ``"auto"``: ``"mean"``, or ``"zero"`` for prompts of fewer than three
-            tokens, or ``"resample"`` at layers where the mean is itself a shock.
-        site: Where in a block; ``"residual"`` is the state entering it.
+        method: How influence is measured. ``"ablation"``: the exact effect of replacing a state. Estimates:
+            ``"gradient"``, its first-order approximation; ``"energy"``, an upper bound of that one's magnitude.
+        metric: The scalar scored at each prediction position.
+        baseline: What replaces a state.
+        site: Where in a block: ``"residual"``, the state entering it; ``"attention_output"`` and ``"mlp_output"``, what
+            it adds to the residual stream; ``"key"`` (before the rotary embedding) and ``"value"``, what its attention
+            exports.
+        head: Which key-value head, for keys and values; ``None``: all of them together.
         seed: Seeds the draws of ``"resample"``.
         draws: How many draws ``"resample"`` averages over.
 
@@ -33,43 +38,64 @@ class Query:
 
     token_ids: tuple[int, ...]
     method: str = "ablation"
-    metric: str = "logprob"
-    baseline: str = "auto"
+    metric: Metric = field(default_factory=Metric)
+    baseline: Baseline = field(default_factory=Baseline)
     site: str = "residual"
+    head: int | None = None
     seed: int = 0
     draws: int = 3
 
     def __post_init__(self) -> None:
-        for field, allowed in (
-            ("method", METHODS),
-            ("metric", METRICS),
-            ("baseline", BASELINES),
-            ("site", SITES),
-        ):
-            value = getattr(self, field)
+        for name, allowed in (("method", METHODS), ("site", SITES)):
+            value = getattr(self, name)
             if value not in allowed:
-                raise QueryError(field, f"{value!r} is not offered.", advice=f"Choose from: {', '.join(allowed)}.")
-        if len(self.token_ids) < 2:
+                raise QueryError(name, f"{value!r} is not offered.", advice=f"Choose from: {', '.join(allowed)}.")
+        for name, least in (("seed", 0), ("draws", 1)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise QueryError(name, f"{value!r} is not a whole number of at least {least}.")
+        if self.head is not None and self.site not in SITES_WITH_HEADS:
+            raise QueryError("head", f"the site {self.site!r} has none.", advice='Use site="key" or site="value".')
+        if not self.is_exact and self.metric.name == "kl":
+            raise QueryError(
+                "metric",
+                f"the gradient of kl at the clean state is zero, so {self.method!r} says nothing of it.",
+                advice='Use method="ablation".',
+            )
+        self._check_lengths()
+
+    def _check_lengths(self) -> None:
+        least = 2 if self.metric.needs_actual_token else 1
+        if self.n_tokens < least:
             raise QueryError(
                 "prompt",
-                f"it has {len(self.token_ids)} token(s), and {self.metric} scores how one token predicts the next.",
+                f"it has {self.n_tokens} token(s), and {self.metric} scores how one token predicts the next.",
                 advice="Give a text of at least two tokens.",
             )
-        for field, least in (("seed", 0), ("draws", 1)):
-            value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise QueryError(field, f"{value!r} is not a whole number of at least {least}.")
-        if self.baseline in ("mean", "resample") and len(self.token_ids) < 3:
+        kind, reference = self.baseline.kind, self.baseline.reference
+        if kind in ("mean", "resample") and not reference and self.n_tokens < 3:
             raise QueryError(
                 "baseline",
-                f"a prompt of {len(self.token_ids)} tokens has no useful {self.baseline} state.",
+                f"a prompt of {self.n_tokens} tokens has no useful {kind} state.",
                 advice='Use baseline="zero", or a longer prompt.',
             )
+        if kind == "counterfactual" and len(reference[0]) != self.n_tokens:
+            raise QueryError(
+                "baseline",
+                f"the counterfactual prompt has {len(reference[0])} tokens and the prompt {self.n_tokens}; each state "
+                "is replaced by the one at the same position.",
+                advice="Make them equally long in tokens.",
+            )
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the values are exact effects, and no estimates."""
+        return self.method in EXACT_METHODS
 
     @property
     def unit(self) -> str:
         """The unit of the metric and so of influence."""
-        return UNITS[self.metric]
+        return self.metric.unit
 
     @property
     def n_tokens(self) -> int:
@@ -78,8 +104,11 @@ class Query:
 
     @property
     def n_targets(self) -> int:
-        """Number of targets ``t = 1 .. n_targets``; ``logprob`` needs the actual token, so the last is ``T-1``."""
-        return self.n_tokens - 1
+        """Number of targets ``t = 1 .. n_targets``.
+
+        The last is ``T - 1`` where the metric needs the actual token, else ``T``, the token after the prompt.
+        """
+        return self.n_tokens - 1 if self.metric.needs_actual_token else self.n_tokens
 
 
 def check_layers(layers: object, n_layers: int) -> tuple[int, ...]:

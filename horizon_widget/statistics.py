@@ -1,13 +1,15 @@
 """Derived quantities of a map, as pure functions of arrays.
 
 Throughout, ``influence`` has shape ``(..., T, N)``: sources ``i = 0 .. T-1``, and targets ``t = 1 .. N`` in the last
-axis, so that column ``c`` is target ``c + 1`` and offset ``k = t - i``. NaN means not computed.
+axis, so that column ``c`` is target ``c + 1`` and offset ``k = t - i``. NaN means not computed. ``noise_floor`` is a
+number, or an array that broadcasts against ``(..., 1, 1)``: magnitudes at or below it count as 0.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +17,10 @@ import numpy.typing as npt
 Array = npt.NDArray[np.floating]
 
 SMALLEST_WINDOW = 2  # with a window of one offset every own share is 1 by construction
+# On SmolLM2-135M over ten prompts of 3 to 86 tokens, the first token's state is 20 to 260 times as long as the median
+# state at 26 of 30 layers, and no other token's is more than 4 times as long at more than 2 of them.
+SINK_NORM = 8.0
+SINK_LAYERS = 0.5
 
 
 def default_window(n_tokens: int, n_targets: int | None = None) -> int | None:
@@ -46,12 +52,25 @@ def by_offset(influence: Array, window: int) -> Array:
         Shape ``(..., T, K)``: element ``[..., i, k-1]`` is the influence at offset ``k``; a source with fewer than
         ``K`` later targets is NaN throughout.
     """
-    n_sources, n_targets = influence.shape[-2:]
-    source = np.arange(n_sources)[:, None]
-    column = source + np.arange(window)[None, :]  # target i + k is column i + k - 1
-    values = influence[..., source, np.minimum(column, n_targets - 1)]
-    complete = source[:, 0] + window <= n_targets
+    values = each_offset(influence, window)
+    complete = np.arange(influence.shape[-2]) + window <= influence.shape[-1]
     return np.where(complete[:, None], values, np.nan)
+
+
+def each_offset(influence: Array, n_offsets: int) -> Array:
+    """As ``by_offset``, with NaN only at the offsets that a source does not have."""
+    n_sources, n_targets = influence.shape[-2:]
+    # target i + k is column i + k - 1
+    column = np.arange(n_sources)[:, None] + np.arange(n_offsets)[None, :]
+    values = influence[..., np.arange(n_sources)[:, None], np.minimum(column, n_targets - 1)]
+    return np.where(column < n_targets, values, np.nan)
+
+
+def above_floor(influence: Array, noise_floor: Array | float) -> Array:
+    """Magnitudes, with those at or below the noise floor as 0; NaN stays."""
+    magnitude = np.abs(influence)
+    above: Array = np.where(magnitude <= noise_floor, 0.0, magnitude)
+    return above
 
 
 def horizon_distribution(influence: Array, window: int, noise_floor: Array | float = 0.0) -> Array:
@@ -60,16 +79,18 @@ def horizon_distribution(influence: Array, window: int, noise_floor: Array | flo
     Args:
         influence: Signed influence, shape ``(..., T, N)``.
         window: ``K``, the number of offsets.
-        noise_floor: Magnitudes at or below it count as 0; a number, or an array that broadcasts against
-            ``(..., 1, 1)``.
+        noise_floor: See the module.
 
     Returns:
         Shape ``(..., T, K)``, summing to 1 over the last axis; NaN where a source has fewer than ``K`` later targets,
         is not computed, or has nothing above the noise floor.
     """
-    magnitude = np.abs(by_offset(influence, window))
-    magnitude = np.where(magnitude <= noise_floor, 0.0, magnitude)
-    total = magnitude.sum(axis=-1, keepdims=True)
+    magnitude = above_floor(by_offset(influence, window), noise_floor)
+    return _share(magnitude, axis=-1)
+
+
+def _share(magnitude: Array, axis: int) -> Array:
+    total = magnitude.sum(axis=axis, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
         share: Array = np.where(total > 0, magnitude / total, np.nan)
     return share
@@ -86,6 +107,115 @@ def expected_horizon(influence: Array, window: int, noise_floor: Array | float =
     offsets = np.arange(1, window + 1)
     mean: Array = (horizon_distribution(influence, window, noise_floor) * offsets).sum(axis=-1)
     return mean
+
+
+def half_horizon(influence: Array, window: int, noise_floor: Array | float = 0.0) -> Array:
+    """Smallest ``k`` within which half of a state's influence lies; shape ``(..., T)``, between 1 and ``window``."""
+    share = horizon_distribution(influence, window, noise_floor)
+    # A half that is reached exactly must not be missed by a rounding error.
+    reached = share.cumsum(axis=-1) >= 0.5 - 1e-6
+    first = 1.0 + reached.argmax(axis=-1)
+    half: Array = np.where(np.isnan(share).any(axis=-1), np.nan, first)
+    return half
+
+
+class OffsetProfile(NamedTuple):
+    """A layer's average reach; every field of shape ``(..., K)``, element ``k-1`` is offset ``k``.
+
+    Attributes:
+        mean: ``P(k)``, the mean magnitude of influence at offset ``k`` over the sources that have it.
+        low: Lower end of the bootstrap interval of ``mean``, sources drawn with replacement.
+        high: Its upper end.
+        n_sources: How many sources have offset ``k`` and are computed.
+    """
+
+    mean: Array
+    low: Array
+    high: Array
+    n_sources: npt.NDArray[np.int64]
+
+
+def offset_profile(
+    influence: Array,
+    noise_floor: Array | float = 0.0,
+    *,
+    n_offsets: int | None = None,
+    confidence: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> OffsetProfile:
+    """Mean magnitude of influence by offset: ``P(k) = mean over i of a[i, i+k]``, over the ``i`` that reach so far.
+
+    Args:
+        influence: Shape ``(..., T, N)``; rows of sources to be left out are NaN.
+        noise_floor: See the module.
+        n_offsets: Offsets ``1 .. n_offsets``; all by default.
+        confidence: Of the percentile interval (Efron & Tibshirani 1993, chapter 13).
+        resamples: How often sources are drawn.
+        seed: Of the draws.
+
+    Returns:
+        The profile. Where fewer than two sources reach an offset there is no interval, and NaN.
+    """
+    n_offsets = influence.shape[-1] if n_offsets is None else n_offsets
+    values = above_floor(each_offset(influence, n_offsets), noise_floor)  # (..., T, K)
+    count = (~np.isnan(values)).sum(axis=-2)
+    mean = _mean_over_sources(values)
+    generator = np.random.default_rng(seed)
+    n_sources = values.shape[-2]
+    known = (~np.isnan(values)).astype(float)
+    filled = np.nan_to_num(values)
+    # How often each source is drawn: a resample's mean is a weighted mean, so that all of them are two products.
+    weights = generator.multinomial(n_sources, np.full(n_sources, 1 / n_sources), size=resamples).astype(float)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        drawn = (weights @ filled) / (weights @ known)  # (..., resamples, K)
+    tail = (1 - confidence) / 2
+    low, high = (_quantile(drawn, q) for q in (tail, 1 - tail))
+    few = count < 2
+    return OffsetProfile(mean, np.where(few, np.nan, low), np.where(few, np.nan, high), count)
+
+
+def _mean_over_sources(values: Array) -> Array:
+    count = (~np.isnan(values)).sum(axis=-2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean: Array = np.where(count > 0, np.nansum(values, axis=-2) / count, np.nan)
+    return mean
+
+
+def _quantile(drawn: Array, q: float) -> Array:
+    """Over the last but one axis; 0 / 0 of a resample without any source of an offset is left out."""
+    empty: npt.NDArray[np.bool_] = np.asarray(np.isnan(drawn).all(axis=-2, keepdims=True))
+    result: Array = np.nanquantile(np.where(empty, 0.0, drawn), q, axis=-2)
+    return np.where(empty[..., 0, :], np.nan, result)
+
+
+def advantage(influence: Array, noise_floor: Array | float = 0.0) -> Array:
+    """Who carries a prediction: ``C[j](i) = a[i,j] / sum_i' a[i',j]``.
+
+    Args:
+        influence: Shape ``(..., T, N)``; rows of sources to be left out are 0.
+        noise_floor: See the module.
+
+    Returns:
+        Shape ``(..., T, N)``, summing to 1 over sources; NaN where a column is not wholly computed, or has nothing
+        above the noise floor.
+    """
+    return _share(above_floor(influence, noise_floor), axis=-2)
+
+
+def find_sinks(state_norm: Array) -> npt.NDArray[np.bool_]:
+    """Which positions are attention sinks: states of a huge norm at most layers (Xiao et al. 2024; Sun et al. 2024).
+
+    Args:
+        state_norm: Length of each state, shape ``(n_layers, T)``.
+
+    Returns:
+        Shape ``(T,)``: whether the length is over ``SINK_NORM`` times the layer's median at ``SINK_LAYERS`` of the
+        layers or more.
+    """
+    median = np.median(state_norm, axis=1, keepdims=True)
+    times_median: Array = state_norm / median
+    return np.asarray((times_median > SINK_NORM).mean(axis=0) >= SINK_LAYERS)
 
 
 @dataclass(frozen=True)
@@ -127,6 +257,15 @@ STATISTICS = (
         "tokens",
         "How many tokens ahead this state's influence lies on average.",
         expected_horizon,
+        1.0,
+        float,
+    ),
+    Statistic(
+        "half_horizon",
+        "half horizon",
+        "tokens",
+        "Within how many tokens half of this state's influence lies.",
+        half_horizon,
         1.0,
         float,
     ),

@@ -15,7 +15,7 @@ import numpy as np
 import traitlets
 
 from horizon_widget import protocol
-from horizon_widget.attribution.attribute import check_model
+from horizon_widget.attribution.ask import read_query
 from horizon_widget.controller import Controller, Status
 from horizon_widget.errors import HorizonError, QueryError
 from horizon_widget.horizon_map import HorizonMap
@@ -38,11 +38,10 @@ class HorizonWidget(anywidget.AnyWidget):
     Args:
         model: From ``load_model``.
         prompt: A text of at least two tokens.
-        baseline: As for ``attribute``.
-        seed: As for ``attribute``.
+        metric, baseline, site, head, seed, draws: As for ``attribute``.
 
     Raises:
-        QueryError: if the prompt or the baseline cannot be used; the message says why.
+        QueryError: if the prompt or another argument cannot be used; the message says why.
     """
 
     _esm = BUNDLE
@@ -72,10 +71,28 @@ class HorizonWidget(anywidget.AnyWidget):
     _cells_running = False
     _context = contextvars.Context()
 
-    def __init__(self, model: Model, prompt: str, *, baseline: str = "auto", seed: int = 0, **traits: Any) -> None:
-        check_model(model)
+    def __init__(
+        self,
+        model: Model,
+        prompt: str,
+        *,
+        metric: Any = "logprob",
+        baseline: Any = "auto",
+        site: str = "residual",
+        head: int | None = None,
+        seed: int = 0,
+        draws: int = 3,
+        **traits: Any,
+    ) -> None:
         self._model = model
-        self._baseline, self._seed = baseline, seed
+        self._asked = {
+            "metric": metric,
+            "baseline": baseline,
+            "site": site,
+            "head": head,
+            "seed": seed,
+            "draws": draws,
+        }
         self._viewed = False
         self._context = contextvars.copy_context()
         self._news: dict[str, Any] = {}
@@ -149,7 +166,9 @@ class HorizonWidget(anywidget.AnyWidget):
         return self._controller
 
     def _query(self, prompt: object) -> Query:
-        return Query(self._model.tokenize(prompt), baseline=self._baseline, seed=self._seed)
+        if not isinstance(prompt, str):
+            raise QueryError("prompt", f"it is a {type(prompt).__name__}, not a text.", advice="Pass a str.")
+        return read_query(self._model, prompt, **self._asked)
 
     @traitlets.validate("prompt")
     def _check_prompt(self, proposal: Any) -> str:
@@ -218,7 +237,8 @@ class HorizonWidget(anywidget.AnyWidget):
 
     def _send_rows(self, map_id: int, hmap: HorizonMap, layer: int, sources: Sequence[int]) -> None:
         index = list(sources)
-        influence = hmap.values.values[layer, index]
+        # The prediction after the prompt has no token on the screen.
+        influence = hmap.values.values[layer, index, : hmap.query.n_tokens - 1]
         statistics = np.full((len(STATISTICS), len(index)), np.nan)
         if hmap.window is not None:
             statistics = np.stack([hmap.statistic(s.name, layers=layer).values[0, index] for s in STATISTICS])

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 import horizon_widget as hw
 from horizon_widget.models import thread
+from tests.architectures import ARCHITECTURES
 
 STORY = (
     "Anna kept the key to the old library in a blue tin on the shelf by the window. Every evening, after the last "
@@ -36,50 +36,22 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
 
 
-def tiny_llama(attention: str = "sdpa") -> LlamaForCausalLM:
-    config = LlamaConfig(
-        vocab_size=256,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=64,
-        initializer_range=0.3,
-        attn_implementation=attention,
-    )
-    torch.manual_seed(0)
-    return LlamaForCausalLM(config).eval()
+def tiny_llama(attention: str = "sdpa") -> Any:
+    return ARCHITECTURES["llama"](attention)
 
 
-def tiny_gpt2(attention: str = "sdpa") -> GPT2LMHeadModel:
-    config = GPT2Config(
-        vocab_size=256,
-        n_embd=32,
-        n_layer=4,
-        n_head=4,
-        n_positions=64,
-        initializer_range=0.3,
-        bos_token_id=0,
-        eos_token_id=0,
-        attn_implementation=attention,
-    )
-    torch.manual_seed(0)
-    return GPT2LMHeadModel(config).eval()
+def tiny_gpt2(attention: str = "sdpa") -> Any:
+    return ARCHITECTURES["gpt2"](attention)
 
 
-ARCHITECTURES: dict[str, Callable[[], Any]] = {
-    "llama": tiny_llama,
-    "llama, eager attention": lambda: tiny_llama("eager"),
-    "gpt2": tiny_gpt2,
-    "gpt2, eager attention": lambda: tiny_gpt2("eager"),
-}
+EAGER = ("llama", "gpt2", "gemma3_text", "falcon, alibi")
 
 
-@pytest.fixture(scope="session", params=ARCHITECTURES)
+@pytest.fixture(scope="session", params=[*ARCHITECTURES, *(f"{name}, eager attention" for name in EAGER)])
 def any_model(request: pytest.FixtureRequest, byte_tokenizer: Any) -> hw.Model:
     """Each architecture in turn."""
-    return hw.load_model(ARCHITECTURES[request.param](), tokenizer=byte_tokenizer)
+    name, _, attention = request.param.partition(", eager")
+    return hw.load_model(ARCHITECTURES[name]("eager" if attention else "sdpa"), tokenizer=byte_tokenizer)
 
 
 @pytest.fixture

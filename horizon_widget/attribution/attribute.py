@@ -6,14 +6,12 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from horizon_widget.attribution.engine import Engine, compute
-from horizon_widget.attribution.plan import Interest, bisecting, wanted
-from horizon_widget.errors import QueryError
+from horizon_widget.attribution.ask import engine_for, read_positions, read_query
+from horizon_widget.attribution.engine import compute
+from horizon_widget.attribution.plan import Interest, bisecting
 from horizon_widget.horizon_map import HorizonMap
 from horizon_widget.models.model import Model
-from horizon_widget.query import Query, check_layers
-
-ENGINES_KEPT = 4
+from horizon_widget.query import check_layers
 
 
 class AttributionInterrupted(KeyboardInterrupt):
@@ -26,76 +24,79 @@ class AttributionInterrupted(KeyboardInterrupt):
 
 def attribute(
     model: Model,
-    prompt: str,
+    prompt: Any,
     *,
     layers: Any = None,
+    sources: Any = None,
+    targets: Any = None,
     method: str = "ablation",
-    metric: str = "logprob",
-    baseline: str = "auto",
+    metric: Any = "logprob",
+    baseline: Any = "auto",
     site: str = "residual",
+    head: int | None = None,
     seed: int = 0,
+    draws: int = 3,
+    memory_limit: int | None = None,
     progress: bool = True,
 ) -> HorizonMap:
     """How much each state matters for each later prediction: ``A[layer, source, target]``.
 
     Args:
         model: From ``load_model``.
-        prompt: A text of at least two tokens.
+        prompt: A text, token ids, chat messages (dicts with ``role`` and ``content``), or a map, for its tokens.
         layers: Which layers to compute: a number, several, or ``None`` for all. Negative numbers count from the last.
-        method: ``"ablation"``: ``A = m[j](h) - m[j](h with h[layer, source] := b)``, exact.
-        metric: ``m[j]``: ``"logprob"``, log p of the actual next token in nats.
-        baseline: ``b``: ``"mean"``, ``"zero"``, ``"resample"``, or ``"auto"``: the mean, but ``"zero"`` for two tokens
-            and ``"resample"`` at layers where the mean itself disturbs every prediction (noted in the map).
-        site: ``"residual"``: the state entering a block.
+        sources: Which positions ``i``: one, several, or ``None`` for all: one source at all layers is a row.
+        targets: Which ``t``, likewise: one target at all layers is a column.
+        method: ``"ablation"``: ``A = m[j](h) - m[j](h with h[layer, source] := b)``, exact. Estimates: ``"gradient"``,
+            ``<dm[j]/dh, h - b>``, and ``"energy"``, ``|dm[j]/dh| |h - b|``, an upper bound of its magnitude.
+        metric: ``m[j]``: ``"logprob"`` (of the actual next token, in nats), ``"logit"``, ``"centred_logit"``,
+            ``"entropy"``, ``"kl"``; ``("logprob", " Paris")`` for a token named; ``("contrast", " Paris", " Rome")``;
+            or a function of ``(logits (T, V), input_ids (T,))`` that gives ``(T,)``.
+        baseline: ``b``: ``"mean"``, ``"zero"``, ``"resample"``; ``("mean", texts)`` or ``("resample", texts)`` for a
+            reference corpus; ``("counterfactual", other_prompt)``; another map's ``.baseline``; ``"auto"``: the mean,
+            but ``"zero"`` for two tokens and ``"resample"`` at layers where the mean itself disturbs every prediction
+            (noted in the map).
+        site: ``"residual"``: the state entering a block; ``"attention_output"``, ``"mlp_output"``: what it writes;
+            ``"key"``, ``"value"``: what its attention exports.
+        head: A key-value head; ``None`` for all of them together.
         seed: Of the draws of ``"resample"``.
+        draws: How many.
+        memory_limit: In bytes; by default a quarter of what is free on the model's device.
         progress: Whether to show a progress bar.
 
     Returns:
-        The map, a copy of its own; layers not asked for are NaN.
+        The map, a copy of its own; what was not asked for is NaN.
 
     Raises:
         QueryError: if an argument is wrong, naming it.
         ModelError: if the model cannot be entered half-way, or its values are not finite.
         AttributionInterrupted: when stopped, with the finished rows; a ``KeyboardInterrupt``.
     """
-    check_model(model)
+    query = read_query(
+        model, prompt, method=method, metric=metric, baseline=baseline, site=site, head=head, seed=seed, draws=draws
+    )
     chosen = set(check_layers(layers, model.n_layers))
-    query = Query(model.tokenize(prompt), method=method, metric=metric, baseline=baseline, site=site, seed=seed)
-    engine = engine_for(model, query)
     order = [layer for layer in bisecting(model.n_layers) if layer in chosen]
-    interest = Interest(layer=order[0], layers=order)
-
-    def missing() -> float:
-        return engine.cost.missing(wanted(engine.map.done, interest))
-
-    total = max(missing(), 1.0)
+    interest = Interest(
+        layer=order[0],
+        layers=order,
+        sources=read_positions("sources", sources, query),
+        targets=read_positions("targets", targets, query),
+    )
+    engine = engine_for(model, query, memory_limit=memory_limit)
+    total = max(engine.missing(interest), 1.0)
     bar_format = "{desc} {percentage:3.0f}% |{bar}| {elapsed}<{remaining}"
     with tqdm(total=total, disable=not progress, bar_format=bar_format) as bar:
         try:
             for part in compute(engine, interest):
-                bar.set_description_str(f"layer {part.layer}", refresh=False)
-                bar.update(total - missing() - bar.n)
+                bar.set_description_str(str(part), refresh=False)
+                bar.update(total - engine.missing(interest) - bar.n)
         except KeyboardInterrupt:
-            raise AttributionInterrupted(engine.map.snapshot(order)) from None
+            raise AttributionInterrupted(_only(engine.map, interest)) from None
         bar.update(total - bar.n)
-    return engine.map.snapshot(order)
+    return _only(engine.map, interest)
 
 
-def check_model(model: object) -> None:
-    """Refuse what was not made by ``load_model``.
-
-    Raises:
-        QueryError: naming what it is instead.
-    """
-    if not isinstance(model, Model):
-        raise QueryError("model", f"a {type(model).__name__} is not a loaded model.", advice="Use hw.load_model(…).")
-
-
-def engine_for(model: Model, query: Query) -> Engine:
-    """The model's engine for this query: the last few are kept, so that a repeated question goes on where it was."""
-    engines = model.kept.setdefault("engines", {})
-    engine = engines.pop(query, None) or Engine(model, query)
-    engines[query] = engine
-    while len(engines) > ENGINES_KEPT:
-        engines.pop(next(iter(engines)))
-    return engine
+def _only(horizon_map: HorizonMap, interest: Interest) -> HorizonMap:
+    """A copy with what was asked for; an engine may have computed more before."""
+    return horizon_map.snapshot(interest.layers, sources=interest.sources, targets=interest.targets)

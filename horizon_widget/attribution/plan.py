@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 Done = npt.NDArray[np.bool_]  # shape (n_layers, T)
+Cell = tuple[int, int]  # (layer, source)
 
 # Copies in a batch all start at the earliest source's position. Beyond this share of the rows computed in vain,
 # a batch is cut.
@@ -19,10 +20,15 @@ SAMPLE_TARGETS = 32
 
 @dataclass(frozen=True)
 class Part:
-    """A piece of work: some sources of one layer."""
+    """A piece of work: some cells, sorted by layer.
 
-    layer: int
-    sources: tuple[int, ...]
+    Attributes:
+        cells: Which (layer, source).
+        targets: Which targets of each; ``None`` for all.
+    """
+
+    cells: tuple[Cell, ...]
+    targets: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -35,12 +41,16 @@ class Interest:
         layers: Layers whose whole maps are wanted after that, in this order.
         sample_first: Compute one source of each of ``layers`` after the first before any of their whole maps: that
             prepares them, so that a later question about a token finds every layer ready to answer.
+        sources: Only these sources of ``layers``; ``None`` for all.
+        targets: Only these targets; ``None`` for all.
     """
 
     layer: int
     source: int | None = None
     layers: Sequence[int] = ()
     sample_first: bool = False
+    sources: tuple[int, ...] | None = None
+    targets: tuple[int, ...] | None = None
 
 
 def next_part(done: Done, interest: Interest, rows_per_part: int) -> Part | None:
@@ -51,22 +61,50 @@ def next_part(done: Done, interest: Interest, rows_per_part: int) -> Part | None
         interest: What the reader wants.
         rows_per_part: Positions computed in one part, at most (one source may have more).
     """
-    if interest.source is not None:
-        for layer in nearest_first(interest.layer, len(done)):
-            if not done[layer, interest.source]:
-                return Part(layer, (interest.source,))
-    first, rest = interest.layers[:1], interest.layers[1:]
-    sampled = sample_source(done.shape[1])
-    for layer in first:
-        if not done[layer].all():
-            return Part(layer, first_sources(done[layer], rows_per_part))
-    for layer in rest if interest.sample_first else ():
-        if not done[layer, sampled]:
-            return Part(layer, (sampled,))
-    for layer in rest:
-        if not done[layer].all():
-            return Part(layer, first_sources(done[layer], rows_per_part))
+    for wish in _wishes(done, interest):
+        missing = (cell for cell in wish if not done[cell])
+        stop = done.shape[1] if interest.targets is None else max(interest.targets)
+        cells = first_cells(missing, stop, rows_per_part)
+        if cells:
+            return Part(tuple(sorted(cells)), interest.targets)
     return None
+
+
+def _wishes(done: Done, interest: Interest) -> Iterator[Iterable[Cell]]:
+    """What is wanted, group after group; a part is taken from one group alone."""
+    n_layers, n_tokens = done.shape
+    if interest.source is not None:
+        yield [(interest.layer, interest.source)]
+        yield [(layer, interest.source) for layer in nearest_first(interest.layer, n_layers)]
+    sources = range(n_tokens) if interest.sources is None else sorted(interest.sources)
+    first, rest = interest.layers[:1], interest.layers[1:]
+    yield ((layer, source) for layer in first for source in sources)
+    if interest.sample_first:
+        sampled = sample_source(n_tokens)
+        yield [(layer, sampled) for layer in rest]
+    yield ((layer, source) for layer in rest for source in sources)
+
+
+def first_cells(cells: Iterable[Cell], stop: int, rows_per_part: int) -> list[Cell]:
+    """The first of some cells that make a good batch.
+
+    Args:
+        cells: In the order they are wanted.
+        stop: Positions from here on need not be computed.
+        rows_per_part: Positions computed in one part, at most (one source may have more).
+    """
+    chosen: list[Cell] = []
+    total, start = 0, stop
+    for layer, source in cells:
+        first = min(start, source)
+        n = len(chosen) + 1
+        rows = n * max(stop - first, 1)
+        wasted = total + source - n * first
+        if chosen and (rows > rows_per_part or wasted > GREATEST_WASTE * rows):
+            break
+        chosen.append((layer, source))
+        total, start = total + source, first
+    return chosen
 
 
 def sample_source(n_tokens: int) -> int:
@@ -75,27 +113,6 @@ def sample_source(n_tokens: int) -> int:
     Never the first token, which is an attention sink in most models.
     """
     return min(n_tokens - 1, max(1, n_tokens - 1 - SAMPLE_TARGETS))
-
-
-def first_sources(done: npt.NDArray[np.bool_], rows_per_part: int) -> tuple[int, ...]:
-    """The first sources of a layer not yet done that make a good batch.
-
-    Args:
-        done: Which sources are computed, shape ``(T,)``.
-        rows_per_part: Positions computed in one part, at most (one source may have more).
-    """
-    n_tokens = len(done)
-    missing = np.flatnonzero(~done)
-    length = n_tokens - missing[0]  # positions computed for each copy
-    chosen: list[int] = []
-    wasted = 0
-    for source in missing:
-        wasted += source - missing[0]
-        rows = (len(chosen) + 1) * length
-        if chosen and (rows > rows_per_part or wasted > GREATEST_WASTE * rows):
-            break
-        chosen.append(int(source))
-    return tuple(chosen)
 
 
 def nearest_first(layer: int, n_layers: int) -> list[int]:
@@ -138,6 +155,10 @@ class CostModel:
         """Operations to run ``n_positions`` through blocks ``layer .. L-1`` and the head."""
         return 2.0 * n_positions * (self.block * (self.n_layers - layer) + self.head)
 
+    def column(self, target: int) -> float:
+        """Operations for one backward pass from the prediction of a target, to all layers and earlier positions."""
+        return 2.0 * self.block * self.n_layers * target + 4.0 * self.head
+
     def missing(self, done: Done) -> float:
         """Operations for all that is not done: each source's own later positions, and no waste."""
         length = self.n_tokens - 1 - np.arange(self.n_tokens)
@@ -149,6 +170,7 @@ def wanted(done: Done, interest: Interest) -> Done:
     masked = np.ones_like(done)
     if interest.source is not None:
         masked[:, interest.source] = done[:, interest.source]
+    sources = range(done.shape[1]) if interest.sources is None else interest.sources
     for layer in interest.layers:
-        masked[layer] = done[layer]
+        masked[layer, list(sources)] = done[layer, list(sources)]
     return masked

@@ -13,13 +13,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from horizon_widget.attribution.baselines import default_baseline
 from horizon_widget.attribution.plan import sample_source
-from horizon_widget.query import Query
 
 Array = npt.NDArray[np.floating]
-# (sources, baseline of each: "mean", "resample" (first draw) or "itself") -> influence (len(sources), n_targets)
-Probe = Callable[[Sequence[int], Sequence[str]], Array]
+# [(layer, source, baseline: "mean", "resample" (first draw), "itself", ...)], sorted by layer -> (n, n_targets)
+Probe = Callable[[Sequence[tuple[int, int, str]]], Array]
 
 # Measured on SmolLM2-135M over five prompts of 14 to 85 tokens: the ratio mean / resample of a source's median effects
 # has its median over sources at 2.6 to 31 at layer 0 and at .48 to 1.2 at layers 1 to 10. Single sources vary by a
@@ -35,7 +33,7 @@ class Preparation:
     """What is known of a layer before its map is computed.
 
     Attributes:
-        baseline: What its states are replaced by: ``"mean"``, ``"zero"`` or ``"resample"``.
+        baseline: What its states are replaced by.
         shock: Whether the mean baseline disturbs every later prediction.
         noise_floor: Largest magnitude that patching a state by itself gives.
         rows: Rows of the chosen baseline that the check computed on its way, by source.
@@ -47,28 +45,67 @@ class Preparation:
     rows: dict[int, Array] = field(default_factory=dict)
 
 
-def prepare(query: Query, probe: Probe) -> Preparation:
-    """Choose a layer's baseline and measure its noise floor.
+@dataclass(frozen=True)
+class Preparing:
+    """How layers are prepared for one query.
 
-    Args:
-        query: The question; its baseline decides what is checked.
-        probe: Computes influence at this layer under given baselines.
+    Attributes:
+        n_tokens: ``T``.
+        n_targets: The last target.
+        kind: The baseline that is wanted.
+        may_change: Whether a layer at which the mean is a shock is computed with ``"resample"`` instead.
+        noise_sources: How many sources the noise floor is taken over; more where it is large.
+        probe: Computes influence under given baselines.
     """
-    baseline = default_baseline(query)
-    sample = sample_source(query.n_tokens)
-    if baseline != "mean" or sample > query.n_tokens - LEAST_TARGETS - 1:
-        return Preparation(baseline, shock=False, noise_floor=_noise(probe([sample], ["itself"])[0]))
-    mean_row, resample_row, itself = probe([sample] * 3, ["mean", "resample", "itself"])
-    mean_rows, resample_rows = {sample: mean_row}, {sample: resample_row}
-    ratio = effect_ratio(mean_rows, resample_rows)
-    if ratio > SUSPICIOUS_RATIO:
-        for source in spread(query.n_tokens, SEVERAL):
-            mean_rows[source], resample_rows[source] = probe([source] * 2, ["mean", "resample"])
-        ratio = effect_ratio(mean_rows, resample_rows)
-    shock = ratio > SHOCK_RATIO
-    if shock and query.baseline == "auto":
-        return Preparation("resample", shock, _noise(itself))
-    return Preparation("mean", shock, _noise(itself), mean_rows)
+
+    n_tokens: int
+    n_targets: int
+    kind: str
+    may_change: bool
+    noise_sources: int
+    probe: Probe
+
+    def prepare(self, layers: Sequence[int], known: dict[int, tuple[str, bool]]) -> dict[int, Preparation]:
+        """Choose the layers' baselines and measure their noise floors.
+
+        Args:
+            layers: Which, sorted.
+            known: Baseline and shock of layers where these were decided before.
+        """
+        sample = sample_source(self.n_tokens)
+        checks = self.kind == "mean" and self.n_targets - sample >= LEAST_TARGETS
+        unknown = [layer for layer in layers if checks and layer not in known]
+        noise_at = sorted({sample, *spread(self.n_tokens, self.noise_sources - 1)})
+        asked = [(layer, source, "itself") for layer in layers for source in noise_at]
+        asked += [(layer, sample, kind) for layer in unknown for kind in ("mean", "resample")]
+        rows = self._ask(asked)
+        suspicious = [layer for layer in unknown if self._ratio(rows, layer) > SUSPICIOUS_RATIO]
+        several = spread(self.n_tokens, SEVERAL)
+        rows |= self._ask([(n, s, kind) for n in suspicious for s in several for kind in ("mean", "resample")])
+        return {layer: self._conclude(layer, rows, known) for layer in layers}
+
+    def _ask(self, asked: list[tuple[int, int, str]]) -> dict[tuple[int, int, str], Array]:
+        asked = sorted(asked)
+        return dict(zip(asked, self.probe(asked), strict=True)) if asked else {}
+
+    def _conclude(
+        self, layer: int, rows: dict[tuple[int, int, str], Array], known: dict[int, tuple[str, bool]]
+    ) -> Preparation:
+        noise = max(float(np.abs(row).max()) for (at, _, kind), row in rows.items() if at == layer and kind == "itself")
+        if layer in known:
+            return Preparation(*known[layer], noise)
+        shock = self._ratio(rows, layer) > SHOCK_RATIO
+        if shock and self.may_change:
+            return Preparation("resample", shock, noise)
+        mean_rows = {source: row for (at, source, kind), row in rows.items() if at == layer and kind == "mean"}
+        return Preparation(self.kind, shock, noise, mean_rows)
+
+    def _ratio(self, rows: dict[tuple[int, int, str], Array], layer: int) -> float:
+        of_kind = {
+            wanted: {source: row for (at, source, kind), row in rows.items() if at == layer and kind == wanted}
+            for wanted in ("mean", "resample")
+        }
+        return effect_ratio(of_kind["mean"], of_kind["resample"])
 
 
 def spread(n_tokens: int, count: int) -> list[int]:
@@ -86,7 +123,3 @@ def effect_ratio(mean_rows: dict[int, Array], resample_rows: dict[int, Array]) -
         if ours > 0 and theirs > 0:
             logs.append(np.log(ours / theirs))
     return float(np.exp(np.mean(logs))) if logs else 0.0
-
-
-def _noise(row: Array) -> float:
-    return float(np.abs(row).max())

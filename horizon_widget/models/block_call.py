@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -15,21 +15,20 @@ from horizon_widget.errors import ModelError
 # Arguments that have one entry for each position, and the axis it lies on.
 POSITION_AXIS = {"position_ids": -1, "cache_position": -1, "position_embeddings": -2}
 ATTENTION_MASK = "attention_mask"
-CACHE = "past_key_values"
 
 
-class PrefixCache:
-    """Clean keys and values of the positions before a partial forward, as one block's cache.
+class GivenKeys:
+    """Clean keys and values, put before a partial forward's own, as one block's cache.
 
     Stands where transformers expects a ``Cache``: attention calls ``update`` with its new keys and values, shape
-    ``(batch, heads, S, d_head)``, and reads back those of all positions.
+    ``(batch, heads, S, d_head)``, and reads back those to attend to.
     """
 
     def __init__(self, keys: Tensor, values: Tensor) -> None:
         self._keys, self._values = keys, values
 
     def update(self, keys: Tensor, values: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        """Join the clean prefix and the new keys and values, shape ``(batch, heads, start + S, d_head)``."""
+        """Join the clean and the new keys and values, shape ``(batch, heads, n_clean + S, d_head)``."""
         if self._keys.shape[-2] == 0:
             return keys, values
         batch = keys.shape[0]
@@ -39,7 +38,7 @@ class PrefixCache:
         )
 
     def get_seq_length(self, *_: Any) -> int:
-        """Number of positions held."""
+        """Number of clean positions."""
         return int(self._keys.shape[-2])
 
 
@@ -48,18 +47,19 @@ class BlockCall:
     """One block's call in the clean forward pass, without the state itself.
 
     Attributes:
-        arguments: The block's other arguments by name.
-        keys, values: What its attention exported at all positions, shape ``(1, heads, T, d_head)``.
+        arguments: The block's other arguments by name, without its cache.
+        cache_name: The argument that takes a cache, if one was given.
+        keys, values: What its attention exported at all positions, shape ``(1, heads, T, d_head)``; ``None`` where
+            there is no attention.
     """
 
     arguments: Mapping[str, Any]
-    keys: Tensor
-    values: Tensor
+    cache_name: str | None = None
+    keys: Tensor | None = field(default=None, repr=False)
+    values: Tensor | None = field(default=None, repr=False)
 
     @classmethod
-    def capture(
-        cls, block: torch.nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], keys: Tensor, values: Tensor
-    ) -> BlockCall:
+    def capture(cls, block: torch.nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], cache: Any) -> BlockCall:
         """Name the arguments of a call ``block(*args, **kwargs)`` whose first argument is the state."""
         try:
             # The class's forward: a tracer may have wrapped the instance's.
@@ -70,40 +70,101 @@ class BlockCall:
             ) from error
         arguments = {**dict(zip(names, args, strict=False)), **kwargs}
         arguments.pop(names[0])
-        return cls(arguments, keys, values)
+        cache_name = next((name for name, value in arguments.items() if cache is not None and value is cache), None)
+        if cache_name is not None:
+            arguments[cache_name] = None
+        return cls(arguments, cache_name)
 
-    def from_position(self, start: int, causal_mask: Tensor) -> dict[str, Any]:
-        """Arguments for calling the block on positions ``start .. T-1`` of a batch of copies of the prompt.
+    def whole(self) -> dict[str, Any]:
+        """Arguments for calling the block on all positions of a batch of copies of the prompt."""
+        return dict(self.arguments)
+
+    def span(self, start: int, stop: int) -> dict[str, Any]:
+        """Arguments for calling the block on positions ``start .. stop-1``, reading clean keys before ``start``."""
+        arguments = self._cut(start, stop)
+        mask = self.arguments.get(ATTENTION_MASK)
+        if isinstance(mask, Tensor):
+            arguments[ATTENTION_MASK] = mask[..., start:stop, :stop]
+        elif start > 0:
+            arguments[ATTENTION_MASK] = self._causal_mask(start, stop)
+        arguments[self._cache_name()] = GivenKeys(self._keys()[..., :start, :], self._values()[..., :start, :])
+        return arguments
+
+    def direct(self, start: int, stop: int, sources: Tensor) -> dict[str, Any]:
+        """As ``span``, but each position reads clean keys, except its own and those of the copy's source.
 
         Args:
             start: The first position computed.
-            causal_mask: Additive mask for those positions, shape ``(1, 1, T - start, T)``; used where the model
-                itself passed none because plain causality was enough.
+            stop: The first one that is not.
+            sources: The source of each copy, shape ``(batch,)``.
         """
+        arguments = self._cut(start, stop)
+        mask = self.arguments.get(ATTENTION_MASK)
+        seen = mask[..., start:stop, :stop] if isinstance(mask, Tensor) else self._causal_mask(start, stop)
+        arguments[ATTENTION_MASK] = _direct_mask(seen, start, sources.to(seen.device))
+        arguments[self._cache_name()] = GivenKeys(self._keys()[..., :stop, :], self._values()[..., :stop, :])
+        return arguments
+
+    def _cut(self, start: int, stop: int) -> dict[str, Any]:
         arguments = dict(self.arguments)
         for name, axis in POSITION_AXIS.items():
             if arguments.get(name) is not None:
-                arguments[name] = _cut(arguments[name], axis, start)
-        mask = arguments.get(ATTENTION_MASK)
-        if isinstance(mask, Tensor):
-            arguments[ATTENTION_MASK] = mask[..., start:, :]
-        elif start > 0:
-            arguments[ATTENTION_MASK] = causal_mask
-        arguments[CACHE] = PrefixCache(self.keys[..., :start, :], self.values[..., :start, :])
+                arguments[name] = _cut(arguments[name], axis, start, stop)
         return arguments
 
+    def _cache_name(self) -> str:
+        if self.cache_name is None:
+            raise ModelError("The blocks of this model take no keys and values from before.")
+        return self.cache_name
 
-def _cut(value: Any, axis: int, start: int) -> Any:
+    def _keys(self) -> Tensor:
+        assert self.keys is not None
+        return self.keys
+
+    def _values(self) -> Tensor:
+        assert self.values is not None
+        return self.values
+
+    def _causal_mask(self, start: int, stop: int) -> Tensor:
+        keys = self._keys()
+        return causal_mask(start, stop, keys.dtype, keys.device)
+
+
+def _cut(value: Any, axis: int, start: int, stop: int) -> Any:
     if isinstance(value, Tensor):
-        return value.narrow(axis, start, value.shape[axis] - start)
-    if isinstance(value, tuple):
-        return tuple(_cut(item, axis, start) for item in value)
+        return value.narrow(axis, start, stop - start)
+    if isinstance(value, (tuple, list)):
+        return tuple(_cut(item, axis, start, stop) for item in value)
     return value
 
 
-def causal_mask(start: int, n_tokens: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Additive causal mask of positions ``start .. T-1`` over all positions, shape ``(1, 1, T - start, T)``."""
-    position = torch.arange(n_tokens, device=device)
+def causal_mask(start: int, stop: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Additive causal mask of positions ``start .. stop-1`` over those before ``stop``, ``(1, 1, stop-start, stop)``.
+
+    Used where the model itself passed none because plain causality was enough.
+    """
+    position = torch.arange(stop, device=device)
     hidden = position[None, :] > position[start:, None]
     mask = torch.zeros(hidden.shape, dtype=dtype, device=device)
     return mask.masked_fill_(hidden, torch.finfo(dtype).min)[None, None]
+
+
+def _direct_mask(seen: Tensor, start: int, sources: Tensor) -> Tensor:
+    """Who reads whom when all but a source and the reader itself are held clean.
+
+    Args:
+        seen: The model's own mask, boolean or additive, shape ``(1, 1 or heads, S, stop)``.
+        start: The first position computed.
+        sources: Shape ``(batch,)``.
+
+    Returns:
+        Shape ``(batch, 1 or heads, S, stop + S)``: over the clean keys of all positions, then over the new ones.
+    """
+    hidden: Any = False if seen.dtype == torch.bool else torch.finfo(seen.dtype).min
+    stop = seen.shape[-1]
+    reader = torch.arange(start, stop, device=seen.device)[:, None]
+    read = torch.arange(stop, device=seen.device)[None, :]
+    new = (read == reader)[None] | (read[None] == sources[:, None, None])  # (batch, S, stop)
+    of_clean = torch.where(new[:, None], hidden, seen)
+    of_new = torch.where(new[:, None], seen, hidden)[..., start:]
+    return torch.cat([of_clean, of_new], dim=-1)

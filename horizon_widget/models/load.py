@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from horizon_widget.errors import ModelError
-from horizon_widget.models.model import RENAME, Model
+from horizon_widget.models.model import Model
+from horizon_widget.models.shadow import shadow_of
 
 
 def load_model(
@@ -92,14 +93,24 @@ def _wrap(hf_model: Any, tokenizer: Any, *, name: str | None = None) -> Model:
         raise ModelError("tokenizer: a model in memory needs its tokenizer.", advice="Pass tokenizer=… with it.")
     if hf_model.training:
         raise ModelError(f"{name} is in training mode, so dropout may change its output.", advice="Call model.eval().")
-    return Model(TransformersModel(hf_model, tokenizer=tokenizer, rename=RENAME), name=name)
+    try:
+        traced = TransformersModel(shadow_of(hf_model) or hf_model, tokenizer=tokenizer, task="text-generation")
+    except Exception as error:
+        raise ModelError(
+            f"{name} ({type(hf_model).__name__}) cannot be traced by nnsight ({_first_line(error)}).",
+            advice="It must be a transformers model that can generate text, with a tokenizer of transformers.",
+        ) from error
+    return Model(traced, hf_model, name=name)
 
 
 def _refuse_encoders(config: Any, name: str) -> None:
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     kind = getattr(config, "model_type", "")
-    encoder = getattr(config, "is_encoder_decoder", False) or kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    # An architecture that transformers does not know at all is not judged by its name.
+    known_otherwise = kind in CONFIG_MAPPING_NAMES and kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    encoder = getattr(config, "is_encoder_decoder", False) or known_otherwise
     reads_both_ways = getattr(config, "is_decoder", None) is False and kind in (
         "bert",
         "roberta",

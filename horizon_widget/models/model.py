@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 import nnsight
@@ -12,84 +11,62 @@ import torch
 from torch import Tensor
 
 from horizon_widget.errors import ModelError, QueryError
-from horizon_widget.models.block_call import BlockCall, causal_mask
+from horizon_widget.models.block_call import BlockCall
+from horizon_widget.models.clean_run import CleanRun
+from horizon_widget.models.layout import layout_of
+from horizon_widget.models.prompts import read_prompt, token_id
+from horizon_widget.models.readout import Head
+from horizon_widget.models.shadow import follow_hooks, same_tree
+from horizon_widget.models.sites import RESIDUAL, Site
+from horizon_widget.models.trial import check_site, first_that_agrees
 from horizon_widget.tokens import Token, read_tokens
 
 logger = logging.getLogger(__name__)
 
-# One set of names for the parts of every architecture: the model's own, then ours.
-RENAME = {
-    "transformer": "model",
-    "gpt_neox": "model",
-    "h": "layers",
-    "wte": "embed_tokens",
-    "embed_in": "embed_tokens",
-    "ln_f": "norm",
-    "final_layer_norm": "norm",
-    "embed_out": "lm_head",
-    "attn": "self_attn",
-    "attention": "self_attn",
-}
-# Largest difference of logits, relative to their spread, between a full forward pass and a partial one that changes
-# nothing; beyond it the architecture does something between its blocks that we do not repeat.
-AGREEMENT = {torch.float64: 1e-6, torch.float32: 1e-3, torch.float16: 5e-2, torch.bfloat16: 2e-1}
-
-
-@dataclass(frozen=True)
-class CleanRun:
-    """What one forward pass over the unchanged prompt leaves behind.
-
-    Attributes:
-        input_ids: Shape ``(1, T)``.
-        states: ``states[l]`` enters block ``l``, shape ``(T, d_model)``; ``states[L]`` leaves the last block.
-        calls: How each block was called, with its keys and values.
-    """
-
-    input_ids: Tensor
-    states: Sequence[Tensor]
-    calls: Sequence[BlockCall]
-
-    @property
-    def n_tokens(self) -> int:
-        """``T``."""
-        return int(self.input_ids.shape[1])
+# Hooks of these packages belong to how a model runs; any other is the user's.
+OWN_HOOKS = ("accelerate", "nnsight", "transformers", "torch")
 
 
 class Model:
     """A decoder-only language model behind nnsight, with its tokenizer. Made by ``load_model``.
 
     Args:
-        traced: An ``nnsight.TransformersModel`` made with ``rename=RENAME``.
+        traced: An ``nnsight.TransformersModel``, over ``shadow_of(hf_model)`` where that is possible.
+        hf_model: The transformers model.
         name: As shown.
 
     Raises:
         ModelError: if its blocks, final norm or head are not where decoder-only models have them.
     """
 
-    def __init__(self, traced: Any, *, name: str) -> None:
+    def __init__(self, traced: Any, hf_model: Any, *, name: str) -> None:
         self._traced = traced
+        self.hf_model = hf_model
         self.tokenizer = traced.tokenizer
         self.name = name
         self.config = traced._module.config
-        try:
-            self._blocks = list(traced.model.layers)
-            self._norm, self._head = traced.model.norm, traced.lm_head
-        except (AttributeError, TypeError) as error:
-            raise ModelError(
-                f"{name} ({type(traced._module).__name__}) is not a decoder-only language model of a known layout.",
-                advice="Llama and GPT-2 architectures are known, and others that name their parts like them.",
-            ) from error
-        weight = next(self._blocks[0]._module.parameters())
+        self.layout = layout_of(traced._module, name)
+        self.blocks: list[Any] = list(self.layout.part(traced, self.layout.blocks))
+        self.head = self._find_head()
+        weight = next(self.blocks[0]._module.parameters())
         self.dtype, self.device = weight.dtype, weight.device
-        self.n_layers = len(self._blocks)
+        self.n_layers = len(self.blocks)
         self.d_model = int(self.config.hidden_size)
         self.vocab_size = int(self.config.vocab_size)
-        self.weights_per_block = sum(parameter.numel() for parameter in self._blocks[0]._module.parameters())
+        self.weights_per_block = sum(parameter.numel() for parameter in self.blocks[0]._module.parameters())
         self.kept: dict[Hashable, Any] = {}  # a place for what others compute with this model; goes when it goes
-        self._checked = False
+        self._trials: dict[Hashable, tuple[int, str]] = {}  # up to how many tokens a way was tried, and which it is
+        self._checked_sites: set[Hashable] = set()
 
     def __repr__(self) -> str:
         return f"Model({self.name!r}, {self.n_layers} layers, d_model {self.d_model}, {self.dtype}, {self.device})"
+
+    def _find_head(self) -> Head:
+        root, layout = self._traced, self.layout
+        paths = (layout.norm,) if isinstance(layout.norm, str) else layout.norm
+        norms = [layout.part(root, path) for path in paths if layout.part(root._module, path) is not None]
+        unembedding = layout.part(root, layout.head)
+        return Head(norms, unembedding, unembedding._module, getattr(self.config, "final_logit_softcapping", None))
 
     # -- tokens ------------------------------------------------------------------------------------------------
 
@@ -100,35 +77,26 @@ class Model:
         return int(length) if length else None
 
     def tokenize(self, prompt: object) -> tuple[int, ...]:
-        """Token ids of a text.
+        """Token ids of a prompt: a text, token ids or chat messages.
 
         Raises:
-            QueryError: if it is no text, empty, not encodable or longer than the model's context.
+            QueryError: if it cannot be read, is empty or is longer than the model's context.
         """
-        if not isinstance(prompt, str):
-            raise QueryError("prompt", f"it is a {type(prompt).__name__}, not a text.", advice="Pass a str.")
-        if not prompt:
-            raise QueryError("prompt", "it is empty.", advice="Give a text of at least two tokens.")
-        for position, character in enumerate(prompt):
-            if "\ud800" <= character <= "\udfff":
-                raise QueryError(
-                    "prompt",
-                    f"character {position} is a lone surrogate (U+{ord(character):04X}), which no text can hold.",
-                    advice='Clean it with prompt.encode("utf-8", "replace").decode().',
-                )
-        ids = tuple(int(i) for i in self.tokenizer(prompt)["input_ids"])
-        if ids and max(ids) >= self.vocab_size:
-            raise QueryError(
-                "tokenizer",
-                f"it gives token {max(ids)}, and {self.name} knows {self.vocab_size}.",
-                advice="Load the model with its own tokenizer.",
-            )
-        limit = self.context_length
-        if limit is not None and len(ids) > limit:
-            raise QueryError(
-                "prompt", f"it has {len(ids)} tokens, and {self.name} reads at most {limit}.", advice="Shorten it."
-            )
-        return ids
+        return read_prompt(
+            prompt,
+            tokenizer=self.tokenizer,
+            vocab_size=self.vocab_size,
+            context_length=self.context_length,
+            name=self.name,
+        )
+
+    def token_id(self, token: object) -> int:
+        """The id of a token given as its text or id.
+
+        Raises:
+            QueryError: if it is not exactly one token of the vocabulary.
+        """
+        return token_id(token, tokenizer=self.tokenizer, vocab_size=self.vocab_size)
 
     def read_tokens(self, ids: Sequence[int]) -> list[Token]:
         """The text of each token."""
@@ -139,36 +107,110 @@ class Model:
             ),
         )
 
-    # -- the clean run -----------------------------------------------------------------------------------------
+    # -- sites -------------------------------------------------------------------------------------------------
 
-    def clean_run(self, ids: Sequence[int]) -> CleanRun:
-        """Trace one forward pass over the prompt and keep what partial forwards need.
+    def site(self, name: str, head: int | None = None) -> Site:
+        """Where states are read and overwritten.
+
+        Args:
+            name: One of ``query.SITES``.
+            head: A key-value head; ``None``: all.
 
         Raises:
-            ModelError: the first time, if a partial forward that changes nothing does not give the same logits.
+            QueryError: if the architecture has no such site or head.
         """
+        if name == RESIDUAL:
+            return Site(RESIDUAL)
+        place = self.layout.place(name)
+        if place is None:
+            raise QueryError(
+                "site",
+                f"{name!r} is not in {self.name} ({self.config.model_type}): its blocks have none, or it is not "
+                "known where.",
+                advice='Use site="residual".',
+            )
+        if place.heads is None:
+            return Site(name, place)
+        try:
+            columns = torch.from_numpy(place.heads(self.config))
+        except AttributeError as error:  # a layout that was guessed from the names of modules
+            raise QueryError(
+                "site",
+                f"it is not known where {name!r} is in {self.config.model_type} models ({error}).",
+                advice="Say where with hw.register_architecture.",
+            ) from error
+        if head is not None and not 0 <= head < len(columns):
+            raise QueryError("head", f"{head} is out of range.", advice=f"Use 0 to {len(columns) - 1}.")
+        chosen = columns if head is None else columns[head : head + 1]
+        return Site(name, place, chosen.flatten(), columns.shape[1])
+
+    @property
+    def n_key_value_heads(self) -> int:
+        """Number of key-value heads; 0 where there is no attention or its heads are not known."""
+        place = self.layout.value
+        return len(place.heads(self.config)) if place is not None and place.heads is not None else 0
+
+    def inside_block(self, layer: int, path: str) -> Any:
+        """The envoy of a module inside a block."""
+        return self.layout.part(self.blocks[layer], path)
+
+    # -- the clean run -----------------------------------------------------------------------------------------
+
+    def clean_run(self, ids: Sequence[int], site: Site | None = None) -> CleanRun:
+        """Trace one forward pass over the prompt and keep what partial forwards need.
+
+        Args:
+            ids: The prompt.
+            site: Where values are kept; the residual stream by default.
+
+        Raises:
+            ModelError: if its states are not finite, or, the first time, if the site is not where it should be.
+        """
+        self.check_untouched()
+        follow_hooks(self.hf_model, self._traced._module)
+        site = site or Site(RESIDUAL)
+        input_ids = torch.tensor([list(ids)], device=self.device)
+        clean = self.capture(input_ids, site)
+        self._check_finite(clean)
+        key = (site.name, None if site.columns is None else tuple(site.columns.tolist()))
+        if key not in self._checked_sites:
+            check_site(self, clean, site)
+            self._checked_sites.add(key)
+        return clean
+
+    def capture(self, input_ids: Tensor, site: Site) -> CleanRun:
+        """``clean_run`` without its checks, for ``input_ids`` of shape ``(1, T)``."""
         from transformers import DynamicCache
 
-        input_ids = torch.tensor([list(ids)], device=self.device)
-        cache = DynamicCache()
-        captured: list[tuple[Sequence[Any], dict[str, Any]]] = []
+        cache = DynamicCache() if self.layout.place("key") is not None else None
+        arguments = {"use_cache": False} if cache is None else {"use_cache": True, "past_key_values": cache}
+        calls: list[tuple[Sequence[Any], dict[str, Any]]] = []
+        values: list[Tensor] = []
+        states: list[Tensor] = []
         with torch.no_grad():
-            with self._traced.trace(input_ids, use_cache=True, past_key_values=cache):
-                captured.extend(block.inputs for block in self._blocks)
-                last = nnsight.save(self._norm.input)
-                logits = nnsight.save(self._traced.output.logits)
-                nnsight.save(captured)
-        states = [_state(args, kwargs)[0] for args, kwargs in captured] + [last[0]]
-        calls = [
-            BlockCall.capture(block._module, args, kwargs, layer.keys, layer.values)
-            for block, (args, kwargs), layer in zip(self._blocks, captured, cache.layers, strict=True)
+            with self._traced.trace(input_ids, **arguments):
+                for layer, block in enumerate(self.blocks):
+                    args, kwargs = block.inputs
+                    calls.append((args, kwargs))
+                    states.append(_entering(args, kwargs)[0].clone())  # a block may add to it in place
+                    if site.place is not None:
+                        values.append(
+                            site.read(self.inside_block(layer, site.place.module).output, input_ids.shape[1])[0]
+                        )
+                output = self.blocks[-1].output
+                states.append(output[0][0] if isinstance(output, tuple) else output[0])
+                nnsight.save((calls, states, values))
+        captured = [
+            BlockCall.capture(block._module, args, kwargs, cache)
+            for block, (args, kwargs) in zip(self.blocks, calls, strict=True)
         ]
-        clean = CleanRun(input_ids, states, calls)
-        self._check_finite(clean)
-        if not self._checked:
-            self._check_partial_forward(clean, logits[0])
-            self._checked = True
-        return clean
+        cached = cache is not None and all(call.cache_name for call in captured)
+        if cached:
+            captured = [
+                BlockCall(call.arguments, call.cache_name, layer.keys, layer.values)
+                for call, layer in zip(captured, cast("Any", cache).layers, strict=True)
+            ]
+        return CleanRun(input_ids, states, captured, cached, values if site.place is not None else states[:-1])
 
     def _check_finite(self, clean: CleanRun) -> None:
         for layer, states in enumerate(clean.states):
@@ -180,28 +222,50 @@ class Model:
                     advice="Try dtype=torch.float32.",
                 )
 
-    def _check_partial_forward(self, clean: CleanRun, logits: Tensor) -> None:
-        """Enter the model at its first block and half-way through the prompt, changing nothing."""
-        start = clean.n_tokens // 2
-        try:
-            repeated = self.inside_trace(
-                clean,
-                lambda: self.unembed(self.partial_forward(clean, clean.states[0][None, start:], 0, start)[0]),
-            )
-        except Exception as error:
-            raise self._cannot_enter(f"{type(error).__name__}: {error}") from error
-        spread = logits[start:].float().std()
-        difference = float((repeated.float() - logits[start:].float()).abs().max() / spread)
-        if not difference <= AGREEMENT.get(self.dtype, AGREEMENT[torch.bfloat16]):
-            raise self._cannot_enter(f"logits differ by {difference:.2g} of their spread")
+    def check_untouched(self) -> None:
+        """Refuse a model whose output changes by chance, or that is not the one that was loaded.
 
-    def _cannot_enter(self, reason: str) -> ModelError:
-        return ModelError(
-            f"{self.name} ({type(self._traced._module).__name__}) cannot be entered half-way: {reason}.",
-            advice="Its attention may not be causal, or its architecture is not offered yet.",
+        Raises:
+            ModelError: if a module of it is in training mode, or was replaced.
+        """
+        if not same_tree(self.hf_model, self._traced._module):
+            raise ModelError(
+                f"Modules of {self.name} were added or replaced since it was loaded.",
+                advice="Load it again with hw.load_model.",
+            )
+        for name, module in self.hf_model.named_modules():
+            if module.training:
+                raise ModelError(
+                    f"{self.name} is in training mode ({name or 'the whole model'}), so dropout may change its output.",
+                    advice="Call model.eval() on it.",
+                )
+
+    def has_user_hooks(self) -> bool:
+        """Whether somebody hooked into a module of it: calls on a part of the prompt might then mean another thing."""
+        return any(
+            not str(getattr(hook, "__module__", "")).startswith(OWN_HOOKS)
+            for module in self.hf_model.modules()
+            for hooks in (module._forward_hooks, module._forward_pre_hooks)
+            for hook in hooks.values()
         )
 
-    # -- inside a trace ----------------------------------------------------------------------------------------
+    # -- entering half-way -------------------------------------------------------------------------------------
+
+    def way(self, clean: CleanRun, site: Site) -> str:
+        """The fastest of ``ways.WAYS`` that gives what full forward passes give, tried once for prompts this long.
+
+        Raises:
+            ModelError: if full forward passes of copies do not agree with one another.
+        """
+        key = (site.name, self.has_user_hooks())
+        length, way = self._trials.get(key, (0, ""))
+        if clean.n_tokens > length:
+            way = first_that_agrees(self, clean, site)
+            logger.info("%s is entered by %s", self.name, way)
+            self._trials[key] = (clean.n_tokens, way)
+        return way
+
+    # -- traces ------------------------------------------------------------------------------------------------
 
     def inside_trace(self, clean: CleanRun, work: Callable[[], Tensor]) -> Tensor:
         """Run ``work`` inside an nnsight trace of the prompt, which is stopped before its own forward pass."""
@@ -211,32 +275,21 @@ class Model:
                 tracer.stop()
         return cast("Tensor", result)
 
-    def partial_forward(self, clean: CleanRun, states: Tensor, layer: int, start: int) -> Tensor:
-        """Run blocks ``layer .. L-1`` on positions ``start .. T-1`` of a batch of copies of the prompt.
+    def traced(self, input_ids: Tensor, work: Callable[[], Tensor]) -> Tensor:
+        """Run ``work`` inside an nnsight trace of a forward pass over copies of the prompt, shape ``(batch, T)``."""
+        with torch.no_grad():
+            with self._traced.trace(input_ids, use_cache=False):
+                result = nnsight.save(work())
+        return cast("Tensor", result)
 
-        Args:
-            clean: The unchanged prompt's run, whose keys and values stand for positions before ``start``.
-            states: What enters block ``layer``, shape ``(batch, T - start, d_model)``.
-            layer: The first block.
-            start: The first position.
-
-        Returns:
-            What leaves the last block, same shape.
-        """
-        mask = causal_mask(start, clean.n_tokens, self.dtype, self.device)
-        for block, call in zip(self._blocks[layer:], clean.calls[layer:], strict=True):
-            output = block(states, **call.from_position(start, mask))
-            states = output[0] if isinstance(output, tuple) else output
-        return states
-
-    def unembed(self, states: Tensor) -> Tensor:
-        """Final norm and head: logits of shape ``(..., vocab_size)`` from what leaves the last block."""
-        logits: Tensor = self._head(self._norm(states))
+    def traced_logits(self) -> Tensor:
+        """Inside ``traced``: the model's own logits, shape ``(batch, T, vocab_size)``."""
+        logits: Tensor = self._traced.output.logits
         return logits
 
 
-def _state(args: Sequence[Any], kwargs: dict[str, Any]) -> Tensor:
-    state = args[0] if args else kwargs["hidden_states"]
+def _entering(args: Sequence[Any], kwargs: dict[str, Any]) -> Tensor:
+    state = args[0] if args else kwargs.get("hidden_states")
     if not isinstance(state, Tensor):
         raise ModelError("The blocks of this model do not take the residual stream as their first argument.")
     return state

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import horizon_widget as hw
-from horizon_widget.attribution.attribute import engine_for
-from horizon_widget.attribution.engine import Engine
+from horizon_widget.attribution.ablation_engine import AblationEngine
+from horizon_widget.attribution.ask import engine_for
 from horizon_widget.query import Query
 from tests.conftest import PROMPT, STORY
 
@@ -47,7 +47,7 @@ def test_a_map_is_the_caller_s_own(model):
 
 def test_the_stop_button_stops_within_a_part_keeps_what_is_done_and_the_next_call_works(model, monkeypatch):
     computed = []
-    compute = Engine.compute
+    compute = AblationEngine.compute
 
     def slow(self, part):
         computed.append(part)
@@ -55,7 +55,7 @@ def test_the_stop_button_stops_within_a_part_keeps_what_is_done_and_the_next_cal
             os.kill(os.getpid(), signal.SIGINT)  # what the notebook's stop button sends
         return compute(self, part)
 
-    monkeypatch.setattr(Engine, "compute", slow)
+    monkeypatch.setattr(AblationEngine, "compute", slow)
     model.kept["engines"] = {}
     engine = engine_for(model, Query(model.tokenize(PROMPT)))
     engine.rows_per_part = 16
@@ -66,7 +66,7 @@ def test_the_stop_button_stops_within_a_part_keeps_what_is_done_and_the_next_cal
     kept = stopped.value.map.done.sum()
     assert 0 < kept < stopped.value.map.done.size
     assert hw.attribute(model, PROMPT, progress=False).done.all()
-    places = [(part.layer, source) for part in computed for source in part.sources]
+    places = [cell for part in computed for cell in part.cells]
     assert len(places) == len(set(places)), "nothing is computed twice"
 
 

@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from horizon_widget.attribution.engine import Engine
+from horizon_widget.attribution.ablation_engine import AblationEngine
+from horizon_widget.baseline import Baseline
 from horizon_widget.controller import Controller, describe
 from horizon_widget.errors import HorizonError, ModelError
 from horizon_widget.models import thread
@@ -39,7 +40,7 @@ def recorder():
 
 @pytest.fixture
 def controller(model, recorder):
-    made = Controller(model, Query(model.tokenize(PROMPT), baseline="zero"), layer=2, listener=recorder)
+    made = Controller(model, Query(model.tokenize(PROMPT), baseline=Baseline("zero")), layer=2, listener=recorder)
     yield made
     made.close()
 
@@ -128,15 +129,15 @@ def test_cancel_stops_and_keeps_resume_goes_on(controller, recorder, held_model_
 def test_an_error_is_told_and_what_is_computed_is_kept(controller, recorder, monkeypatch):
     controller.start()
     controller.wait(timeout=LONG)
-    compute = Engine.compute
-    monkeypatch.setattr(Engine, "compute", lambda self, part: 1 / 0)
+    compute = AblationEngine.compute
+    monkeypatch.setattr(AblationEngine, "compute", lambda self, part: 1 / 0)
     controller.look_at(0, 3)
     status = controller.wait(timeout=LONG)
     assert status.state == "error"
     assert "ZeroDivisionError" in status.error["title"]
     assert "Traceback" in status.error["detail"]
     assert controller.map.done[2].all()
-    monkeypatch.setattr(Engine, "compute", compute)
+    monkeypatch.setattr(AblationEngine, "compute", compute)
     controller.resume()
     assert controller.wait(timeout=LONG).state == "ready"
     assert controller.map.done[:, 3].all()
@@ -145,7 +146,7 @@ def test_an_error_is_told_and_what_is_computed_is_kept(controller, recorder, mon
 def test_two_widgets_take_turns(model, recorder, held_model_thread):
     other = Recorder()
     pair = [
-        Controller(model, Query(model.tokenize(text), baseline="zero"), layer=1, listener=listener)
+        Controller(model, Query(model.tokenize(text), baseline=Baseline("zero")), layer=1, listener=listener)
         for text, listener in ((PROMPT, recorder), (PROMPT[::-1], other))
     ]
     order = []
@@ -162,7 +163,7 @@ def test_two_widgets_take_turns(model, recorder, held_model_thread):
 
 def test_rows_that_another_computed_are_told_too(model, recorder):
     other = Recorder()
-    query = Query(model.tokenize(PROMPT), baseline="zero")
+    query = Query(model.tokenize(PROMPT), baseline=Baseline("zero"))
     for listener in (recorder, other):
         made = Controller(model, query, layer=1, listener=listener)
         made.start()
@@ -201,7 +202,7 @@ def test_waiting_on_the_thread_that_computes_is_refused_and_does_not_hang(contro
 
 def test_idle_time_belongs_to_the_widget_last_used(model, recorder, held_model_thread):
     pair = [
-        Controller(model, Query(model.tokenize(text), baseline="zero"), layer=1, listener=Recorder())
+        Controller(model, Query(model.tokenize(text), baseline=Baseline("zero")), layer=1, listener=Recorder())
         for text in (PROMPT, PROMPT[::-1])
     ]
     for made in pair:
@@ -220,14 +221,14 @@ def test_idle_time_belongs_to_the_widget_last_used(model, recorder, held_model_t
 def test_a_failure_in_idle_time_does_not_come_back_with_each_question(controller, recorder, monkeypatch):
     controller.start()
     controller.wait(timeout=LONG)
-    compute = Engine.compute
+    compute = AblationEngine.compute
 
     def broken_at_the_first_layer(self, part):
-        if part.layer == 0 and part.sources != (3,):
+        if any(layer == 0 and source != 3 for layer, source in part.cells):
             raise RuntimeError("broken")
         compute(self, part)
 
-    monkeypatch.setattr(Engine, "compute", broken_at_the_first_layer)
+    monkeypatch.setattr(AblationEngine, "compute", broken_at_the_first_layer)
     controller.allow_filling()
     settle()
     assert recorder.statuses[-1].state == "error"

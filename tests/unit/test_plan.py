@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 from horizon_widget.attribution.plan import (
     CostModel,
     Interest,
+    Part,
     bisecting,
-    first_sources,
+    first_cells,
     nearest_first,
     next_part,
     wanted,
@@ -21,17 +22,30 @@ def fresh(n_layers=6, n_tokens=9):
 def run(done, interest, rows_per_part=20):
     parts = []
     while (part := next_part(done, interest, rows_per_part)) is not None:
-        assert not done[part.layer, list(part.sources)].any(), "nothing is computed twice"
-        done[part.layer, list(part.sources)] = True
+        assert len(part.cells) == len(set(part.cells))
+        assert list(part.cells) == sorted(part.cells), "a growing batch lets copies in layer by layer"
+        for cell in part.cells:
+            assert not done[cell], "nothing is computed twice"
+            done[cell] = True
         parts.append(part)
     return parts
 
 
 def test_the_selected_token_comes_first_at_the_layer_on_the_screen_then_nearby():
-    parts = run(fresh(), Interest(layer=3, source=2, layers=[3]))
-    assert [part.layer for part in parts[:6]] == [3, 2, 4, 1, 5, 0]
-    assert all(part.sources == (2,) for part in parts[:6])
-    assert {part.layer for part in parts[6:]} == {3}
+    parts = run(fresh(), Interest(layer=3, source=2, layers=[3]), rows_per_part=7)
+    first = [layer for part in parts[:6] for layer, source in part.cells if source == 2]
+    assert first == [3, 2, 4, 1, 5, 0]
+    assert {layer for part in parts[6:] for layer, _ in part.cells} == {3}
+
+
+def test_a_clicked_token_s_layers_share_parts():
+    parts = run(fresh(), Interest(layer=3, source=2, layers=[3]), rows_per_part=21)
+    assert [part.cells for part in parts[:3]] == [((3, 2),), ((1, 2), (2, 2), (4, 2)), ((0, 2), (5, 2))]
+
+
+def test_only_some_targets_are_computed_no_further_than_the_last():
+    part = next_part(fresh(), Interest(layer=0, layers=[0], sources=(2, 3), targets=(4,)), rows_per_part=20)
+    assert part == Part(((0, 2), (0, 3)), (4,))
 
 
 @given(
@@ -55,17 +69,19 @@ def test_all_that_is_wanted_is_computed_once_and_nothing_else(n_layers, n_tokens
 
 def test_every_layer_is_sampled_before_the_second_layer_is_filled():
     parts = run(fresh(), Interest(layer=3, layers=[3, 0, 5], sample_first=True))
-    others = [part for part in parts if part.layer != 3]
-    assert [(part.layer, part.sources) for part in others[:2]] == [(0, (1,)), (5, (1,))]
+    others = [part for part in parts if part.cells[0][0] != 3]
+    assert others[0].cells == ((0, 1), (5, 1))
 
 
-def test_a_batch_respects_its_rows_unless_one_source_alone_has_more():
-    done = np.zeros(64, dtype=bool)
-    while not done.all():
-        sources = first_sources(done, 256)
-        assert len(sources) == 1 or len(sources) * (64 - sources[0]) <= 256
-        done[list(sources)] = True
-    assert first_sources(np.zeros(500, dtype=bool), 256) == (0,)
+@given(starts=st.lists(st.integers(0, 63), min_size=1, max_size=100), rows=st.integers(1, 600))
+def test_a_batch_respects_its_rows_unless_one_source_alone_has_more(starts, rows):
+    cells = [(0, source) for source in starts]
+    while cells:
+        chosen = first_cells(cells, 64, rows)
+        assert chosen == cells[: len(chosen)]
+        assert len(chosen) == 1 or len(chosen) * (64 - min(source for _, source in chosen)) <= rows
+        cells = cells[len(chosen) :]
+    assert first_cells([(0, 0), (0, 1)], 500, 256) == [(0, 0)]
 
 
 @pytest.mark.parametrize("n_layers", [1, 2, 3, 30, 31])

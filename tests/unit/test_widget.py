@@ -10,7 +10,7 @@ import pytest
 
 import horizon_widget as hw
 from horizon_widget import protocol
-from horizon_widget.attribution.engine import Engine
+from horizon_widget.attribution.ablation_engine import AblationEngine
 from horizon_widget.models import thread
 from tests.conftest import PROMPT
 
@@ -65,7 +65,7 @@ def test_traits_describe_the_map(widget):
         "exact": True,
     }
     assert widget.window == widget.map.window
-    assert [s["name"] for s in widget.statistics] == ["own_share", "expected_horizon"]
+    assert [s["name"] for s in widget.statistics] == ["own_share", "expected_horizon", "half_horizon"]
     settle()
     assert widget.layers[2]["n_done"] == len(widget.tokens)
     assert widget.layers[2]["baseline"] == "zero"
@@ -83,7 +83,7 @@ def test_what_the_browser_receives_is_what_the_map_holds(widget):
     assert {place for place in rows if place[1] == 4} == {(layer, 4) for layer in range(4)}
     for (layer, source), (influence, statistics) in rows.items():
         np.testing.assert_array_equal(influence, hmap.values.values[layer, source])
-        expected = [hmap.own_share().values[layer, source], hmap.expected_horizon().values[layer, source]]
+        expected = [hmap.statistic(s["name"]).values[layer, source] for s in widget.statistics]
         np.testing.assert_allclose(statistics, expected, rtol=1e-6)
     assert {(2, source) for source in range(len(widget.tokens))} <= set(rows)
 
@@ -179,15 +179,15 @@ def test_a_click_is_observed_from_python(widget):
 
 def test_an_error_is_shown_in_the_widget_which_stays_usable(widget, monkeypatch):
     widget.wait(timeout=LONG)
-    compute = Engine.compute
-    monkeypatch.setattr(Engine, "compute", lambda self, part: [][1])
+    compute = AblationEngine.compute
+    monkeypatch.setattr(AblationEngine, "compute", lambda self, part: [][1])
     widget.selected_source = 3
     with pytest.raises(hw.HorizonError, match="IndexError"):
         widget.wait(timeout=LONG)
     settle()
     assert widget.state == "error"
     assert "IndexError" in widget.error["title"]
-    monkeypatch.setattr(Engine, "compute", compute)
+    monkeypatch.setattr(AblationEngine, "compute", compute)
     say(widget, {"type": "resume"})
     widget.wait(timeout=LONG)
     settle()

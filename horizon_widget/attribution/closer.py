@@ -1,0 +1,172 @@
+"""Closer questions about a few cells: several at once, directly or through others, under other baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+
+from horizon_widget.attribution.ablation_engine import AblationEngine
+from horizon_widget.attribution.ask import exact_engine_for, query_of, read_positions
+from horizon_widget.errors import QueryError
+from horizon_widget.models import thread
+from horizon_widget.models.model import Model
+from horizon_widget.query import Query, check_index, check_layers
+
+ROBUSTNESS_BASELINES = ("mean", "zero", "resample")
+
+
+def ablate_together(model: Model, prompt: Any, cells: Any, *, targets: Any = None, **arguments: Any) -> xr.DataArray:
+    """Exact influence of several states replaced at once, on each later prediction.
+
+    The effect of replacing states together is not the sum of their effects: where one can fill in for another, each
+    alone may matter little and both much.
+
+    Args:
+        model: From ``load_model``.
+        prompt: As for ``attribute``, or a map, whose query is taken.
+        cells: Which (layer, source), several; a span of positions is ``[(layer, i) for i in range(a, b)]``.
+        targets: Which ``t``; all by default.
+        **arguments: ``metric``, ``baseline``, ``site``, ``head``, ``seed``, ``draws`` as for ``attribute``.
+
+    Returns:
+        Shape (target,), in the metric's unit; 0 where no source lies before the target.
+
+    Raises:
+        QueryError: if an argument is wrong, naming it.
+    """
+    query = query_of(model, prompt, arguments)
+    chosen = _read_cells(cells, model, query)
+    wanted = _targets(targets, query)
+    engine = exact_engine_for(model, query)
+
+    def work() -> Any:
+        kinds = {layer: known.baseline for layer, known in engine.prepare(layer for layer, _ in chosen).items()}
+        draws = query.draws if "resample" in kinds.values() else 1
+        states = [[engine.states([cell], kinds[cell[0]], draw) for cell in chosen] for draw in range(draws)]
+        together = torch.stack([torch.cat(of_draw) for of_draw in states])
+        return engine.experiment.ablate_together(chosen, together, wanted).mean(axis=0)
+
+    attrs = {"unit": query.unit, "cells": str(chosen), "baseline": str(query.baseline)}
+    return xr.DataArray(
+        thread.run(work), dims="target", coords=_target_coords(engine, wanted), name="influence", attrs=attrs
+    )
+
+
+def direct(model: Model, prompt: Any, layer: int, sources: Any, *, targets: Any = None, **arguments: Any) -> xr.Dataset:
+    """Which part of an exact effect reaches the prediction straight from the source, and which through other tokens.
+
+    ``direct`` is the effect when the source's own later states follow and every position but the source and the
+    predicting one is held at its clean states; ``relayed`` is the rest. Either may be negative or exceed the total.
+
+    Args:
+        model: From ``load_model``.
+        prompt: As for ``attribute``, or a map, whose query is taken.
+        layer: The layer.
+        sources: One position or several.
+        targets: Which ``t``; all by default.
+        **arguments: ``metric``, ``baseline``, ``site``, ``head``, ``seed``, ``draws`` as for ``attribute``.
+
+    Returns:
+        ``total``, ``direct`` and ``relayed``, each (source, target), in the metric's unit.
+
+    Raises:
+        QueryError: if an argument is wrong, naming it.
+    """
+    query = query_of(model, prompt, arguments)
+    layer = check_index("layer", layer, model.n_layers, allow_negative=True)
+    positions = read_positions("sources", sources, query) or tuple(range(query.n_tokens))
+    wanted = _targets(targets, query)
+    engine = exact_engine_for(model, query)
+    cells = [(layer, source) for source in positions]
+
+    def work() -> tuple[Any, Any]:
+        kind = engine.prepare([layer])[layer].baseline
+        draws = range(query.draws if kind == "resample" else 1)
+        total = engine.influence(cells, kind, wanted)
+        parts = [engine.experiment.direct(cells, engine.states(cells, kind, draw), wanted) for draw in draws]
+        return total, np.mean(parts, axis=0)
+
+    total, straight = thread.run(work)
+    dims = ("source", "target")
+    attrs = {"unit": query.unit, "layer": layer, "baseline": str(query.baseline)}
+    return xr.Dataset(
+        {"total": (dims, total), "direct": (dims, straight), "relayed": (dims, total - straight)},
+        coords={"source": list(positions), **_target_coords(engine, wanted)},
+        attrs=attrs,
+    )
+
+
+def robustness(
+    model: Model,
+    prompt: Any,
+    layer: int,
+    source: int,
+    target: int,
+    *,
+    baselines: Sequence[Any] = ROBUSTNESS_BASELINES,
+    **arguments: Any,
+) -> xr.DataArray:
+    """One cell's exact influence under several baselines: how much of it is the baseline's part.
+
+    Args:
+        model: From ``load_model``.
+        prompt: As for ``attribute``, or a map, whose query is taken.
+        layer: The layer.
+        source: The position ``i``.
+        target: The position ``t`` of the predicted token.
+        baselines: Which, as for ``attribute``.
+        **arguments: ``metric``, ``site``, ``head``, ``seed``, ``draws`` as for ``attribute``.
+
+    Returns:
+        Shape (baseline,), in the metric's unit, with the least and greatest in ``attrs["range"]``.
+
+    Raises:
+        QueryError: if an argument is wrong, naming it.
+    """
+    if not baselines:
+        raise QueryError("baselines", "none is named.", advice=f"Use some of {', '.join(ROBUSTNESS_BASELINES)}.")
+    values, names = [], []
+    for baseline in baselines:
+        query = query_of(model, prompt, {**arguments, "baseline": baseline})
+        cell = (
+            check_index("layer", layer, model.n_layers, allow_negative=True),
+            check_index("source", source, query.n_tokens),
+        )
+        wanted = _targets([target], query)
+        engine = AblationEngine(model, query)
+        values.append(float(thread.run(lambda: _one(engine, cell, wanted))))  # noqa: B023 - runs at once
+        names.append(str(query.baseline))
+    attrs = {"unit": query.unit, "range": (min(values), max(values))}
+    return xr.DataArray(values, dims="baseline", coords={"baseline": names}, name="influence", attrs=attrs)
+
+
+def _one(engine: AblationEngine, cell: tuple[int, int], targets: tuple[int, ...]) -> float:
+    kind = engine.prepare([cell[0]])[cell[0]].baseline
+    return float(engine.influence([cell], kind, targets)[0, 0])
+
+
+def _read_cells(cells: Any, model: Model, query: Query) -> list[tuple[int, int]]:
+    try:
+        pairs = [(layer, source) for layer, source in cells]
+    except (TypeError, ValueError):
+        raise QueryError("cells", f"{cells!r} is no list of (layer, source) pairs.") from None
+    if not pairs:
+        raise QueryError("cells", "none is named.", advice="Name at least one (layer, source).")
+    checked = {
+        (check_layers([layer], model.n_layers)[0], check_index("cells", source, query.n_tokens))
+        for layer, source in pairs
+    }
+    return sorted(checked)
+
+
+def _targets(targets: Any, query: Query) -> tuple[int, ...]:
+    return read_positions("targets", targets, query) or tuple(range(1, query.n_targets + 1))
+
+
+def _target_coords(engine: AblationEngine, targets: Sequence[int]) -> dict[str, Any]:
+    texts = engine.map.dataset["target_token"].sel(target=list(targets)).values
+    return {"target": list(targets), "target_token": ("target", texts)}

@@ -1,0 +1,143 @@
+"""From what a user writes to token ids: a text, token ids, or chat messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from horizon_widget.errors import QueryError
+
+KINDS = "Pass a text, token ids, or chat messages ({'role': …, 'content': …})."
+
+
+def read_prompt(
+    prompt: object, *, tokenizer: Any, vocab_size: int, context_length: int | None, name: str
+) -> tuple[int, ...]:
+    """Token ids of a prompt.
+
+    Args:
+        prompt: A text; token ids, in a sequence, array or tensor; or chat messages.
+        tokenizer: The model's.
+        vocab_size: How many tokens the model knows.
+        context_length: Longest prompt in tokens, if there is a limit.
+        name: The model's, for messages.
+
+    Raises:
+        QueryError: if it is none of these, is empty, cannot be encoded, has ids outside the vocabulary, or is longer
+            than the model's context.
+    """
+    if isinstance(prompt, str):
+        ids = _of_text(prompt, tokenizer)
+        _check_tokenizer(ids, vocab_size, name)
+    elif _is_messages(prompt):
+        ids = _of_messages(prompt, tokenizer, name)
+        _check_tokenizer(ids, vocab_size, name)
+    else:
+        ids = _of_ids(prompt, vocab_size, name)
+    if context_length is not None and len(ids) > context_length:
+        raise QueryError(
+            "prompt", f"it has {len(ids)} tokens, and {name} reads at most {context_length}.", advice="Shorten it."
+        )
+    return ids
+
+
+def token_id(token: object, *, tokenizer: Any, vocab_size: int) -> int:
+    """The id of a token given as its text, such as ``" Paris"``, or its id.
+
+    Raises:
+        QueryError: if it is not exactly one token of the vocabulary.
+    """
+    if isinstance(token, str):
+        ids = [int(i) for i in tokenizer(token, add_special_tokens=False)["input_ids"]]
+        if len(ids) != 1:
+            pieces = ", ".join(repr(tokenizer.decode([i])) for i in ids)
+            raise QueryError(
+                "metric",
+                f"{token!r} is {len(ids)} tokens ({pieces}), and one is needed.",
+                advice="Name its first token, with the leading space if it has one, or an id.",
+            )
+        return ids[0]
+    number = _whole(token)
+    if number is None or not 0 <= number < vocab_size:
+        raise QueryError(
+            "metric", f"{token!r} is no token.", advice=f"Give its text, or an id of 0 to {vocab_size - 1}."
+        )
+    return number
+
+
+def _of_text(prompt: str, tokenizer: Any) -> tuple[int, ...]:
+    if not prompt:
+        raise QueryError("prompt", "it is empty.", advice="Give a text of at least two tokens.")
+    for position, character in enumerate(prompt):
+        if "\ud800" <= character <= "\udfff":
+            raise QueryError(
+                "prompt",
+                f"character {position} is a lone surrogate (U+{ord(character):04X}), which no text can hold.",
+                advice='Clean it with prompt.encode("utf-8", "replace").decode().',
+            )
+    return tuple(int(i) for i in tokenizer(prompt)["input_ids"])
+
+
+def _is_messages(prompt: object) -> bool:
+    several = isinstance(prompt, Sequence) and not isinstance(prompt, (str, bytes))
+    return several and bool(prompt) and all(isinstance(item, Mapping) for item in prompt)  # type: ignore[attr-defined]
+
+
+def _of_messages(messages: Any, tokenizer: Any, name: str) -> tuple[int, ...]:
+    for number, message in enumerate(messages):
+        if not all(isinstance(message.get(part), str) for part in ("role", "content")):
+            raise QueryError(
+                "prompt",
+                f"message {number} has no text under 'role' and 'content'.",
+                advice='Write {"role": "user", "content": "…"}.',
+            )
+        _of_text(message["content"] or " ", tokenizer)  # names a lone surrogate
+    if getattr(tokenizer, "chat_template", None) is None:
+        raise QueryError("prompt", f"{name} has no chat template.", advice="Pass a text.")
+    # Where the assistant is to speak next, the template's opening of its turn belongs to the prompt.
+    opens_turn = messages[-1]["role"] != "assistant"
+    try:
+        ids = tokenizer.apply_chat_template(
+            [dict(message) for message in messages], add_generation_prompt=opens_turn, tokenize=True, return_dict=False
+        )
+    except Exception as error:  # whatever a model's template says of the order of roles
+        raise QueryError("prompt", f"the chat template of {name} refuses these messages ({error}).") from error
+    return tuple(int(i) for i in ids)
+
+
+def _of_ids(prompt: object, vocab_size: int, name: str) -> tuple[int, ...]:
+    items = getattr(prompt, "tolist", lambda: prompt)()
+    if isinstance(items, (str, bytes, Mapping)) or not isinstance(items, Sequence):
+        raise QueryError("prompt", f"it is a {type(prompt).__name__}, not a text.", advice=KINDS)
+    if not items:
+        raise QueryError("prompt", "it is empty.", advice="Give a text of at least two tokens.")
+    if len(items) == 1 and isinstance(items[0], Sequence) and not isinstance(items[0], str):
+        items = items[0]  # a batch of one, as tokenizers give it
+    numbers = []
+    for position, item in enumerate(items):
+        number = _whole(item)
+        if number is None:
+            raise QueryError("prompt", f"item {position} is a {type(item).__name__}, and no token id.", advice=KINDS)
+        if not 0 <= number < vocab_size:
+            raise QueryError(
+                "prompt",
+                f"token id {number} at {position} is none of the {vocab_size} that {name} knows.",
+                advice=KINDS,
+            )
+        numbers.append(number)
+    return tuple(numbers)
+
+
+def _whole(value: object) -> int | None:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        return None
+    return int(value.__index__())
+
+
+def _check_tokenizer(ids: Sequence[int], vocab_size: int, name: str) -> None:
+    if ids and max(ids) >= vocab_size:
+        raise QueryError(
+            "tokenizer",
+            f"it gives token {max(ids)}, and {name} knows {vocab_size}.",
+            advice="Load the model with its own tokenizer.",
+        )

@@ -1,0 +1,135 @@
+"""Trying once whether a model is what its layout says, and which way to enter it is right."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from horizon_widget.errors import QueryError
+from horizon_widget.models.clean_run import CleanRun
+from horizon_widget.models.edits import Edits
+from horizon_widget.models.readout import Readout
+from horizon_widget.models.sites import Site
+from horizon_widget.models.ways import FULL, REPLAY, SUFFIX, run
+
+if TYPE_CHECKING:
+    from horizon_widget.models.model import Model
+
+logger = logging.getLogger(__name__)
+
+# Largest difference of logits, relative to their spread, between two ways to compute the same; beyond it the
+# architecture does something between its blocks that is not repeated.
+AGREEMENT = {torch.float64: 1e-6, torch.float32: 1e-3, torch.float16: 5e-2, torch.bfloat16: 2e-1}
+COPIES = 3
+
+
+def first_that_agrees(model: Model, clean: CleanRun, site: Site) -> str:
+    """The fastest way whose logits equal those of full forward passes, for copies with overwritten states.
+
+    Sources at two layers are overwritten, so that the copies enter one after the other, half-way through the prompt:
+    masks, positions and the order of copies all matter. Once up to the prompt's end, and once not so far.
+    """
+    stops = [clean.n_tokens, clean.n_tokens - 1] if clean.n_tokens > 1 else [1]
+    expected = [_logits(model, clean, site, stop, FULL) for stop in stops]
+    for way in (SUFFIX, REPLAY):
+        if way == SUFFIX and (not clean.cached or model.has_user_hooks()):
+            continue
+        try:
+            got = [_logits(model, clean, site, stop, way) for stop in stops]
+        except Exception as error:  # whatever an unknown architecture does when it is called in parts
+            logger.info("%s cannot be entered by %s: %s: %s", model.name, way, type(error).__name__, error)
+            continue
+        difference = max(map(_difference, got, expected))
+        if difference <= agreement(model.dtype):
+            return way
+        logger.info("%s entered by %s: logits differ by %.2g of their spread", model.name, way, difference)
+    return FULL
+
+
+def agreement(dtype: torch.dtype) -> float:
+    """Largest difference allowed between two ways to compute the same, relative to the values' spread."""
+    return AGREEMENT.get(dtype, AGREEMENT[torch.bfloat16])
+
+
+def _logits(model: Model, clean: CleanRun, site: Site, stop: int, way: str) -> Tensor:
+    """Logits of copies with overwritten states, at positions from the first of these on and before ``stop``."""
+    first, layer = stop // 2, model.n_layers // 2
+    layers = (0, layer, layer)
+    # None of the prompt's own states: one that equals a neighbour's would hide who attends to which.
+    states = torch.stack([-clean.site_values[at].mean(dim=0) for at in layers])
+    edits = Edits(layers, (first, min(first + 1, stop - 1), first), states)
+    later = torch.arange(first, stop, device=model.device)
+    copy = torch.arange(COPIES, device=model.device).repeat_interleave(len(later))
+
+    def score(readout: Readout) -> Tensor:
+        return readout.logits(copy, later.repeat(COPIES)).float()
+
+    return run(model, clean, site, edits, score, way=way, stop=stop)
+
+
+def _difference(got: Tensor, expected: Tensor) -> float:
+    difference = float((got - expected.to(got.device)).abs().max() / expected.std())
+    return difference if difference == difference else float("inf")
+
+
+def check_site(model: Model, clean: CleanRun, site: Site) -> None:
+    """Check that a site's values are what they are said to be.
+
+    Values and keys against those that attention hands to its cache (a rotary embedding turns keys, and keeps their
+    length); what attention and MLP put out against the residual stream, of which they must be the whole change.
+
+    Raises:
+        QueryError: if they are not.
+    """
+    if site.place is None:
+        return
+    fits = _fits_cache(clean, site) if site.name in ("key", "value") else _fits_residual_stream(model, clean)
+    if not fits:
+        raise QueryError(
+            "site",
+            f"{site.name!r} of {model.name} ({model.config.model_type}) is not where its layout says: "
+            + ("the attention's cache holds other values." if site.columns is not None else "the residual stream ")
+            + ("" if site.columns is not None else "is not the sum of what the blocks are said to add."),
+            advice='Use site="residual", or hw.register_architecture with the right place.',
+        )
+
+
+def _fits_cache(clean: CleanRun, site: Site) -> bool:
+    if not clean.cached:
+        return True
+    for call, values in zip(clean.calls, clean.site_values, strict=True):
+        cached = call.keys if site.name == "key" else call.values
+        assert cached is not None
+        seen = cached[0].transpose(0, 1)  # (T, heads, d_head)
+        own = values.unflatten(-1, (-1, site.d_head))
+        if not _some_heads_match(own, seen, by_length=site.name == "key"):
+            return False
+    return True
+
+
+def _some_heads_match(own: Tensor, seen: Tensor, *, by_length: bool) -> bool:
+    """Whether each of our heads, shape ``(T, n, d_head)``, is one of the cache's, which may repeat them."""
+    ours, theirs = (own.norm(dim=-1), seen.norm(dim=-1)) if by_length else (own, seen)
+    tolerance = agreement(own.dtype) * float(theirs.float().std() + 1e-6)
+    for head in range(ours.shape[1]):
+        apart = [
+            float((ours[:, head] - theirs[:, other].to(ours.device)).abs().max()) for other in range(theirs.shape[1])
+        ]
+        if min(apart) > tolerance:
+            return False
+    return True
+
+
+def _fits_residual_stream(model: Model, clean: CleanRun) -> bool:
+    both = [model.site(name) for name in ("attention_output", "mlp_output")]
+    written = [model.capture(clean.input_ids, site).site_values for site in both]
+    for layer in range(model.n_layers):
+        before, after = clean.states[layer], clean.states[layer + 1]
+        added = (written[0][layer] + written[1][layer]).to(before.device)
+        difference = (before + added - after.to(before.device)).abs().max() / after.float().std()
+        if not float(difference) <= agreement(model.dtype):
+            return False
+    return True

@@ -1,0 +1,183 @@
+"""Three ways to run the rest of a model from overwritten states, from fast to general; the values are the same.
+
+``suffix``: the blocks' captured calls on later positions only, with the clean keys and values of earlier ones.
+``replay``: the blocks' captured calls on the whole prompt, for blocks whose calls cannot be cut.
+``full``: full forward passes of the model's own, with the states overwritten as they come by.
+
+The first two run inside a trace that is stopped before its own forward pass; the last one is that forward pass.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import Tensor
+
+from horizon_widget.errors import ModelError
+from horizon_widget.models.clean_run import CleanRun
+from horizon_widget.models.edits import Edits, LayerEdits
+from horizon_widget.models.readout import FromLogits, FromStates, Readout
+from horizon_widget.models.sites import Site
+
+if TYPE_CHECKING:
+    from horizon_widget.models.model import Model
+
+SUFFIX, REPLAY, FULL = "suffix", "replay", "full"
+WAYS = (SUFFIX, REPLAY, FULL)
+
+
+class Way(Protocol):
+    """Runs the rest of a model; called inside a trace."""
+
+    def __call__(
+        self, model: Model, clean: CleanRun, site: Site, edits: Edits, stop: int, held: Held | None
+    ) -> Readout:
+        """Predictions of each copy at positions from the first edit on.
+
+        Args:
+            model: Whose blocks are run.
+            clean: Its run over the unchanged prompt.
+            site: Where states are overwritten.
+            edits: Which.
+            stop: Positions from here on are not needed.
+            held: What is held at its clean states, if anything.
+        """
+
+
+class Held:
+    """Hold every position at its clean states, but for a copy's source and its reader.
+
+    Args:
+        sources: The source of each copy, shape ``(batch,)``.
+        readers: For ways that run whole prompts, the one position of each copy that may react, shape ``(batch,)``.
+            ``suffix`` needs none: there every position reacts as if it alone did.
+    """
+
+    def __init__(self, sources: Tensor, readers: Tensor | None = None) -> None:
+        self.sources, self.readers = sources, readers
+
+    def hold(self, states: Tensor, clean: Tensor) -> Tensor:
+        """Put clean states, shape ``(T, d_model)``, wherever a copy may not react."""
+        assert self.readers is not None
+        position = torch.arange(states.shape[1], device=states.device)
+        batch = len(states)
+        free = (position == self.sources[:batch, None].to(states.device)) | (
+            position == self.readers[:batch, None].to(states.device)
+        )
+        return torch.where(free[..., None], states, clean.to(states.device))
+
+
+def suffix(model: Model, clean: CleanRun, site: Site, edits: Edits, stop: int, held: Held | None) -> Readout:
+    """See ``Way``."""
+    start = edits.first_position
+    entered = 0
+    states: Tensor | None = None
+    for layer in range(edits.first_layer, model.n_layers):
+        states, entered = _let_in(clean, edits, layer, start, stop, states, entered)
+        call = clean.calls[layer]
+        arguments = call.span(start, stop) if held is None else call.direct(start, stop, held.sources[:entered])
+        states = _run_block(model, layer, site, edits.at(layer), states, start, arguments)
+    assert states is not None
+    return FromStates(model.head, states, start)
+
+
+def replay(model: Model, clean: CleanRun, site: Site, edits: Edits, stop: int, held: Held | None) -> Readout:
+    """See ``Way``."""
+    del stop  # whole prompts are run
+    entered = 0
+    states: Tensor | None = None
+    for layer in range(edits.first_layer, model.n_layers):
+        if held is not None and states is not None:
+            states = held.hold(states, clean.states[layer])
+        states, entered = _let_in(clean, edits, layer, 0, clean.n_tokens, states, entered)
+        states = _run_block(model, layer, site, edits.at(layer), states, 0, clean.calls[layer].whole())
+    assert states is not None
+    return FromStates(model.head, states)
+
+
+def full(model: Model, clean: CleanRun, site: Site, edits: Edits, stop: int, held: Held | None) -> Readout:
+    """See ``Way``; runs inside a trace of as many copies of the prompt."""
+    del stop
+    for layer in range(edits.first_layer, model.n_layers):
+        here = edits.at(layer)
+        residual_edits = here if site.place is None else None
+        if residual_edits is not None or (held is not None and layer > edits.first_layer):
+            states = model.blocks[layer].input
+            if held is not None and layer > edits.first_layer:
+                states = held.hold(states, clean.states[layer])
+            if residual_edits is not None:
+                states = site.write(states, residual_edits, 0, clean.n_tokens)
+            model.blocks[layer].input = states
+        if here is not None and site.place is not None:
+            envoy = model.inside_block(layer, site.place.module)
+            envoy.output = site.write(envoy.output, here, 0, clean.n_tokens)
+    return FromLogits(model.traced_logits())
+
+
+def run(
+    model: Model,
+    clean: CleanRun,
+    site: Site,
+    edits: Edits,
+    score: Any,
+    *,
+    way: str,
+    stop: int | None = None,
+    held: Held | None = None,
+) -> Tensor:
+    """Run the rest of the model inside a trace, and score its predictions there, so that only scores come back.
+
+    Args:
+        model: Whose blocks are run.
+        clean: Its run over the unchanged prompt.
+        site: Where states are overwritten.
+        edits: Which.
+        score: ``(Readout) -> Tensor``, called inside the trace.
+        way: One of ``WAYS``.
+        stop: Positions from here on are not needed; all by default.
+        held: What is held at its clean states, if anything.
+
+    Returns:
+        What ``score`` gave.
+    """
+    stop = clean.n_tokens if stop is None else stop
+    chosen: Way = {SUFFIX: suffix, REPLAY: replay, FULL: full}[way]
+    if way == FULL:
+        copies = clean.input_ids.expand(edits.n_copies, -1)
+        return model.traced(copies, lambda: score(chosen(model, clean, site, edits, stop, held)))
+    return model.inside_trace(clean, lambda: score(chosen(model, clean, site, edits, stop, held)))
+
+
+def _let_in(
+    clean: CleanRun, edits: Edits, layer: int, start: int, stop: int, states: Tensor | None, entered: int
+) -> tuple[Tensor, int]:
+    """Add the copies that are first changed at this layer: until here they equal the clean run."""
+    n = edits.n_entered(layer)
+    if n == entered:
+        assert states is not None
+        return states, entered
+    fresh = clean.states[layer][None, start:stop].expand(n - entered, -1, -1)
+    return (fresh.clone() if states is None else torch.cat([states, fresh.to(states.device)])), n
+
+
+def _run_block(
+    model: Model, layer: int, site: Site, edits: LayerEdits | None, states: Tensor, start: int, arguments: Any
+) -> Tensor:
+    if edits is not None and site.place is None:
+        states = site.write(states, edits, start, states.shape[1])
+    with site.overwriting(model.blocks[layer]._module, edits, start, states.shape[1]):
+        output = model.blocks[layer](states, **arguments)
+    left: Tensor = output[0] if isinstance(output, tuple) else output
+    return left
+
+
+def check_known(way: str) -> str:
+    """Refuse a way that there is not.
+
+    Raises:
+        ModelError: naming it.
+    """
+    if way not in WAYS:
+        raise ModelError(f"There is no way {way!r}.", advice=f"Choose from: {', '.join(WAYS)}.")
+    return way

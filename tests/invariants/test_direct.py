@@ -1,0 +1,85 @@
+"""Direct influence equals a full forward pass with all other positions clamped; relayed is the rest."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import horizon_widget as hw
+from horizon_widget.attribution.ablation_engine import AblationEngine
+from horizon_widget.attribution.ask import read_query
+from horizon_widget.models import thread
+from horizon_widget.models.ways import FULL, REPLAY, SUFFIX
+from tests import reference
+from tests.architectures import ARCHITECTURES
+from tests.conftest import PROMPT
+
+SHORT = PROMPT[:10]
+CELLS = [(0, 2), (1, 0), (2, 5)]
+
+
+def direct_rows(model, **arguments):
+    engine = AblationEngine(model, read_query(model, SHORT, baseline="zero", **arguments))
+
+    def work():
+        return engine.experiment.direct(CELLS, engine.states(CELLS, "zero"))
+
+    return thread.run(work)
+
+
+def zeros(model, layer, site="residual"):
+    return 0.0 * reference.mean_state(model.hf_model, model.tokenize(SHORT), layer, site)
+
+
+def test_direct_equals_clamped_forward_passes(any_model):
+    for (layer, source), got in zip(CELLS, direct_rows(any_model), strict=True):
+        ids = any_model.tokenize(SHORT)
+        expected = reference.direct_row(any_model.hf_model, ids, layer, source, zeros(any_model, layer))
+        np.testing.assert_allclose(got, expected, atol=1e-4)
+    assert np.abs(got).max() > 1e-3
+
+
+@pytest.mark.parametrize("site", ["attention_output", "mlp_output", "key", "value"])
+def test_so_it_does_at_the_other_sites_and_for_other_metrics(model, site):
+    got = direct_rows(model, site=site, metric="entropy")
+    for (layer, source), row in zip(CELLS, got, strict=True):
+        expected = reference.direct_row(
+            model.hf_model,
+            model.tokenize(SHORT),
+            layer,
+            source,
+            zeros(model, layer, site),
+            site=site,
+            metric="entropy",
+        )
+        np.testing.assert_allclose(row, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("way", [SUFFIX, REPLAY, FULL])
+@pytest.mark.parametrize("architecture", ["llama", "mistral", "gpt_neox"])
+def test_all_ways_agree(architecture, way, byte_tokenizer):
+    model = hw.load_model(ARCHITECTURES[architecture](), tokenizer=byte_tokenizer)
+    engine = AblationEngine(model, read_query(model, SHORT, baseline="zero"), way=way)
+    got = thread.run(lambda: engine.experiment.direct(CELLS, engine.states(CELLS, "zero")))
+    np.testing.assert_allclose(got, direct_rows(model), atol=1e-4)
+
+
+def test_nothing_is_relayed_from_a_state_that_enters_the_last_block(any_model):
+    parts = hw.direct(any_model, SHORT, -1, [0, 3], baseline="zero")
+    np.testing.assert_allclose(parts["relayed"], 0.0, atol=1e-4)
+    np.testing.assert_allclose(parts["direct"], parts["total"], atol=1e-4)
+
+
+def test_direct_and_relayed_add_up_and_the_total_is_the_map_s(model):
+    hmap = hw.attribute(model, SHORT, baseline="mean", progress=False)
+    parts = hw.direct(model, hmap, 1, [2, 4])
+    np.testing.assert_allclose(parts["direct"] + parts["relayed"], parts["total"], atol=1e-6)
+    np.testing.assert_allclose(parts["total"], hmap.values.values[1, [2, 4]], atol=1e-5)
+    assert float(np.abs(parts["relayed"]).max()) > 1e-3, "something is relayed in the middle of a model"
+    own = [float(parts["relayed"].sel(source=source, target=source + 1)) for source in (2, 4)]
+    np.testing.assert_allclose(own, 0.0, atol=1e-5), "a source's own next token needs nobody between"
+
+
+def test_an_estimate_has_no_direct_part(model):
+    with pytest.raises(hw.QueryError, match="method: 'gradient' is an estimate"):
+        hw.direct(model, SHORT, 1, 2, method="gradient")

@@ -1,0 +1,178 @@
+"""Architectures that are not known: a clear error, and five lines that make one known."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from transformers import GenerationMixin, LlamaConfig, PreTrainedModel
+from transformers.modeling_outputs import CausalLMOutput
+from transformers.models.llama.modeling_llama import LlamaAttention, LlamaMLP, LlamaRMSNorm, LlamaRotaryEmbedding
+
+import horizon_widget as hw
+from horizon_widget.models import layout
+from tests import reference
+from tests.conftest import PROMPT
+
+SHORT = PROMPT[:12]
+
+
+class TowerConfig(LlamaConfig):
+    model_type = "tower"
+
+
+class Floor(torch.nn.Module):
+    def __init__(self, config, index):
+        super().__init__()
+        self.before_reads, self.before_thinks = LlamaRMSNorm(config.hidden_size), LlamaRMSNorm(config.hidden_size)
+        self.reads, self.thinks = LlamaAttention(config, index), LlamaMLP(config)
+
+    def forward(self, hidden, mask, rotary, memory=None):
+        read, _ = self.reads(self.before_reads(hidden), rotary, mask, past_key_values=memory)
+        hidden = hidden + read
+        return hidden + self.thinks(self.before_thinks(hidden))
+
+
+class TowerModel(PreTrainedModel, GenerationMixin):
+    """A decoder-only model whose parts have names of its own."""
+
+    config_class = TowerConfig
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.words = torch.nn.Embedding(config.vocab_size, config.hidden_size)
+        self.floors = torch.nn.ModuleList(Floor(config, index) for index in range(config.num_hidden_layers))
+        self.roof = LlamaRMSNorm(config.hidden_size)
+        self.voice = torch.nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.rotary = LlamaRotaryEmbedding(config)
+        self.post_init()
+
+    def forward(self, input_ids, past_key_values=None, use_cache=False, **_):
+        hidden = self.words(input_ids)
+        n_tokens = input_ids.shape[1]
+        mask = torch.full((n_tokens, n_tokens), -1e9, dtype=hidden.dtype).triu(1)[None, None]
+        rotary = self.rotary(hidden, torch.arange(n_tokens)[None])
+        for floor in self.floors:
+            hidden = floor(hidden, mask, rotary, memory=past_key_values)
+        return CausalLMOutput(logits=self.voice(self.roof(hidden)))
+
+
+TOWER = hw.Layout(
+    blocks="floors",
+    norm="roof",
+    head="voice",
+    attention_output=hw.Place("reads"),
+    mlp_output=hw.Place("thinks"),
+    key=hw.Place("reads.k_proj", hw.separate_heads),
+    value=hw.Place("reads.v_proj", hw.separate_heads),
+)
+
+
+@pytest.fixture
+def tower():
+    config = TowerConfig(
+        vocab_size=256,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=64,
+        initializer_range=0.3,
+        attn_implementation="eager",
+    )
+    torch.manual_seed(0)
+    return TowerModel(config).eval()
+
+
+@pytest.fixture
+def registered():
+    hw.register_architecture("tower", TOWER)
+    yield
+    del layout._LAYOUTS["tower"]
+
+
+def test_an_unknown_architecture_says_how_to_register_it(tower, byte_tokenizer):
+    with pytest.raises(hw.ModelError, match=re.escape('hw.register_architecture("tower", hw.Layout(')) as caught:
+        hw.load_model(tower, tokenizer=byte_tokenizer)
+    advice = caught.value.advice.split("\n", 1)[1]
+    compile(advice, "advice", "exec")
+    assert len(advice.strip().splitlines()) <= 5
+    names = ("model.layers", "model.norm", "lm_head", "self_attn", '"mlp"')
+    for theirs, name in zip(names, ("floors", "roof", "voice", "reads", '"thinks"'), strict=True):
+        advice = advice.replace(theirs, name)
+    try:
+        exec(advice, {})
+        assert hw.load_model(tower, tokenizer=byte_tokenizer).n_layers == 3
+        assert layout._LAYOUTS["tower"] == TOWER
+    finally:
+        layout._LAYOUTS.pop("tower", None)
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize("site", ["residual", "value", "mlp_output"])
+def test_registered_it_gives_what_a_hook_gives(tower, site, byte_tokenizer, monkeypatch):
+    model = hw.load_model(tower, tokenizer=byte_tokenizer)
+    hmap = hw.attribute(model, SHORT, baseline="zero", site=site, progress=False)
+    monkeypatch.setattr(reference, "BLOCKS", ("floors",))
+    module = {"residual": "", "value": "reads.v_proj", "mlp_output": "thinks"}[site]
+    for layer, source in ((0, 3), (2, 5)):
+        block = tower.floors[layer]
+
+        def zero(values, source=source):
+            values = values.clone()
+            values[:, source] = 0.0
+            return values
+
+        if site == "residual":
+            handle = block.register_forward_pre_hook(lambda _module, args: (zero(args[0]), *args[1:]))
+        else:
+            handle = block.get_submodule(module).register_forward_hook(lambda _module, _args, output: zero(output))
+        clean = reference.logprobs
+        try:
+            ablated = clean(tower, model.tokenize(SHORT))
+        finally:
+            handle.remove()
+        expected = clean(tower, model.tokenize(SHORT)) - ablated
+        np.testing.assert_allclose(hmap.values.values[layer, source, source:], expected[source:], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "site"),
+    [
+        ({"value": hw.Place("reads.k_proj", hw.separate_heads)}, "value"),
+        ({"key": hw.Place("reads.v_proj", hw.separate_heads)}, "key"),
+        ({"mlp_output": hw.Place("reads")}, "mlp_output"),
+        ({"attention_output": hw.Place("before_thinks")}, "attention_output"),
+    ],
+)
+def test_a_wrong_registration_is_noticed_and_not_computed_with(tower, wrong, site, byte_tokenizer):
+    from dataclasses import replace
+
+    hw.register_architecture("tower", replace(TOWER, **wrong))
+    try:
+        model = hw.load_model(tower, tokenizer=byte_tokenizer)
+        with pytest.raises(hw.QueryError, match=f"site: '{site}' of TowerModel .* is not where its layout says"):
+            hw.attribute(model, SHORT, site=site, progress=False)
+    finally:
+        del layout._LAYOUTS["tower"]
+
+
+def test_a_registration_that_does_not_fit_says_so(tower, byte_tokenizer):
+    from dataclasses import replace
+
+    hw.register_architecture("tower", replace(TOWER, blocks="stairs"))
+    try:
+        with pytest.raises(hw.ModelError, match="in a place that is known for tower"):
+            hw.load_model(tower, tokenizer=byte_tokenizer)
+    finally:
+        del layout._LAYOUTS["tower"]
+
+
+@pytest.mark.parametrize(("field", "site"), [("head", "key"), (None, "attention_output")])
+def test_what_an_architecture_does_not_have_is_refused_by_name(field, site, byte_tokenizer):
+    from tests.architectures import ARCHITECTURES
+
+    mamba = hw.load_model(ARCHITECTURES["mamba"](), tokenizer=byte_tokenizer)
+    with pytest.raises(hw.QueryError, match=f"'{site}'.*mamba"):
+        hw.attribute(mamba, SHORT, site=site, **({field: 0} if field else {}))

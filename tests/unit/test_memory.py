@@ -1,0 +1,126 @@
+"""Memory: a limit is kept to, and running out of it is not the end."""
+
+import numpy as np
+import pytest
+import torch
+
+import horizon_widget as hw
+from horizon_widget.attribution.memory import MemoryPlan
+from horizon_widget.models import backward, ways
+from tests.conftest import PROMPT
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1.5, "1 GB", True])
+def test_a_limit_is_a_number_of_bytes(model, limit):
+    with pytest.raises(hw.QueryError, match="memory_limit: .* is not a positive whole number of bytes"):
+        hw.attribute(model, PROMPT, memory_limit=limit, progress=False)
+
+
+def test_a_limit_under_one_copy_says_how_much_is_needed(model):
+    with pytest.raises(
+        hw.QueryError, match=r"memory_limit: one copy of this prompt of 31 tokens takes about [\d.]+ MB"
+    ):
+        hw.attribute(model, PROMPT, memory_limit=1000, progress=False)
+
+
+def test_a_small_limit_makes_smaller_batches_and_the_same_map(model, monkeypatch):
+    expected = hw.attribute(model, PROMPT, baseline="zero", progress=False)
+    copies = []
+    run = ways.run
+    monkeypatch.setattr(
+        ways, "run", lambda m, c, s, edits, *a, **k: copies.append(edits.n_copies) or run(m, c, s, edits, *a, **k)
+    )
+    model.kept.clear()
+    plan = MemoryPlan(*_needs(model), limit=1)
+    got = hw.attribute(model, PROMPT, baseline="zero", memory_limit=int(plan.needed(2, 31)), progress=False)
+    np.testing.assert_allclose(got.values, expected.values, atol=1e-5)
+    assert max(copies) <= 8
+    assert sum(copies) > 4 * 30
+
+
+def _needs(model):
+    from horizon_widget.attribution import memory
+    from horizon_widget.attribution.ask import read_query
+
+    return memory._needs(model, read_query(model, PROMPT), ways.SUFFIX)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("not enough memory: you tried to allocate"),
+    ],
+)
+def test_when_memory_runs_out_smaller_parts_are_tried(model, monkeypatch, error):
+    expected = hw.attribute(model, PROMPT, baseline="zero", progress=False)
+    run, sizes = ways.run, []
+
+    def tight(m, clean, site, edits, *args, **options):
+        sizes.append(edits.n_copies)
+        if edits.n_copies > 3:
+            raise error
+        return run(m, clean, site, edits, *args, **options)
+
+    model.kept.clear()
+    monkeypatch.setattr(ways, "run", tight)
+    got = hw.attribute(model, PROMPT, baseline="zero", progress=False)
+    np.testing.assert_allclose(got.values, expected.values, atol=1e-5)
+    failed = [size for size in sizes if size > 3]
+    assert 0 < len(failed) < 10, "what did not fit once is not tried again and again"
+
+
+def test_the_same_for_gradients(model, monkeypatch):
+    expected = hw.attribute(model, PROMPT, baseline="zero", method="gradient", progress=False)
+    together = backward._all_at_once
+
+    def tight(output, inputs, cotangents):
+        if len(cotangents) > 4:
+            raise MemoryError
+        return together(output, inputs, cotangents)
+
+    model.kept.clear()
+    monkeypatch.setattr(backward, "_all_at_once", tight)
+    got = hw.attribute(model, PROMPT, baseline="zero", method="gradient", progress=False)
+    np.testing.assert_allclose(got.values, expected.values, rtol=1e-4, atol=1e-5)
+
+
+def test_when_not_even_one_copy_fits_it_is_said_and_what_is_done_is_kept(model, monkeypatch):
+    hw.attribute(model, PROMPT, layers=2, baseline="zero", progress=False)
+    monkeypatch.setattr(ways, "run", lambda *a, **k: (_ for _ in ()).throw(MemoryError()))
+    with pytest.raises(hw.ModelError, match="not enough memory for one copy of the prompt"):
+        hw.attribute(model, PROMPT, baseline="zero", progress=False)
+    assert hw.attribute(model, PROMPT, layers=2, baseline="zero", progress=False).done[2].all()
+
+
+MEASURE = """
+import resource, sys
+import torch
+import horizon_widget as hw
+from horizon_widget.models import thread
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+model = hw.load_model("demo")
+text = "The key to the old library was kept in a blue tin on the shelf by the window. " * 4
+method, limit = sys.argv[1], int(float(sys.argv[2]) * 1e6)
+options = dict(method=method, memory_limit=limit, progress=False, baseline="zero")
+hw.attribute(model, text, layers=29, targets=5, sources=0, **options)  # loads what is loaded once
+before = peak()
+hw.attribute(model, text, layers=[0, 29] if method == "ablation" else None, **options)
+print((peak() - before) / 1e6)
+"""
+
+
+@pytest.mark.demo_model
+@pytest.mark.parametrize(("method", "limit"), [("ablation", 100), ("ablation", 400), ("gradient", 400)])
+def test_the_measured_peak_stays_within_the_limit(demo_model, method, limit):
+    import subprocess
+    import sys
+
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, method, str(limit)], capture_output=True, text=True, check=True
+    )
+    assert 0 <= float(done.stdout) <= limit

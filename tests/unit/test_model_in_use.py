@@ -1,0 +1,151 @@
+"""A model that its user trains, hooks into, changes or traces: a clear error, or the right result."""
+
+import threading
+
+import nnsight
+import numpy as np
+import pytest
+import torch
+
+import horizon_widget as hw
+from horizon_widget.models import thread
+from tests import reference
+from tests.architectures import ARCHITECTURES
+from tests.conftest import PROMPT
+
+SHORT = PROMPT[:12]
+LONG = 60
+
+
+def row(model, layer=1, source=3, **arguments):
+    arguments = {"layers": layer, "sources": source, "baseline": "zero", "progress": False} | arguments
+    return hw.attribute(model, SHORT, **arguments).values.values[layer, source]
+
+
+def expected_row(model, layer=1, source=3):
+    zero = torch.zeros(model.d_model)
+    return reference.ablated_row(model.hf_model, model.tokenize(SHORT), layer, source, zero)
+
+
+def test_a_model_put_into_training_mode_is_refused_and_used_again_after_eval(model):
+    before = row(model)
+    model.hf_model.train()
+    with pytest.raises(hw.ModelError, match=r"in training mode.*Call model\.eval\(\)"):
+        row(model)
+    model.hf_model.eval()
+    np.testing.assert_array_equal(row(model), before)
+
+
+def test_a_single_dropout_in_training_mode_is_named(byte_tokenizer):
+    model = hw.load_model(ARCHITECTURES["gpt2"](), tokenizer=byte_tokenizer)
+    model.hf_model.transformer.h[2].mlp.dropout.train()
+    with pytest.raises(hw.ModelError, match=r"training mode \(transformer\.h\.2\.mlp\.dropout\)"):
+        row(model)
+
+
+def test_weights_changed_in_place_give_a_new_map(model):
+    before = row(model)
+    with torch.no_grad():
+        model.hf_model.model.layers[2].mlp.down_proj.weight.mul_(1.5)
+    after = row(model)
+    assert not np.allclose(before, after, atol=1e-3)
+    np.testing.assert_allclose(after[3:], expected_row(model)[3:], atol=1e-4)
+
+
+def test_a_user_s_hooks_are_part_of_the_model(model):
+    before = row(model)
+    handle = model.hf_model.model.layers[2].register_forward_hook(lambda _module, _args, output: output * 1.5)
+    hooked = row(model)
+    np.testing.assert_allclose(hooked[3:], expected_row(model)[3:], atol=1e-4)
+    assert not np.allclose(before, hooked, atol=1e-3)
+    handle.remove()
+    np.testing.assert_array_equal(row(model), before)
+
+
+def test_a_hook_that_acts_on_one_position_acts_on_that_position(model):
+    """Called on a part of the prompt, it would take another position for it."""
+
+    def silences_token_5(_module, _args, output):
+        output = output.clone()
+        output[:, 5] = 0.0
+        return output
+
+    model.hf_model.model.layers[2].register_forward_hook(silences_token_5)
+    np.testing.assert_allclose(row(model)[3:], expected_row(model)[3:], atol=1e-4)
+
+
+def test_a_replaced_module_is_noticed(model):
+    block = model.hf_model.model.layers[1]
+    block.mlp.up_proj = torch.nn.Linear(32, 48, bias=False)
+    with pytest.raises(hw.ModelError, match="Modules of LlamaForCausalLM were added or replaced"):
+        row(model)
+
+
+def test_questions_from_several_threads_are_answered_in_turn(model):
+    expected = {source: row(model, source=source) for source in range(8)}
+    model.kept.clear()
+    got, errors = {}, []
+
+    def ask(source):
+        try:
+            got[source] = row(model, source=source)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=ask, args=(source,)) for source in range(8)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join(LONG)
+    assert not errors
+    for source, values in expected.items():
+        np.testing.assert_allclose(got[source], values, atol=1e-5)
+
+
+def test_the_user_s_own_traces_go_on_meanwhile(byte_tokenizer):
+    """In another cell or thread, over the same transformers model."""
+    hf_model = ARCHITECTURES["llama"]()
+    own = nnsight.TransformersModel(hf_model, tokenizer=byte_tokenizer)
+    ids = torch.tensor([byte_tokenizer(SHORT)["input_ids"]])
+    with torch.no_grad():
+        with own.trace(ids):
+            before = nnsight.save(own.model.layers[2].output)
+    model = hw.load_model(own)
+    done = threading.Event()
+    errors = []
+
+    def fill():
+        try:
+            for metric in ("logprob", "logit", "entropy"):
+                hw.attribute(model, PROMPT, metric=metric, progress=False)
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            done.set()
+
+    filling = threading.Thread(target=fill)
+    filling.start()
+    traces = 0
+    while not done.is_set() or traces < 3:
+        with torch.no_grad():
+            with own.trace(ids):
+                seen = nnsight.save(own.model.layers[2].output)
+        torch.testing.assert_close(seen, before)
+        traces += 1
+    filling.join(LONG)
+    assert not errors
+    np.testing.assert_allclose(row(model)[3:], expected_row(model)[3:], atol=1e-4)
+
+
+def test_a_model_kept_by_nobody_is_freed(byte_tokenizer):
+    import gc
+    import weakref
+
+    hf_model = ARCHITECTURES["llama"]()
+    gone = weakref.ref(hf_model)
+    model = hw.load_model(hf_model, tokenizer=byte_tokenizer)
+    row(model)
+    thread.run(lambda: None)
+    del model, hf_model
+    gc.collect()
+    assert gone() is None
