@@ -1,83 +1,28 @@
-"""The engine against the machine's own limit, and against full forward passes with a hook."""
+"""The engine against the machine's own limit."""
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
 
-import numpy as np
 import torch
 
 import horizon_widget as hw
+from benchmarks import limits
+from benchmarks.limits import Limit
+from benchmarks.rows import Row, median_seconds
+from horizon_widget.attribution.ablation_engine import AblationEngine
 from horizon_widget.attribution.engine import Engine, compute
-from horizon_widget.attribution.plan import Interest, Part, sample_source
+from horizon_widget.attribution.gradient_engine import GradientEngine
+from horizon_widget.attribution.plan import Interest
+from horizon_widget.baseline import Baseline
 from horizon_widget.models import thread
 from horizon_widget.query import Query
 
 N_TOKENS = 64
-REPEATS = 3
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table: what was measured, in seconds, and a ratio to something in the same run."""
-
-    name: str
-    seconds: float
-    ratio: float
-    of: str
-
-
-def median_seconds(work: Callable[[], object], repeats: int = REPEATS) -> float:
-    """Median wall time of several runs after one that warms up."""
-    work()
-    times = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - began)
-    return statistics.median(times)
-
-
-def product_rate(model: hw.Model) -> float:
-    """Operations per second of matrix products on the model's own shapes, with 512 rows, weighted as in one block."""
-    module = model._traced._module
-    weights = [p for p in module.model.layers[0].parameters() if p.dim() == 2]
-    inputs = [torch.randn(512, weight.shape[1]) for weight in weights]
-
-    def products() -> None:
-        for _ in range(10):
-            for matrix, weight in zip(inputs, weights, strict=True):
-                matrix @ weight.T
-
-    with torch.no_grad():
-        seconds = median_seconds(products)
-    return 10 * sum(2 * 512 * weight.numel() for weight in weights) / seconds
-
-
-def full_forward_map(model: hw.Model, ids: Sequence[int], layer: int, mean: torch.Tensor, batch: int = 8) -> None:
-    """The same map by batches of full forward passes of a plain model with one hook."""
-    module = model._traced._module
-    input_ids = torch.tensor([list(ids)])
-    targets = input_ids[0, 1:]
-    for first in range(0, len(ids) - 1, batch):
-        sources = torch.arange(first, min(first + batch, len(ids) - 1))
-
-        def overwrite(_module, args, kwargs, sources=sources):
-            states = args[0].clone()
-            states[torch.arange(len(sources)), sources] = mean
-            return (states, *args[1:]), kwargs
-
-        handle = module.model.layers[layer].register_forward_pre_hook(overwrite, with_kwargs=True)
-        try:
-            with torch.no_grad():
-                logits = module(input_ids.expand(len(sources), -1), use_cache=False).logits[:, :-1]
-                for one in logits:  # one copy at a time, as a careful user would to keep memory low
-                    torch.log_softmax(one, dim=-1).gather(-1, targets[:, None])
-        finally:
-            handle.remove()
+CLICKED = 3
 
 
 def measure(model: hw.Model, prompt: str) -> list[Row]:
@@ -85,74 +30,120 @@ def measure(model: hw.Model, prompt: str) -> list[Row]:
     return thread.run(lambda: _measure(model, model.tokenize(prompt)[:N_TOKENS]))
 
 
-def _measure(model: hw.Model, ids: Sequence[int]) -> list[Row]:
-    rate = product_rate(model)
-    rows = [Row("matrix products, rows of 512 (in 10^9 operations/s)", rate / 1e9, 1.0, "itself")]
-    query = Query(tuple(ids))
-    head, block = model.vocab_size * model.d_model, model.weights_per_block
+def _measure(model: hw.Model, ids: tuple[int, ...]) -> list[Row]:
+    now = limits.measure(model)
+    query = Query(ids, baseline=Baseline("mean"))
+    exact = AblationEngine(model, query)
+    exact.prepare(range(model.n_layers))
+    rows = [
+        Row("products with a block's weights, 512 rows (10^9 operations/s)", now.blocks / 1e9, 1.0, "itself"),
+        Row("products with the unembedding, 512 rows (10^9 operations/s)", now.head / 1e9, 1.0, "itself"),
+    ]
     for layer in (0, model.n_layers // 2, model.n_layers - 2):
-        limit = len(ids) ** 2 * (block * (model.n_layers - layer) + head) / rate
-        prepared = _prepared(model, query, layer)
-        if prepared._preparations[layer].baseline != "mean":
-            query_mean = Query(tuple(ids), baseline="mean")
-            prepared = _prepared(model, query_mean, layer)
-
-        def layer_map(prepared=prepared, layer=layer) -> None:
-            _forget(prepared, layer)
-            list(compute(prepared, Interest(layer=layer, layers=[layer])))
-
-        seconds = median_seconds(layer_map)
-        rows.append(Row(f"exact map of layer {layer}, {len(ids)} tokens", seconds, seconds / limit, "its limit"))
-        if layer == model.n_layers // 2:
-            mean = prepared._mean_states[layer]
-            hooked = median_seconds(lambda mean=mean, layer=layer: full_forward_map(model, ids, layer, mean), 1)
-            rows.append(
-                Row("the same by full forward passes with a hook, batches of 8", hooked, hooked / seconds, "ours")
-            )
-    rows += _rows_of_a_click(model, query, rate)
+        seconds, ratio = _against(exact, Interest(layer, layers=[layer]), _map_of(layer, len(ids)))
+        rows.append(Row(f"exact map of layer {layer}, {len(ids)} tokens", seconds, ratio, "its limit", 1.4))
+    rows += [_row(exact), *_tensors(model, query, exact), _trace_overhead(model, exact)]
+    rows.append(_preparation(model, query, rows))
     return rows
 
 
-def _rows_of_a_click(model: hw.Model, query: Query, rate: float) -> list[Row]:
-    head, block = model.vocab_size * model.d_model, model.weights_per_block
-    engine = _prepared(model, query, *range(model.n_layers))
-    source, n_later = 3, query.n_tokens - 1 - 3
+def _map_of(layer: int, n_tokens: int) -> Callable[[Limit], float]:
+    return lambda limit: limit.rows(layer, n_tokens**2 / 2)
 
-    def every_layer() -> None:
-        for layer in range(model.n_layers):
-            engine.map.done[layer, source] = False
-            engine.compute(Part(layer, (source,)))
 
-    limit = sum(2 * n_later * (block * (model.n_layers - layer) + head) for layer in range(model.n_layers)) / rate
-    seconds = median_seconds(every_layer)
+def _against(engine: Engine[Any], interest: Interest, needed: Callable[[Limit], float], repeats: int = 3) -> Any:
+    def work() -> None:
+        forget(engine)
+        list(compute(engine, interest))
 
-    def unprepared() -> None:
-        fresh = Engine(model, query)
-        for layer in range(model.n_layers):
-            fresh.compute(Part(layer, (sample_source(query.n_tokens),)))
+    return limits.against(engine.model, work, needed, repeats)
 
+
+def _row(exact: AblationEngine) -> Row:
+    n_layers, later = exact.model.n_layers, exact.query.n_tokens - 1 - CLICKED
+
+    def needed(limit: Limit) -> float:
+        return sum(limit.rows(layer, later) for layer in range(n_layers))
+
+    seconds, ratio = _against(exact, Interest(n_layers // 2, source=CLICKED), needed)
+    return Row("exact row at every layer, one clicked source", seconds, ratio, "its limit", 2.0)
+
+
+def _tensors(model: hw.Model, query: Query, exact: AblationEngine) -> list[Row]:
+    n_layers, n_tokens = model.n_layers, query.n_tokens
+    everything = Interest(0, layers=range(n_layers))
+
+    def exact_needed(limit: Limit) -> float:
+        return sum(limit.rows(layer, n_tokens**2 / 2) for layer in range(n_layers))
+
+    def gradient_needed(limit: Limit) -> float:
+        return limit.passes(n_layers * n_tokens**2 / 2, 2 * n_tokens)
+
+    gradient = GradientEngine(model, replace(query, method="gradient"))
+    seconds, ratio = _against(exact, everything, exact_needed, 1)
+    first, first_ratio = _against(gradient, everything, gradient_needed)
     return [
-        Row("exact row at every layer, one clicked source", seconds, seconds / limit, "its limit"),
-        Row(
-            "preparing every layer (baseline check, noise floor)",
-            (p := median_seconds(unprepared, 1)),
-            p / seconds,
-            "the row",
-        ),
+        Row("exact tensor, all layers", seconds, ratio, "its limit", 1.4),
+        Row("gradient tensor, all layers", first, first_ratio, "its limit", 1.8),
     ]
 
 
-def _prepared(model: hw.Model, query: Query, *layers: int) -> Engine:
-    engine = Engine(model, query)
-    for layer in layers:
-        engine.compute(Part(layer, (sample_source(query.n_tokens),)))
-    return engine
+def _trace_overhead(model: hw.Model, exact: AblationEngine) -> Row:
+    layer = model.n_layers // 2
+    interest = Interest(layer, layers=[layer])
+
+    def work() -> None:
+        forget(exact)
+        list(compute(exact, interest))
+
+    ratios = []
+    for _ in range(3):  # one beside the other, for the machine's rate changes
+        traced = median_seconds(work, 1)
+        with _without_trace(model):
+            plain = median_seconds(work, 1)
+        ratios.append((traced / plain, traced))
+    ratio, seconds = sorted(ratios)[1]
+    return Row(f"exact map of layer {layer} inside an nnsight trace", seconds, ratio, "without nnsight", 1.10)
 
 
-def _forget(engine: Engine, layer: int) -> None:
-    engine.map.done[layer] = np.arange(query_tokens(engine)) == query_tokens(engine) - 1
+@contextmanager
+def _without_trace(model: hw.Model) -> Any:
+    """The same computation by plain modules."""
+
+    def plainly(_clean: Any, work: Callable[[], torch.Tensor]) -> torch.Tensor:
+        with torch.no_grad():
+            return work()
+
+    inside, blocks, norms = model.inside_trace, model.blocks, model.head._norms
+    model.inside_trace = plainly
+    model.blocks = [_Plain(block._module) for block in blocks]
+    model.head._norms = [norm._module for norm in norms]
+    try:
+        yield
+    finally:
+        model.inside_trace, model.blocks, model.head._norms = inside, blocks, norms
 
 
-def query_tokens(engine: Engine) -> int:
-    """``T`` of an engine's prompt."""
-    return engine.query.n_tokens
+class _Plain:
+    def __init__(self, module: torch.nn.Module) -> None:
+        self._module = module
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._module(*args, **kwargs)
+
+
+def _preparation(model: hw.Model, query: Query, rows: list[Row]) -> Row:
+    row = next(row.seconds for row in rows if row.name.startswith("exact row"))
+
+    def prepare() -> None:
+        AblationEngine(model, replace(query, baseline=Baseline())).prepare(range(model.n_layers))
+
+    seconds = median_seconds(prepare, 1)
+    return Row("preparing every layer (baseline check, noise floor)", seconds, seconds / row, "the row")
+
+
+def forget(engine: Engine[Any]) -> None:
+    """Mark everything as not computed."""
+    influence = engine.map.dataset["influence"].values
+    influence[:, engine.map.dataset["offset"].values >= 1] = float("nan")
+    engine.map.done[:] = engine.map._finished(slice(None))

@@ -234,7 +234,15 @@ class HorizonMap(MapStatistics):
             values = self._at_offset(values, offset)
         elif target is not None:
             values = values.isel(target=self._positions("target", target))
-        return values if source is None else values.isel(source=self._positions("source", source))
+        if source is None:
+            return values
+        positions, n_sources = self._positions("source", source), values.sizes["source"]  # few reach a far offset
+        reaching = np.atleast_1d(positions) < n_sources
+        if isinstance(source, str) and reaching.any():
+            positions = np.array(positions)[reaching]
+        elif not reaching.all():
+            raise QueryError("source", f"{source!r} has no target {offset} tokens ahead.", advice="Name a nearer one.")
+        return values.isel(source=positions)
 
     def _at_offset(self, values: xr.DataArray, offset: int) -> xr.DataArray:
         check_index("offset", offset, self.query.n_targets + 1)

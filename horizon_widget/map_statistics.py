@@ -133,7 +133,8 @@ class MapStatistics:
     def summary(self, *, layers: Any = None, window: int | None = None, sinks: bool = False) -> pd.DataFrame:
         """One line for each layer: means over sources, their number, its baseline and noise floor.
 
-        ``later`` is the total magnitude of influence beyond a source's own next token.
+        ``later`` is the total magnitude of influence beyond a source's own next token, over the sources that have
+        more than that ahead.
 
         Args:
             layers: Which layers; all by default.
@@ -146,7 +147,9 @@ class MapStatistics:
         chosen, floor = self._chosen(layers)
         counted = self._counted(sinks)
         influence = chosen["influence"].values
-        ahead = np.where(chosen["offset"].values >= 2, statistics.above_floor(influence, floor), 0.0).sum(axis=-1)
+        beyond = chosen["offset"].values >= 2
+        ahead = np.where(beyond, statistics.above_floor(influence, floor), 0.0).sum(axis=-1)
+        ahead = np.where(beyond.any(axis=-1), ahead, np.nan)  # the last sources have nothing to be zero of
         columns = {"later": ahead, **{s.name: s.compute(influence, window, floor) for s in statistics.STATISTICS}}
         table = pd.DataFrame({"layer": chosen["layer"].values})
         for name, values in columns.items():

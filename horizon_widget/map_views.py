@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from horizon_widget.horizon_map import HorizonMap
 
 TOKENS_SHOWN = 200
+LONGEST_TEXT = 40  # of a token, in characters
 SHADE = "rgba(36, 113, 163, {:.2f})"  # readable on light and on dark pages
 
 
@@ -23,6 +24,7 @@ def text(hmap: HorizonMap) -> str:
     """What it is, and how much of it is computed."""
     query, done, attrs = hmap.query, hmap.done, hmap.dataset.attrs
     baselines = ", ".join(dict.fromkeys(str(name) for name in hmap.dataset["baseline"].values if name))
+    share = 1.0 if done.all() else min(done.mean(), 0.99)  # what is not finished does not read 100%
     metric = f"{query.metric} in {query.unit}" if query.unit else str(query.metric)
     parts = [
         f"{hmap.n_layers} layers x {query.n_tokens} tokens",
@@ -30,7 +32,7 @@ def text(hmap: HorizonMap) -> str:
         metric,
         f"baseline {baselines or 'not prepared'}",
         *([attrs["site"]] if query.site != "residual" else []),
-        f"{done.mean():.0%} computed ({len(hmap.computed_layers)} whole layers)",
+        f"{share:.0%} computed ({len(hmap.computed_layers)} whole layers)",
     ]
     return f"HorizonMap of {attrs.get('model', 'a model')}: {', '.join(parts)}"
 
@@ -46,7 +48,7 @@ def html(hmap: HorizonMap) -> str:
         caption = f"Own share at layer {layer}, window {hmap.window} tokens: darker is nearer 1."
     spans = [
         f'<span title="{markup.escape(_tip(position, share))}" style="background:{_shade(share)}">'
-        f"{markup.escape(visible(token.text))}</span>"
+        f"{markup.escape(_short(token.text))}</span>"
         for position, (token, share) in enumerate(zip(hmap.tokens, shares, strict=True))
         if token.piece is None or token.piece[0] == 1
     ][:TOKENS_SHOWN]
@@ -69,6 +71,10 @@ def _tip(position: int, share: float) -> str:
 def visible(value: str) -> str:
     """Text in which characters that steer or hide are written out."""
     return "".join(map(_visible, value))
+
+
+def _short(value: str) -> str:
+    return visible(value[:LONGEST_TEXT]) + ("…" if len(value) > LONGEST_TEXT else "")
 
 
 def _visible(character: str) -> str:
@@ -134,6 +140,6 @@ def _label(axis: Any, name: str, chosen: Any) -> None:
     step = max(1, len(numbers) // 40)
     marks = range(0, len(numbers), step)
     # Dollar signs begin formulas in matplotlib.
-    labels = [str(numbers[k]) if texts is None else visible(texts[k]).replace("$", r"\$") for k in marks]
+    labels = [str(numbers[k]) if texts is None else _short(texts[k]).replace("$", r"\$") for k in marks]
     axis.set_ticks(list(marks), labels=labels, **({"rotation": 90} if axis.axis_name == "x" else {}), fontsize=7)
     axis.set_label_text(f"{name} (token)" if texts is not None else name)

@@ -214,8 +214,8 @@ def find_sinks(state_norm: Array) -> npt.NDArray[np.bool_]:
         layers or more.
     """
     median = np.median(state_norm, axis=1, keepdims=True)
-    times_median: Array = state_norm / median
-    return np.asarray((times_median > SINK_NORM).mean(axis=0) >= SINK_LAYERS)
+    huge = np.asarray(state_norm > SINK_NORM * median)
+    return np.asarray(huge.mean(axis=0) >= SINK_LAYERS)
 
 
 @dataclass(frozen=True)
