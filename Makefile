@@ -12,7 +12,7 @@ DEMO_SETUP := $(if $(wildcard $(SETUP)),$(SETUP),.make/setup-demo)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo model build test test-unit test-python test-front-end test-browser test-packaging lint format \
+.PHONY: help setup demo model build test test-unit test-python test-front-end test-browser test-packaging test-gpu lint format \
         bench wheel clean
 
 help: ## show this list
@@ -42,7 +42,7 @@ test-unit: setup ## check the quick half: no demo model, no browser
 	@$(FRONT_END) npm test
 
 test-python: setup model
-	$(PY) -m pytest --ignore=tests/browser --ignore=tests/packaging
+	$(PY) -m pytest --ignore=tests/browser --ignore=tests/packaging --ignore=tests/gpu
 
 test-front-end: setup
 	@$(FRONT_END) npm test
@@ -52,6 +52,9 @@ test-browser: setup model
 
 test-packaging: setup
 	$(PY) -m pytest tests/packaging
+
+test-gpu: setup ## check what needs a GPU (no part of `make test`)
+	$(PY) -m pytest tests/gpu
 
 lint: setup ## check form, types and the direction of imports
 	$(PY) -m ruff check

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 import horizon_widget as hw
-from benchmarks import browser, engine
+from benchmarks import browser, engine, growth, peers
 from horizon_widget import __version__
 
 PROMPT = (
@@ -24,24 +24,27 @@ PROMPT = (
 
 
 def main() -> None:
-    """Run everything (``engine`` or ``browser`` as an argument: only that)."""
-    only = sys.argv[1:] or ["engine", "browser"]
-    rows = []
-    if "engine" in only:
-        rows += engine.measure(hw.load_model("demo"), PROMPT)
-    if "browser" in only:
-        rows += browser.measure(PROMPT)
+    """Run everything (names of parts as arguments: only these)."""
+    parts = {
+        "engine": lambda: engine.measure(hw.load_model("demo"), PROMPT),
+        "peers": lambda: peers.measure(hw.load_model("demo"), PROMPT),
+        "growth": lambda: growth.measure(hw.load_model("demo")),
+        "browser": lambda: browser.measure(PROMPT),
+    }
+    rows = [row for name in sys.argv[1:] or parts for row in parts[name]()]
     machine = {
         "processor": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),
         "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
         "horizon_widget": __version__,
     }
     print(", ".join(f"{name} {value}" for name, value in machine.items()))
     for row in rows:
-        print(f"{row.name:70} {row.seconds:9.3f} {row.ratio:8.2f} x {row.of}")
+        must = "" if row.must is None else f" (must: {row.must:.2f})"
+        print(f"{row.name:80} {row.seconds:9.3f} {row.ratio:8.2f} x {row.of}{must}")
     results = Path("out") / "benchmarks.json"
     results.parent.mkdir(exist_ok=True)
     results.write_text(json.dumps({"machine": machine, "rows": [asdict(row) for row in rows]}, indent=2))

@@ -11,7 +11,7 @@ from pathlib import Path
 import nbformat
 from playwright.sync_api import Page, sync_playwright
 
-from benchmarks.engine import Row
+from benchmarks.rows import Row
 from tests.browser.chromium import find_chromium
 from tests.browser.lab import CHROMIUM_FLAGS, READY_MS, Notebook, jupyter_lab
 
@@ -85,16 +85,16 @@ def _clicks(page: Page, notebook: Notebook, sources: range, *, wait: bool) -> fl
 # Layer 15 is whole, so its rows are there; the layer below is only prepared.
 ONE_ROW = """
 import time
-from horizon_widget.attribution.engine import Engine
+from horizon_widget.attribution.ablation_engine import AblationEngine
 from horizon_widget.attribution.plan import Part
 from horizon_widget.models import thread
 widget.cancel()
-engine = Engine(model, widget._running.map.query)
+engine = AblationEngine(model, widget._running.map.query)
 times = []
 for source in (9, 10, 11, 12, 13):
-    thread.run(lambda: engine.compute(Part(14, (70,))))
+    thread.run(lambda: engine.compute(Part(((14, 70),))))
     began = time.perf_counter()
-    thread.run(lambda: engine.compute(Part(14, (source,))))
+    thread.run(lambda: engine.compute(Part(((14, source),))))
     times.append(time.perf_counter() - began)
 widget.selected_layer = 14
 widget.cancel()

@@ -45,18 +45,23 @@ def _measure(model: hw.Model, ids: tuple[int, ...]) -> list[Row]:
     exact.prepare([LAYER])
     mean = exact.replacements.mean(LAYER)
     our_tensor()
-    rows = [
-        _beside(f"exact map of layer {LAYER} by full forward passes with a hook, one for each source", our_map,
-                lambda: hooks(hf_model, input_ids, mean, 1)),
-        _beside(f"the same in batches of {BATCH}", our_map, lambda: hooks(hf_model, input_ids, mean, BATCH)),
-        _beside(f"the same by Captum's FeatureAblation of the layer, {BATCH} at once", our_map,
-                lambda: feature_ablation(hf_model, input_ids, mean)),
-        _beside("gradient tensor by one backward pass for each target", our_tensor,
-                lambda: backward_passes(hf_model, input_ids)),
-        _beside("the same by Captum's LayerGradientXActivation, list of layers", our_tensor,
-                lambda: layer_gradients(hf_model, input_ids)),
-    ]  # fmt: skip
-    return rows
+    every = others(hf_model, input_ids, mean)
+    return [_beside(name, our_tensor if "gradient" in name else our_map, theirs) for name, theirs in every.items()]
+
+
+def others(hf_model: Any, input_ids: torch.Tensor, mean: torch.Tensor) -> dict[str, Callable[[], Any]]:
+    """How others compute the same."""
+    return {
+        f"exact map of layer {LAYER} by full forward passes with a hook, one for each source": lambda: hooks(
+            hf_model, input_ids, mean, 1
+        ),
+        f"the same in batches of {BATCH}": lambda: hooks(hf_model, input_ids, mean, BATCH),
+        f"the same by Captum's FeatureAblation, {BATCH} at once": lambda: feature_ablation(hf_model, input_ids, mean),
+        "gradient tensor by one backward pass for each target": lambda: backward_passes(hf_model, input_ids),
+        "gradient tensor by Captum's LayerGradientXActivation, list of layers": lambda: layer_gradients(
+            hf_model, input_ids
+        ),
+    }
 
 
 def _beside(name: str, ours: Callable[[], Any], theirs: Callable[[], Any]) -> Row:

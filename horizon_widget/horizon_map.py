@@ -15,7 +15,7 @@ from horizon_widget.baseline import Baseline
 from horizon_widget.errors import QueryError
 from horizon_widget.map_statistics import MapStatistics
 from horizon_widget.query import Query, check_index, check_layers
-from horizon_widget.tokens import Token
+from horizon_widget.tokens import Token, Word, read_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -194,6 +194,11 @@ class HorizonMap(MapStatistics):
         reference = () if kind == "zero" else asked.reference_of(self.query.token_ids)
         shocks = tuple(bool(shock) for shock in self.dataset["baseline_shock"].values)
         return Baseline(kind, reference, layers, shocks)
+
+    @property
+    def words(self) -> tuple[Word, ...]:
+        """The prompt's tokens grouped into words; ``word.start`` to ``word.stop - 1`` are positions."""
+        return tuple(read_words(self.tokens))
 
     # -- reading -----------------------------------------------------------------------------------------------
 

@@ -17,8 +17,8 @@ import numpy.typing as npt
 Array = npt.NDArray[np.floating]
 
 SMALLEST_WINDOW = 2  # with a window of one offset every own share is 1 by construction
-# On SmolLM2-135M over ten prompts of 3 to 86 tokens, the first token's state is 20 to 260 times as long as the median
-# state at 26 of 30 layers, and no other token's is more than 4 times as long at more than 2 of them.
+# On SmolLM2-135M, over nine prompts of 4 to 85 tokens (prose, code, lists, Spanish), the first token's state is over 8
+# times as long as the median state at 18 to 24 of 30 layers; any other token's at 6 at most.
 SINK_NORM = 8.0
 SINK_LAYERS = 0.5
 

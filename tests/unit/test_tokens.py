@@ -1,4 +1,8 @@
-from horizon_widget.tokens import read_tokens
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from horizon_widget.tokens import Token, read_tokens, read_words
 
 
 def decode_with(tokenizer):
@@ -26,6 +30,21 @@ def test_bytes_that_never_make_a_character_stay_tokens_of_their_own():
     assert [(token.text, token.piece) for token in tokens] == [("�", None), ("a", None), ("�", None)]
 
 
+def test_the_replacement_character_itself_is_one_character(byte_tokenizer):
+    tokens = read_tokens(byte_tokenizer("a\ufffdb")["input_ids"], decode_with(byte_tokenizer))
+    assert [(token.text, token.piece) for token in tokens] == [
+        ("a", None),
+        *[("\ufffd", (k, 3)) for k in (1, 2, 3)],
+        ("b", None),
+    ]
+
+
+def test_a_token_without_text_stays_one_of_its_own():
+    texts = ["", "a", "", "b"]
+    tokens = read_tokens(range(4), lambda ids: "".join(texts[i] for i in ids))
+    assert [(token.text, token.piece) for token in tokens] == [(text, None) for text in texts]
+
+
 def test_a_leading_space_dropped_at_the_start_of_a_text_is_kept_within_it():
     words = ["▁the", "▁cat"]
 
@@ -33,3 +52,32 @@ def test_a_leading_space_dropped_at_the_start_of_a_text_is_kept_within_it():
         return "".join(words[i] for i in ids).replace("▁", " ").lstrip(" ")
 
     assert [token.text for token in read_tokens([0, 1], decode)] == ["the", " cat"]
+
+
+def words_of(*texts):
+    return [word.text for word in read_words([Token(0, text) for text in texts])]
+
+
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        (["The", " un", "believ", "able", " cat"], ["The", " unbelievable", " cat"]),
+        (["I", " don", "'t", " know", "."], ["I", " don't", " know", "."]),
+        (["    ", " return"], ["     return"]),
+        (["x", "_", "1", " =", " f", "(", "y", ")", ");"], ["x_1", " =", " f", "(", "y", "));"]),
+        (["東", "京", "タワー"], ["東", "京", "タワー"]),
+        ([" word", "\n", "\n", "next"], [" word", "\n", "\n", "next"]),
+        ([" ", "word"], [" word"]),
+        (["New York", "ers"], ["New Yorkers"]),
+    ],
+)
+def test_words_as_people_read_them(texts, words):
+    assert words_of(*texts) == words
+
+
+@given(st.text(max_size=40).filter(lambda text: not any("\ud800" <= c <= "\udfff" for c in text)))
+def test_every_token_is_in_one_word_and_the_words_join_to_the_prompt(byte_tokenizer, text):
+    tokens = read_tokens(byte_tokenizer(text)["input_ids"], decode_with(byte_tokenizer))
+    words = read_words(tokens)
+    assert [position for word in words for position in range(word.start, word.stop)] == list(range(len(tokens)))
+    assert "".join(word.text for word in words) == text
