@@ -37,7 +37,7 @@ class HorizonWidget(anywidget.AnyWidget):
 
     Args:
         model: From ``load_model``.
-        prompt: A text of at least two tokens.
+        prompt: A text of at least two tokens; or token ids, or chat messages, whose text then stands in ``prompt``.
         metric, baseline, site, head, seed, draws: As for ``attribute``.
 
     Raises:
@@ -68,13 +68,14 @@ class HorizonWidget(anywidget.AnyWidget):
     selected_target = traitlets.Int(None, allow_none=True, help="Position of the predicted token.").tag(sync=True)
 
     _controller: Controller | None = None
+    _given: Query | None = None
     _cells_running = False
     _context = contextvars.Context()
 
     def __init__(
         self,
         model: Model,
-        prompt: str,
+        prompt: Any,
         *,
         metric: Any = "logprob",
         baseline: Any = "auto",
@@ -103,7 +104,12 @@ class HorizonWidget(anywidget.AnyWidget):
         self.selected_layer = model.n_layers // 2
         self.set_trait("model_name", model.name)
         self.set_trait("n_layers", model.n_layers)
-        self.prompt = prompt
+        # Read as it was given: the text of token ids may be cut into others.
+        self._given = self._next_query
+        self.prompt = prompt if isinstance(prompt, str) else self._text_of(self._next_query)
+        self._given = None
+        if self._controller is None:  # a text that is empty is no change
+            self._open(self._next_query)
         for name, value in selection.items():
             setattr(self, name, value)
         self._selection_changed(None)
@@ -166,13 +172,16 @@ class HorizonWidget(anywidget.AnyWidget):
         return self._controller
 
     def _query(self, prompt: object) -> Query:
-        if not isinstance(prompt, str):
-            raise QueryError("prompt", f"it is a {type(prompt).__name__}, not a text.", advice="Pass a str.")
         return read_query(self._model, prompt, **self._asked)
+
+    def _text_of(self, query: Query) -> str:
+        tokens = self._model.read_tokens(query.token_ids)
+        return "".join(token.text for token in tokens if token.piece is None or token.piece[0] == 1)
 
     @traitlets.validate("prompt")
     def _check_prompt(self, proposal: Any) -> str:
-        self._next_query = self._query(proposal["value"])  # an error leaves the old map as it is
+        # An error leaves the old map as it is.
+        self._next_query = self._given or self._query(proposal["value"])
         return str(proposal["value"])
 
     @traitlets.observe("prompt")

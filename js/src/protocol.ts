@@ -30,7 +30,7 @@ export interface Statistic {
 }
 
 export interface Layer {
-  readonly baseline: "mean" | "zero" | "resample" | null;
+  readonly baseline: "mean" | "zero" | "resample" | "counterfactual" | null;
   readonly shock: boolean;
   readonly noise_floor: number | null;
   readonly n_done: number;
@@ -93,7 +93,7 @@ const CHECKS: { readonly [K in TraitName]: Check<Traits[K]> } = {
   ),
   layers: list(
     record<Layer>({
-      baseline: optional(oneOf("mean", "zero", "resample")),
+      baseline: optional(oneOf("mean", "zero", "resample", "counterfactual")),
       shock: flag,
       noise_floor: optional(real),
       n_done: count,

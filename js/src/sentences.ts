@@ -58,6 +58,8 @@ export function cellMeaning(
       : `Below this layer’s noise floor of ${withUnit(number(floor), context.query.unit)}: counts as zero.`;
   const token = quote(context.tokens[target]);
   const amount = withUnit(number(Math.abs(value)), context.query.unit);
+  if (context.query.metric === "kl")
+    return `Removing this state moves the prediction of ${token} by ${amount} (Kullback–Leibler divergence).`;
   if (context.query.metric !== "logprob")
     return `Removing this state ${value > 0 ? "lowers" : "raises"} the ${context.query.metric} at ${token} by ${amount}.`;
   return `Removing this state makes ${token} ${value > 0 ? "less" : "more"} likely by ${amount}.`;
@@ -96,9 +98,11 @@ export function baselineNote(index: number, layer: Layer): string {
     case "mean":
       return "Removed: replaced by the mean state of this layer.";
     case "zero":
-      return "Removed: replaced by zero, as this prompt has no useful mean state.";
+      return "Removed: replaced by zero.";
     case "resample":
       return "Removed: replaced by another token’s state of this layer (resample).";
+    case "counterfactual":
+      return "Removed: replaced by the state at the same place of another prompt (counterfactual).";
     default:
       return "";
   }

@@ -232,3 +232,22 @@ def test_messages_from_the_kernel_are_among_the_recorded_kinds(widget):
     assert {content["type"] for content, _ in ours} == set(recorded)
     for content, _ in ours:
         assert set(content) == recorded[content["type"]]
+
+
+def test_token_ids_are_shown_as_they_were_given(model):
+    ids = [*model.tokenize("ab"), 0xC3 - 68, *model.tokenize("cd")]
+    made = hw.HorizonWidget(model, ids, baseline="zero")
+    assert made.map.query.token_ids == tuple(ids)
+    assert made.wait(timeout=LONG).done[2].all()
+    made.prompt = "a text"
+    assert "".join(token["text"] for token in made.tokens) == "a text"
+    made.close()
+
+
+def test_another_metric_and_site_are_shown_with_their_names(model):
+    made = hw.HorizonWidget(model, PROMPT, baseline="zero", metric="entropy", site="value", head=1)
+    made.wait(timeout=LONG)
+    assert made.query["metric"] == "entropy"
+    assert made.query["site"] == "value, head 1"
+    assert made.map.values.sizes["target"] == len(PROMPT)
+    made.close()
