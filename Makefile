@@ -37,8 +37,8 @@ build: $(SETUP) ## build the front end, if its sources changed
 
 test: lint test-python test-front-end test-browser test-packaging ## check everything: lint, Python, front end, browser, wheel
 
-test-unit: setup ## check the quick half: no demo model, no browser
-	$(PY) -m pytest -q -m "not demo_model" tests/unit tests/invariants tests/protocol
+test-unit: setup ## check the quick half: few architectures, no demo model, no browser
+	$(PY) -m pytest -q -m "not demo_model and not every_architecture" tests/unit tests/invariants tests/protocol
 	@$(FRONT_END) npm test
 
 test-python: setup model

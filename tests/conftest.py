@@ -47,7 +47,15 @@ def tiny_gpt2(attention: str = "sdpa") -> Any:
 EAGER = ("llama", "gpt2", "gemma3_text", "falcon, alibi")
 
 
-@pytest.fixture(scope="session", params=[*ARCHITECTURES, *(f"{name}, eager attention" for name in EAGER)])
+def architectures(*names: str, quick: tuple[str, ...] = ("llama",)) -> list[Any]:
+    """Parameters of a test: but for a few they are left out of the quick half of the tests."""
+    return [pytest.param(name, marks=[] if name in quick else pytest.mark.every_architecture) for name in names]
+
+
+EVERY = (*ARCHITECTURES, *(f"{name}, eager attention" for name in EAGER))
+
+
+@pytest.fixture(scope="session", params=architectures(*EVERY, quick=("llama", "gpt2", "mamba")))
 def any_model(request: pytest.FixtureRequest, byte_tokenizer: Any) -> hw.Model:
     """Each architecture in turn."""
     name, _, attention = request.param.partition(", eager")

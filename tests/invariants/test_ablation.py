@@ -18,7 +18,7 @@ from horizon_widget.models.ways import FULL, REPLAY, SUFFIX
 from horizon_widget.query import SITES, Query
 from tests import reference
 from tests.architectures import ARCHITECTURES
-from tests.conftest import PROMPT, STORY, tiny_gpt2
+from tests.conftest import PROMPT, STORY, architectures, tiny_gpt2
 
 FLOAT32 = 1e-4
 SHORT = PROMPT[:14]
@@ -95,7 +95,7 @@ def test_so_does_each_key_value_head(any_model, site):
 
 
 @pytest.mark.parametrize("way", [SUFFIX, REPLAY, FULL])
-@pytest.mark.parametrize("architecture", ["llama", "gemma2", "gpt2", "falcon"])
+@pytest.mark.parametrize("architecture", architectures("llama", "gemma2", "gpt2", "falcon"))
 def test_the_three_ways_agree_with_the_hook_at_every_site(architecture, way, byte_tokenizer):
     model = hw.load_model(ARCHITECTURES[architecture](), tokenizer=byte_tokenizer)
     for site in SITES:
@@ -124,7 +124,7 @@ METRICS = [
 
 @pytest.mark.parametrize(("metric", "asked"), METRICS, ids=[str(metric) for metric, _ in METRICS])
 @pytest.mark.parametrize("way", [SUFFIX, FULL])
-@pytest.mark.parametrize("architecture", ["llama", "gemma2", "opt, projected"])
+@pytest.mark.parametrize("architecture", architectures("llama", "gemma2", "opt, projected"))
 def test_every_metric(architecture, metric, asked, way, byte_tokenizer):
     model = hw.load_model(ARCHITECTURES[architecture](), tokenizer=byte_tokenizer)
     asked = asked | {"tokens": [model.token_id(token) for token in asked.get("tokens", "")]}

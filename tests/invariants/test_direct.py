@@ -12,7 +12,7 @@ from horizon_widget.models import thread
 from horizon_widget.models.ways import FULL, REPLAY, SUFFIX
 from tests import reference
 from tests.architectures import ARCHITECTURES
-from tests.conftest import PROMPT
+from tests.conftest import PROMPT, architectures
 
 SHORT = PROMPT[:10]
 CELLS = [(0, 2), (1, 0), (2, 5)]
@@ -56,7 +56,7 @@ def test_so_it_does_at_the_other_sites_and_for_other_metrics(model, site):
 
 
 @pytest.mark.parametrize("way", [SUFFIX, REPLAY, FULL])
-@pytest.mark.parametrize("architecture", ["llama", "mistral", "gpt_neox"])
+@pytest.mark.parametrize("architecture", architectures("llama", "mistral", "gpt_neox"))
 def test_all_ways_agree(architecture, way, byte_tokenizer):
     model = hw.load_model(ARCHITECTURES[architecture](), tokenizer=byte_tokenizer)
     engine = AblationEngine(model, read_query(model, SHORT, baseline="zero"), way=way)

@@ -9,7 +9,7 @@ import torch
 import horizon_widget as hw
 from tests import reference
 from tests.architectures import ARCHITECTURES
-from tests.conftest import PROMPT
+from tests.conftest import PROMPT, architectures
 
 SHORT = PROMPT[:16]
 
@@ -26,7 +26,7 @@ def test_a_state_replaced_by_itself_changes_nothing_beyond_the_noise_floor(any_m
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("architecture", ["llama", "gpt2", "gemma3_text", "mamba"])
+@pytest.mark.parametrize("architecture", architectures("llama", "gpt2", "gemma3_text", "mamba"))
 def test_half_precision_agrees_with_a_hook_in_the_same_precision_within_its_noise(architecture, dtype, byte_tokenizer):
     model = loaded(dtype, byte_tokenizer, architecture)
     ids = model.tokenize(SHORT)

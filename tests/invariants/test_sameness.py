@@ -18,7 +18,7 @@ from horizon_widget.attribution.plan import Interest
 from horizon_widget.models import thread
 from tests import reference
 from tests.architectures import ARCHITECTURES
-from tests.conftest import PROMPT
+from tests.conftest import PROMPT, architectures
 
 SHORT = PROMPT[:12]
 # Only one implementation; and Falcon with ALiBi adds its bias twice in transformers' eager attention.
@@ -33,7 +33,7 @@ def whole(engine, order=None):
     return engine.map.values.values
 
 
-@pytest.mark.parametrize("architecture", [name for name in ARCHITECTURES if name not in ONE_ATTENTION])
+@pytest.mark.parametrize("architecture", architectures(*(name for name in ARCHITECTURES if name not in ONE_ATTENTION)))
 def test_the_attention_implementation_changes_nothing(architecture, byte_tokenizer):
     maps = []
     for attention in ("sdpa", "eager"):
@@ -54,7 +54,7 @@ def test_the_number_of_threads_changes_nothing(model):
     np.testing.assert_allclose(maps[0], maps[1], atol=1e-4)
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=TEXT, rows_per_part=st.integers(1, 200), order=st.permutations(range(4)))
 def test_neither_batch_size_nor_order_changes_a_value(any_model, text, rows_per_part, order):
     query = read_query(any_model, text, baseline="zero")
@@ -88,7 +88,7 @@ def random_models(draw):
     return AutoModelForCausalLM.from_config(config, attn_implementation=config._attn_implementation).eval()
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(hf_model=random_models(), text=TEXT, data=st.data())
 def test_random_models_and_prompts_give_what_one_hook_gives(byte_tokenizer, hf_model, text, data):
     model = hw.load_model(hf_model, tokenizer=byte_tokenizer)
