@@ -195,7 +195,7 @@ def test_cancel_and_resume(notebook):
 
 
 STOPPED_CELL = """
-from horizon_widget.attribution.engine import Engine
+from horizon_widget.attribution.ablation_engine import AblationEngine as Engine
 whole = Engine.compute
 def telling(self, part):
     whole(self, part)
@@ -237,7 +237,7 @@ def test_the_stop_button_keeps_what_is_done_and_the_next_call_works(notebook):
 
 def test_an_error_in_the_kernel_is_shown_in_the_widget_and_passes(notebook):
     notebook.python(
-        "from horizon_widget.attribution.engine import Engine\n"
+        "from horizon_widget.attribution.ablation_engine import AblationEngine as Engine\n"
         "kept = Engine.compute\n"
         "def broken(self, part): raise RuntimeError('the lamp is out <b>')\n"
         "Engine.compute = broken\n"
