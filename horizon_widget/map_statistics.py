@@ -137,12 +137,15 @@ class MapStatistics:
         more than that ahead.
 
         Args:
-            layers: Which layers; all by default.
+            layers: Which layers; by default those of which something is computed.
             window: ``K``; the map's own by default.
             sinks: Whether attention sinks count.
         """
         import pandas as pd
 
+        if layers is None:
+            some = (~np.isnan(self.dataset["influence"].values) & (self.dataset["offset"].values >= 1)).any(axis=(1, 2))
+            layers = np.flatnonzero(some) if some.any() else None
         window = self._check_window(window)
         chosen, floor = self._chosen(layers)
         counted = self._counted(sinks)

@@ -143,5 +143,19 @@ export function queryLabels(query: Query): readonly string[] {
   return [
     `${query.exact ? "exact" : "estimated"} ${query.method}`,
     query.unit === "" ? metric : `${metric} (${query.unit})`,
+    ...(query.site === "residual" ? [] : [`site: ${query.site}`]),
   ];
+}
+
+/** What each number of a token's row is. */
+export function rowMeaning({ metric, unit }: Query): string {
+  if (metric === "kl") return `how far, in ${unit}, the prediction there moves if this state is removed`;
+  if (metric === "logprob") return `${unit} lost at that token if this state is removed`;
+  return `how much ${withUnit(metric, unit === "" ? "" : `(${unit})`)} falls there if this state is removed`;
+}
+
+/** The two ends of a row's scale. */
+export function scaleEnds({ metric }: Query): readonly [low: string, high: string] {
+  if (metric === "logprob") return ["removal would help", "needed here"];
+  return metric === "kl" ? ["", "moved by removal"] : ["raised by removal", "lowered by removal"];
 }

@@ -2,6 +2,7 @@
 
 import { h, listen, setText } from "../dom";
 import { quote } from "../format";
+import { rowMeaning } from "../sentences";
 import { HeatMapView } from "./heat-map";
 import { ReadoutView } from "./readout";
 import type { View } from "./shared";
@@ -47,13 +48,9 @@ export class DrillDownView {
     this.element.hidden = source === null;
     if (source === null) return;
     const tokens = store.traits.tokens.value;
-    const { unit } = store.traits.query.value;
     const last = source === tokens.length - 1;
     setText(this.#token, `${quote(tokens[source])} at every layer`);
-    setText(
-      this.#explained,
-      ` → every later token · each cell: ${unit === "" ? "what is" : unit} lost at that token if this state is removed`,
-    );
+    setText(this.#explained, ` → every later token · each cell: ${rowMeaning(store.traits.query.value)}`);
     this.#last.hidden = !last;
     this.#body.hidden = last;
   }

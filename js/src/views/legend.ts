@@ -3,7 +3,7 @@
 import { css, type Palette, type Rgb } from "../colour";
 import { h, setAttribute, setText } from "../dom";
 import { mark, quote, withUnit } from "../format";
-import { baselineNote, SINK, scaleNote, statisticValue, windowNote } from "../sentences";
+import { baselineNote, SINK, scaleEnds, scaleNote, statisticValue, windowNote } from "../sentences";
 import { contextOf, type View } from "./shared";
 
 export class LegendView {
@@ -71,8 +71,9 @@ export class LegendView {
     setAttribute(this.element, "data-shock", store.layerInfo.value.shock);
     if (source !== null) {
       setText(this.#title, `Layer ${layer}, token ${source}`);
-      setText(this.#low, "removal would help");
-      setText(this.#high, "needed here");
+      const [low, high] = scaleEnds(store.traits.query.value);
+      setText(this.#low, low);
+      setText(this.#high, high);
       setText(this.#scale, scaleNote(store.scale.value, unit) || `± … ${unit}`);
       this.#bar.style.backgroundImage = signedGradient(palette);
       setText(this.#notes, baseline);

@@ -1,0 +1,59 @@
+import { describe, expect, it } from "vitest";
+import type { Layer, Query, Token } from "../src/protocol";
+import { baselineNote, cellMeaning, queryLabels, rowMeaning, scaleEnds } from "../src/sentences";
+
+const QUERY: Query = { method: "ablation", metric: "logprob", unit: "nats", site: "residual", exact: true };
+const LAYER: Layer = { baseline: "mean", shock: false, noise_floor: 0, n_done: 2 };
+const TOKENS: Token[] = [
+  { text: "a", piece: null },
+  { text: " b", piece: null },
+];
+
+function meaning(query: Partial<Query>, value: number): string {
+  return cellMeaning(
+    { tokens: TOKENS, query: { ...QUERY, ...query }, window: 2, layers: [LAYER] },
+    0,
+    1,
+    value,
+  );
+}
+
+describe("what a value means depends on the metric", () => {
+  it("says more or less likely for the log-probability alone", () => {
+    expect(meaning({}, 2)).toMatch(/less likely by 2\S* nats/u);
+    expect(meaning({}, -2)).toMatch(/more likely by 2\S* nats/u);
+    expect(meaning({ metric: "entropy" }, 2)).toContain("lowers the entropy");
+    expect(meaning({ metric: "my_metric", unit: "" }, -2)).toContain("raises the my_metric");
+    expect(meaning({ metric: "kl" }, 2)).toContain("moves the prediction");
+  });
+
+  it("names the row and the ends of its scale accordingly", () => {
+    expect(rowMeaning(QUERY)).toBe("nats lost at that token if this state is removed");
+    expect(rowMeaning({ ...QUERY, metric: "logit", unit: "logits" })).toContain(
+      "how much logit (logits) falls",
+    );
+    expect(rowMeaning({ ...QUERY, metric: "my_metric", unit: "" })).toContain("how much my_metric falls");
+    expect(rowMeaning({ ...QUERY, metric: "kl" })).toContain("how far");
+    expect(scaleEnds(QUERY)).toEqual(["removal would help", "needed here"]);
+    expect(scaleEnds({ ...QUERY, metric: "kl" })[0]).toBe("");
+    expect(scaleEnds({ ...QUERY, metric: "entropy" })).toEqual(["raised by removal", "lowered by removal"]);
+  });
+});
+
+describe("labels", () => {
+  it("tells an estimate from an exact value, and names a site that is not the residual stream", () => {
+    expect(queryLabels(QUERY)).toEqual(["exact ablation", "log p (nats)"]);
+    expect(queryLabels({ ...QUERY, exact: false, method: "gradient", site: "value, head 1" })).toEqual([
+      "estimated gradient",
+      "log p (nats)",
+      "site: value, head 1",
+    ]);
+  });
+
+  it.each(["mean", "zero", "resample", "counterfactual"] as const)(
+    "says what the baseline %s is",
+    (baseline) => {
+      expect(baselineNote(0, { ...LAYER, baseline })).toMatch(/^Removed: replaced by /u);
+    },
+  );
+});
