@@ -40,7 +40,7 @@ def _measure(model: hw.Model, ids: tuple[int, ...]) -> list[Row]:
         Row("products with the unembedding, 512 rows (10^9 operations/s)", now.head / 1e9, 1.0, "itself"),
     ]
     for layer in (0, model.n_layers // 2, model.n_layers - 2):
-        seconds, ratio = _against(exact, Interest(layer, layers=[layer]), _map_of(layer, len(ids)))
+        seconds, ratio = _against(exact, Interest(layer, layers=[layer], patient=True), _map_of(layer, len(ids)))
         rows.append(Row(f"exact map of layer {layer}, {len(ids)} tokens", seconds, ratio, "its limit", 1.4))
     rows += [_row(exact), *_tensors(model, query, exact), _trace_overhead(model, exact)]
     rows.append(_preparation(model, query, rows))
@@ -71,7 +71,7 @@ def _row(exact: AblationEngine) -> Row:
 
 def _tensors(model: hw.Model, query: Query, exact: AblationEngine) -> list[Row]:
     n_layers, n_tokens = model.n_layers, query.n_tokens
-    everything = Interest(0, layers=range(n_layers))
+    everything = Interest(0, layers=range(n_layers), patient=True)
 
     def exact_needed(limit: Limit) -> float:
         return sum(limit.rows(layer, n_tokens**2 / 2) for layer in range(n_layers))
@@ -90,7 +90,7 @@ def _tensors(model: hw.Model, query: Query, exact: AblationEngine) -> list[Row]:
 
 def _trace_overhead(model: hw.Model, exact: AblationEngine) -> Row:
     layer = model.n_layers // 2
-    interest = Interest(layer, layers=[layer])
+    interest = Interest(layer, layers=[layer], patient=True)
 
     def work() -> None:
         forget(exact)

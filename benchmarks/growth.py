@@ -46,7 +46,7 @@ before = peak()
 engine = AblationEngine(model, Query(ids, baseline=Baseline("zero")))
 thread.run(lambda: engine.prepare([layer]))
 began = time.perf_counter()
-list(compute(engine, Interest(layer, layers=[layer])))
+list(compute(engine, Interest(layer, layers=[layer], patient=True)))
 print(json.dumps([time.perf_counter() - began, (peak() - before) / 1e6]))
 """
 

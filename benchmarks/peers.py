@@ -36,7 +36,7 @@ def _measure(model: hw.Model, ids: tuple[int, ...]) -> list[Row]:
 
     def our_map() -> None:
         forget(exact)
-        list(compute(exact, Interest(LAYER, layers=[LAYER])))
+        list(compute(exact, Interest(LAYER, layers=[LAYER], patient=True)))
 
     def our_tensor() -> None:
         forget(gradient)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from horizon_widget.attribution.attribute import AttributionInterrupted, attribute
-    from horizon_widget.attribution.closer import ablate_together, direct, robustness
+    from horizon_widget.attribution.closer import ablate_together, direct, direct_links, robustness
     from horizon_widget.attribution.estimate import estimate
     from horizon_widget.baseline import Baseline
     from horizon_widget.errors import HorizonError, MapFileError, ModelError, QueryError
@@ -45,6 +45,7 @@ _HOME = {
     "ablate_together": "attribution.closer",
     "attribute": "attribution.attribute",
     "direct": "attribution.closer",
+    "direct_links": "attribution.closer",
     "estimate": "attribution.estimate",
     "load_model": "models.load",
     "register_architecture": "models.layout",
@@ -69,6 +70,7 @@ __all__ = [
     "ablate_together",
     "attribute",
     "direct",
+    "direct_links",
     "estimate",
     "load_model",
     "register_architecture",

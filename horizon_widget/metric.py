@@ -63,6 +63,8 @@ def read_metric(value: object, token_id: Callable[[object], int]) -> Metric:
         QueryError: naming what is wrong.
     """
     if isinstance(value, Metric):
+        if value.name == FUNCTION and value.function is None:
+            raise QueryError("metric", f"{value} was a function, which no file holds.", advice="Pass it as metric=.")
         return value
     if isinstance(value, str) and value in NAMES and value != "contrast":
         return Metric(value)

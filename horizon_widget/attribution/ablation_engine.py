@@ -19,6 +19,8 @@ from horizon_widget.query import Query
 # Positions computed in one part: a few tenths of a second at the demo model's first layers on two CPU cores.
 ROWS_PER_PART = {"cpu": 256}
 ROWS_PER_PART_ELSEWHERE = 16384
+# How many times larger parts are where nobody waits for the first values.
+PATIENCE = 4
 # In half precision the floor decides what is coloured, so that it is taken over more sources.
 NOISE_SOURCES = {torch.float16: 4, torch.bfloat16: 4}
 
@@ -40,7 +42,8 @@ class AblationEngine(Engine[Part]):
 
     def next_part(self, interest: Interest) -> Part | None:
         """The most wanted part that is not yet done, or ``None`` if all that is wanted is."""
-        return next_part(self.map.done_for(interest.targets), interest, self.rows_per_part)
+        rows = self.rows_per_part * (PATIENCE if interest.patient else 1)
+        return next_part(self.map.done_for(interest.targets), interest, rows)
 
     def missing(self, interest: Interest) -> float:
         """Operations for all that is wanted and not done, by the cost model."""
@@ -49,7 +52,7 @@ class AblationEngine(Engine[Part]):
     def memory_needed(self) -> float:
         """Bytes held at once, at most."""
         memory, n_tokens = self.experiment.memory, self.query.n_tokens
-        copies = max(1, min(self.rows_per_part // n_tokens, memory.copies(n_tokens)))
+        copies = max(1, min(PATIENCE * self.rows_per_part // n_tokens, memory.copies(n_tokens)))
         return memory.needed(copies, n_tokens)
 
     def compute(self, part: Part) -> None:

@@ -82,6 +82,7 @@ def attribute(
         layers=order,
         sources=read_positions("sources", sources, query),
         targets=read_positions("targets", targets, query),
+        patient=True,
     )
     engine = engine_for(model, query, memory_limit=memory_limit)
     total = max(engine.missing(interest), 1.0)

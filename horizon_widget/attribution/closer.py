@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import xarray as xr
 
 from horizon_widget.attribution.ablation_engine import AblationEngine
 from horizon_widget.attribution.ask import exact_engine_for, query_of, read_positions
 from horizon_widget.errors import QueryError
+from horizon_widget.horizon_map import HorizonMap
 from horizon_widget.models import thread
 from horizon_widget.models.model import Model
 from horizon_widget.query import Query, check_index, check_layers
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ROBUSTNESS_BASELINES = ("mean", "zero", "resample")
 
@@ -83,14 +88,7 @@ def direct(model: Model, prompt: Any, layer: int, sources: Any, *, targets: Any 
     engine = exact_engine_for(model, query)
     cells = [(layer, source) for source in positions]
 
-    def work() -> tuple[Any, Any]:
-        kind = engine.prepare([layer])[layer].baseline
-        draws = range(query.draws if kind == "resample" else 1)
-        total = engine.influence(cells, kind, wanted)
-        parts = [engine.experiment.direct(cells, engine.states(cells, kind, draw), wanted) for draw in draws]
-        return total, np.mean(parts, axis=0)
-
-    total, straight = thread.run(work)
+    total, straight = thread.run(lambda: _total_and_direct(engine, cells, wanted))
     dims = ("source", "target")
     attrs = {"unit": query.unit, "layer": layer, "baseline": str(query.baseline)}
     return xr.Dataset(
@@ -98,6 +96,56 @@ def direct(model: Model, prompt: Any, layer: int, sources: Any, *, targets: Any 
         coords={"source": list(positions), **_target_coords(engine, wanted)},
         attrs=attrs,
     )
+
+
+def direct_links(
+    model: Model, hmap: HorizonMap, n: int = 20, *, layers: Any = None, least_offset: int = 2, sinks: bool = False
+) -> pd.DataFrame:
+    """The strongest links of a map, each with its direct and its relayed part; see ``direct``.
+
+    Args:
+        model: The one that the map is of.
+        hmap: Of exact values.
+        n: How many links.
+        layers: Which layers; all by default.
+        least_offset: Leave out nearer targets; at offset 1 nobody stands between, and all is direct.
+        sinks: Whether attention sinks count as sources.
+
+    Returns:
+        ``hmap.strongest_links`` with the columns ``direct`` and ``relayed``, in the metric's unit.
+        ``attrs["direct_share"]`` is ``sum |direct| / (sum |direct| + sum |relayed|)`` over these links.
+
+    Raises:
+        QueryError: if the map's values are estimates.
+    """
+    engine = exact_engine_for(model, query_of(model, hmap, {"method": hmap.query.method}))
+    links = hmap.strongest_links(n, layers=layers, least_offset=least_offset, sinks=sinks)
+    cells = sorted({(int(layer), int(source)) for layer, source in zip(links["layer"], links["source"], strict=True)})
+    targets = tuple(range(1, engine.query.n_targets + 1))
+    total, straight = thread.run(lambda: _total_and_direct(engine, cells, targets))
+    row = [cells.index((layer, source)) for layer, source in zip(links["layer"], links["source"], strict=True)]
+    column = links["target"].to_numpy() - 1
+    parts = links.assign(direct=straight[row, column], relayed=(total - straight)[row, column])
+    sizes = parts[["direct", "relayed"]].abs().sum()
+    parts.attrs = {**links.attrs, "direct_share": float(sizes["direct"] / sizes.sum()) if len(parts) else float("nan")}
+    return parts
+
+
+def _total_and_direct(
+    engine: AblationEngine, cells: Sequence[tuple[int, int]], targets: tuple[int, ...]
+) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]:
+    """Whole and direct influence of cells, sorted by layer, each of shape ``(len(cells), len(targets))``."""
+    prepared = engine.prepare({layer for layer, _ in cells})
+    total = np.zeros((len(cells), len(targets)), dtype=np.float32)
+    straight = np.zeros_like(total)
+    for kind in {known.baseline for known in prepared.values()}:
+        chosen = [index for index, (layer, _) in enumerate(cells) if prepared[layer].baseline == kind]
+        some = [cells[index] for index in chosen]
+        draws = range(engine.query.draws if kind == "resample" else 1)
+        parts = [engine.experiment.direct(some, engine.states(some, kind, draw), targets) for draw in draws]
+        total[chosen] = engine.influence(some, kind, targets)
+        straight[chosen] = np.mean(parts, axis=0)
+    return total, straight
 
 
 def robustness(

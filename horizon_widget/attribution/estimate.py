@@ -66,6 +66,7 @@ def estimate(
         layers=chosen,
         sources=read_positions("sources", sources, query),
         targets=read_positions("targets", targets, query),
+        patient=True,
     )
     engine = engine_for(model, query, memory_limit=memory_limit)
     missing = engine.missing(interest)

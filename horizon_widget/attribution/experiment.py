@@ -20,6 +20,7 @@ from horizon_widget.models.edits import Edits
 from horizon_widget.models.model import Model
 from horizon_widget.models.readout import FromLogits, FromStates, Readout, at_least_float32
 from horizon_widget.models.sites import Site
+from horizon_widget.models.trial import way_for
 from horizon_widget.models.ways import FULL, SUFFIX, Held
 from horizon_widget.query import Query
 
@@ -69,7 +70,7 @@ class Experiment:
         """
         site = model.site(query.site, query.head)
         clean = model.clean_run(query.token_ids, site)
-        chosen = ways.check_known(way) if way is not None else model.way(clean, site)
+        chosen = ways.check_known(way) if way is not None else way_for(model, clean, site)
         readout = _clean_readout(model, clean, chosen)
         scorer = Scorer(query.metric, clean.input_ids[0], readout)
         positions = torch.arange(query.n_targets, device=model.device)

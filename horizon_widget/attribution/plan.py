@@ -43,6 +43,7 @@ class Interest:
             prepares them, so that a later question about a token finds every layer ready to answer.
         sources: Only these sources of ``layers``; ``None`` for all.
         targets: Only these targets; ``None`` for all.
+        patient: Nobody waits for the first values or clicks meanwhile: larger parts, which are faster.
     """
 
     layer: int
@@ -51,6 +52,7 @@ class Interest:
     sample_first: bool = False
     sources: tuple[int, ...] | None = None
     targets: tuple[int, ...] | None = None
+    patient: bool = False
 
 
 def next_part(done: Done, interest: Interest, rows_per_part: int) -> Part | None:

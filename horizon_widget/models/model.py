@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import inspect
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, cast
 
@@ -18,10 +18,7 @@ from horizon_widget.models.prompts import read_prompt, token_id
 from horizon_widget.models.readout import Head
 from horizon_widget.models.shadow import follow_hooks, same_tree
 from horizon_widget.models.sites import RESIDUAL, Site
-from horizon_widget.models.trial import check_site, first_that_agrees
 from horizon_widget.tokens import Token, read_tokens
-
-logger = logging.getLogger(__name__)
 
 # Hooks of these packages belong to how a model runs; any other is the user's.
 OWN_HOOKS = ("accelerate", "nnsight", "transformers", "torch")
@@ -55,8 +52,8 @@ class Model:
         self.vocab_size = int(self.config.vocab_size)
         self.weights_per_block = sum(parameter.numel() for parameter in self.blocks[0]._module.parameters())
         self.kept: dict[Hashable, Any] = {}  # a place for what others compute with this model; goes when it goes
-        self._trials: dict[Hashable, tuple[int, str]] = {}  # up to how many tokens a way was tried, and which it is
-        self._checked_sites: set[Hashable] = set()
+        accepted = inspect.signature(type(traced._module).forward).parameters
+        self._keeps_some_logits = "logits_to_keep" in accepted
 
     def __repr__(self) -> str:
         return f"Model({self.name!r}, {self.n_layers} layers, d_model {self.d_model}, {self.dtype}, {self.device})"
@@ -164,7 +161,7 @@ class Model:
             site: Where values are kept; the residual stream by default.
 
         Raises:
-            ModelError: if its states are not finite, or, the first time, if the site is not where it should be.
+            ModelError: if its states are not finite.
         """
         self.check_untouched()
         follow_hooks(self.hf_model, self._traced._module)
@@ -172,10 +169,6 @@ class Model:
         input_ids = torch.tensor([list(ids)], device=self.device)
         clean = self.capture(input_ids, site)
         self._check_finite(clean)
-        key = (site.name, None if site.columns is None else tuple(site.columns.tolist()))
-        if key not in self._checked_sites:
-            check_site(self, clean, site)
-            self._checked_sites.add(key)
         return clean
 
     def capture(self, input_ids: Tensor, site: Site) -> CleanRun:
@@ -188,7 +181,7 @@ class Model:
         values: list[Tensor] = []
         states: list[Tensor] = []
         with torch.no_grad():
-            with self._traced.trace(input_ids, **arguments):
+            with self._traced.trace(input_ids, **arguments) as tracer:
                 for layer, block in enumerate(self.blocks):
                     args, kwargs = block.inputs
                     calls.append((args, kwargs))
@@ -200,6 +193,7 @@ class Model:
                 output = self.blocks[-1].output
                 states.append(output[0][0] if isinstance(output, tuple) else output[0])
                 nnsight.save((calls, states, values))
+                tracer.stop()  # nobody needs the logits of every position
         captured = [
             BlockCall.capture(block._module, args, kwargs, cache)
             for block, (args, kwargs) in zip(self.blocks, calls, strict=True)
@@ -249,22 +243,6 @@ class Model:
             for hook in hooks.values()
         )
 
-    # -- entering half-way -------------------------------------------------------------------------------------
-
-    def way(self, clean: CleanRun, site: Site) -> str:
-        """The fastest of ``ways.WAYS`` that gives what full forward passes give, tried once for prompts this long.
-
-        Raises:
-            ModelError: if full forward passes of copies do not agree with one another.
-        """
-        key = (site.name, self.has_user_hooks())
-        length, way = self._trials.get(key, (0, ""))
-        if clean.n_tokens > length:
-            way = first_that_agrees(self, clean, site)
-            logger.info("%s is entered by %s", self.name, way)
-            self._trials[key] = (clean.n_tokens, way)
-        return way
-
     # -- traces ------------------------------------------------------------------------------------------------
 
     def inside_trace(self, clean: CleanRun, work: Callable[[], Tensor]) -> Tensor:
@@ -275,15 +253,23 @@ class Model:
                 tracer.stop()
         return cast("Tensor", result)
 
-    def traced(self, input_ids: Tensor, work: Callable[[], Tensor]) -> Tensor:
-        """Run ``work`` inside an nnsight trace of a forward pass over copies of the prompt, shape ``(batch, T)``."""
+    def traced(self, input_ids: Tensor, work: Callable[[], Tensor], *, last: int = 0) -> Tensor:
+        """Run ``work`` inside an nnsight trace of a forward pass over copies of the prompt, shape ``(batch, T)``.
+
+        Args:
+            input_ids: The copies.
+            work: Gives what is sent back.
+            last: Only the last so many positions' logits are needed; 0 for all. Not every architecture can leave the
+                others out.
+        """
+        keep = {"logits_to_keep": last} if self._keeps_some_logits else {}
         with torch.no_grad():
-            with self._traced.trace(input_ids, use_cache=False):
+            with self._traced.trace(input_ids, use_cache=False, **keep):
                 result = nnsight.save(work())
         return cast("Tensor", result)
 
     def traced_logits(self) -> Tensor:
-        """Inside ``traced``: the model's own logits, shape ``(batch, T, vocab_size)``."""
+        """Inside ``traced``: the model's own logits of the last positions, shape ``(batch, N, vocab_size)``."""
         logits: Tensor = self._traced.output.logits
         return logits
 

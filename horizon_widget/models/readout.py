@@ -127,14 +127,20 @@ class FromStates:
 
 
 class FromLogits:
-    """Reads predictions from a full forward pass's own logits, shape ``(batch, T, vocab_size)``."""
+    """Reads predictions from a full forward pass's own logits.
 
-    def __init__(self, logits: Tensor) -> None:
-        self._logits = logits
+    Args:
+        logits: Shape ``(batch, S, vocab_size)``, of positions ``start .. start + S - 1``.
+        start: The first position.
+    """
+
+    def __init__(self, logits: Tensor, start: int = 0) -> None:
+        self._logits, self._start = logits, start
 
     def logits(self, copy: Tensor, position: Tensor) -> Tensor:
         """See ``Readout``."""
-        return self._logits[copy.to(self._logits.device), position.to(self._logits.device)]
+        device = self._logits.device
+        return self._logits[copy.to(device), position.to(device) - self._start]
 
     def token_logits(self, copy: Tensor, position: Tensor, token_ids: Tensor) -> Tensor:
         """See ``Readout``."""

@@ -112,7 +112,8 @@ def full(model: Model, clean: CleanRun, site: Site, edits: Edits, stop: int, hel
         if here is not None and site.place is not None:
             envoy = model.inside_block(layer, site.place.module)
             envoy.output = site.write(envoy.output, here, 0, clean.n_tokens)
-    return FromLogits(model.traced_logits())
+    logits = model.traced_logits()
+    return FromLogits(logits, clean.n_tokens - logits.shape[1])
 
 
 def run(
@@ -145,7 +146,8 @@ def run(
     chosen: Way = {SUFFIX: suffix, REPLAY: replay, FULL: full}[way]
     if way == FULL:
         copies = clean.input_ids.expand(edits.n_copies, -1)
-        return model.traced(copies, lambda: score(chosen(model, clean, site, edits, stop, held)))
+        last = clean.n_tokens - edits.first_position
+        return model.traced(copies, lambda: score(chosen(model, clean, site, edits, stop, held)), last=last)
     return model.inside_trace(clean, lambda: score(chosen(model, clean, site, edits, stop, held)))
 
 

@@ -13,7 +13,8 @@ from horizon_widget.attribution.ablation_engine import AblationEngine
 from horizon_widget.attribution.ask import read_query
 from horizon_widget.attribution.plan import Part
 from horizon_widget.baseline import Baseline
-from horizon_widget.models import thread
+from horizon_widget.models import thread, trial
+from horizon_widget.models.trial import way_for
 from horizon_widget.models.ways import FULL, REPLAY, SUFFIX
 from horizon_widget.query import SITES, Query
 from tests import reference
@@ -104,11 +105,23 @@ def test_the_three_ways_agree_with_the_hook_at_every_site(architecture, way, byt
 
 def test_the_fastest_way_that_is_right_is_taken(any_model):
     ids = any_model.tokenize(SHORT)
-    way = thread.run(lambda: any_model.way(any_model.clean_run(ids), any_model.site("residual")))
+    way = thread.run(lambda: way_for(any_model, any_model.clean_run(ids), any_model.site("residual")))
     kind = any_model.config.model_type
     eager = any_model.config._attn_implementation == "eager"
     eager_alibi = kind == "bloom" or (kind == "falcon" and any_model.config.alibi and eager)
     assert way == (REPLAY if kind == "mamba" else FULL if eager_alibi else SUFFIX)
+
+
+def test_a_way_is_tried_once_for_each_site_and_again_for_longer_prompts(model, monkeypatch):
+    tried = []
+    first_that_agrees = trial.first_that_agrees
+    monkeypatch.setattr(
+        trial, "first_that_agrees", lambda *args: tried.append(args[2].name) or first_that_agrees(*args)
+    )
+    for text, site in ((SHORT, "residual"), (SHORT[:5], "residual"), (SHORT, "value"), (PROMPT, "residual")):
+        for metric in ("logprob", "logit"):
+            hw.attribute(model, text, layers=1, sources=2, site=site, metric=metric, progress=False)
+    assert tried == ["residual", "value", "residual"]
 
 
 METRICS = [

@@ -83,3 +83,21 @@ def test_direct_and_relayed_add_up_and_the_total_is_the_map_s(model):
 def test_an_estimate_has_no_direct_part(model):
     with pytest.raises(hw.QueryError, match="method: 'gradient' is an estimate"):
         hw.direct(model, SHORT, 1, 2, method="gradient")
+
+
+def test_the_strongest_links_of_a_map_with_their_parts(model):
+    hmap = hw.attribute(model, PROMPT, baseline="mean", progress=False)
+    links = hw.direct_links(model, hmap, 6)
+    assert list(links["influence"].abs()) == sorted(links["influence"].abs(), reverse=True)
+    assert (links["offset"] >= 2).all()
+    np.testing.assert_allclose(links["direct"] + links["relayed"], links["influence"], atol=1e-4)
+    for link in links.itertuples():
+        parts = hw.direct(model, hmap, link.layer, link.source, targets=link.target)
+        assert link.direct == pytest.approx(float(parts["direct"].values[0, 0]), abs=1e-4)
+    share = links["direct"].abs().sum() / (links["direct"].abs().sum() + links["relayed"].abs().sum())
+    assert links.attrs["direct_share"] == pytest.approx(share)
+    assert 0 < share < 1
+    none = hw.direct_links(model, hmap, 6, least_offset=31)
+    assert len(none) == 0
+    with pytest.raises(hw.QueryError, match="method: 'gradient' is an estimate"):
+        hw.direct_links(model, hw.attribute(model, SHORT, method="gradient", progress=False))

@@ -137,6 +137,25 @@ def test_the_user_s_own_traces_go_on_meanwhile(byte_tokenizer):
     np.testing.assert_allclose(row(model)[3:], expected_row(model)[3:], atol=1e-4)
 
 
+def test_a_model_spread_over_devices_by_accelerate(tmp_path, byte_tokenizer):
+    """Part of it on disk, the rest in memory: accelerate's hooks fetch weights when a module is called."""
+    from transformers import AutoModelForCausalLM
+
+    hf_model = ARCHITECTURES["llama"]()
+    hf_model.save_pretrained(tmp_path / "model")
+    places = dict.fromkeys(("model.embed_tokens", "model.norm", "model.rotary_emb", "lm_head"), "cpu")
+    places |= {f"model.layers.{layer}": "disk" if layer in (1, 2) else "cpu" for layer in range(4)}
+    spread = AutoModelForCausalLM.from_pretrained(
+        tmp_path / "model", device_map=places, offload_folder=tmp_path / "offload"
+    ).eval()
+    assert spread.model.layers[1].mlp.up_proj.weight.device.type == "meta", "accelerate keeps nothing of it in memory"
+    model = hw.load_model(spread, tokenizer=byte_tokenizer)
+    expected = hw.load_model(hf_model, tokenizer=byte_tokenizer)
+    for site in ("residual", "value"):
+        np.testing.assert_allclose(row(model, site=site), row(expected, site=site), atol=1e-4)
+    np.testing.assert_allclose(row(model, method="gradient"), row(expected, method="gradient"), atol=1e-4)
+
+
 def test_a_model_kept_by_nobody_is_freed(byte_tokenizer):
     import gc
     import weakref
