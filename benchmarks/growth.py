@@ -23,7 +23,7 @@ TEXT = (
 
 # A process of its own for each point: the peak of one would hide that of the next.
 MEASURE = """
-import json, resource, sys, time
+import json, sys, time
 import horizon_widget as hw
 from horizon_widget.attribution.ablation_engine import AblationEngine
 from horizon_widget.attribution.engine import compute
@@ -31,6 +31,7 @@ from horizon_widget.attribution.plan import Interest
 from horizon_widget.baseline import Baseline
 from horizon_widget.models import thread
 from horizon_widget.query import Query
+from tests.peak import Peak
 
 tokens, layers, layer, text = json.loads(sys.argv[1])
 model = hw.load_model("demo")
@@ -39,15 +40,14 @@ if layers < model.n_layers:
     model.hf_model.config.num_hidden_layers = layers
     model = hw.load_model(model.hf_model, tokenizer=model.tokenizer)
 ids = model.tokenize(text)[:tokens]
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 warm = AblationEngine(model, Query(ids[:32], baseline=Baseline("zero")))
 list(compute(warm, Interest(layer, layers=[layer], sources=(20, 21))))
-before = peak()
-engine = AblationEngine(model, Query(ids, baseline=Baseline("zero")))
-thread.run(lambda: engine.prepare([layer]))
-began = time.perf_counter()
-list(compute(engine, Interest(layer, layers=[layer], patient=True)))
-print(json.dumps([time.perf_counter() - began, (peak() - before) / 1e6]))
+with Peak() as peak:
+    engine = AblationEngine(model, Query(ids, baseline=Baseline("zero")))
+    thread.run(lambda: engine.prepare([layer]))
+    began = time.perf_counter()
+    list(compute(engine, Interest(layer, layers=[layer], patient=True)))
+print(json.dumps([time.perf_counter() - began, peak.bytes / 1e6]))
 """
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +16,6 @@ from horizon_widget.errors import QueryError
 from horizon_widget.map_statistics import MapStatistics
 from horizon_widget.query import Query, check_index, check_layers
 from horizon_widget.tokens import Token, Word, read_words
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 LARGEST_MAP = 4e9  # bytes
 Done = npt.NDArray[np.bool_]
@@ -293,10 +290,6 @@ class HorizonMap(MapStatistics):
             MapFileError: if the file is missing, damaged or no map.
         """
         return cls(*map_file.read(path))
-
-    def to_dataframe(self) -> pd.DataFrame:
-        """One line for each computed cell with an offset of at least 1."""
-        return map_views.to_dataframe(self)
 
     def plot(
         self, *, layer: int | None = None, source: int | None = None, target: int | None = None, ax: Any = None

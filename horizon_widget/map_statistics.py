@@ -174,8 +174,6 @@ class MapStatistics:
             least_offset: Leave out nearer targets.
             sinks: Whether attention sinks count as sources.
         """
-        import pandas as pd
-
         check_index("n", n, 10**9)
         chosen, floor = self._chosen(layers)
         magnitude = statistics.above_floor(chosen["influence"].values, floor)
@@ -184,19 +182,14 @@ class MapStatistics:
         order = np.argsort(-magnitude, axis=None, kind="stable")[:n]
         order = order[magnitude.ravel()[order] > 0]
         layer, source, column = np.unravel_index(order, magnitude.shape)
-        table = pd.DataFrame(
-            {
-                "layer": chosen["layer"].values[layer],
-                "source": source,
-                "source_token": chosen["source_token"].values[source],
-                "target": column + 1,
-                "target_token": chosen["target_token"].values[column],
-                "offset": column + 1 - source,
-                "influence": chosen["influence"].values[layer, source, column],
-            }
+        return _table_of_cells(chosen, (layer, source, column), self.query)
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """One line for each computed cell with an offset of at least 1."""
+        ahead = self.dataset["offset"].values >= 1
+        return _table_of_cells(
+            self.dataset, np.nonzero(~np.isnan(self.dataset["influence"].values) & ahead), self.query
         )
-        table.attrs = {"unit": self.query.unit, "baseline": str(self.query.baseline)}
-        return table
 
     def _check_window(self, window: int | None) -> int:
         window = self.window if window is None else window
@@ -220,3 +213,23 @@ def _mean(values: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     count = (~np.isnan(values)).sum(axis=-1)
     mean: npt.NDArray[np.floating] = np.where(count > 0, np.nansum(values, axis=-1) / np.maximum(count, 1), np.nan)
     return mean
+
+
+def _table_of_cells(dataset: xr.Dataset, index: tuple[npt.NDArray[np.integer], ...], query: Query) -> pd.DataFrame:
+    """One line for each cell, ``index`` giving its layer's, source's and target's places in the dataset."""
+    import pandas as pd
+
+    layer, source, column = index
+    table = pd.DataFrame(
+        {
+            "layer": dataset["layer"].values[layer],
+            "source": source,
+            "source_token": dataset["source_token"].values[source],
+            "target": column + 1,
+            "target_token": dataset["target_token"].values[column],
+            "offset": column + 1 - source,
+            "influence": dataset["influence"].values[layer, source, column],
+        }
+    )
+    table.attrs = {"unit": query.unit, "baseline": str(query.baseline)}
+    return table

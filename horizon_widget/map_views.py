@@ -1,4 +1,4 @@
-"""A map as a line of text, as HTML, as a table and as a figure."""
+"""A map as a line of text, as HTML and as a figure."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ import numpy as np
 from horizon_widget.errors import HorizonError, QueryError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from horizon_widget.horizon_map import HorizonMap
 
 TOKENS_SHOWN = 200
@@ -82,28 +80,6 @@ def _visible(character: str) -> str:
         return "⏎ "
     hidden = character != " " and unicodedata.category(character)[0] in "CZ"
     return f"\\u{ord(character):04x}" if hidden else character
-
-
-def to_dataframe(hmap: HorizonMap) -> pd.DataFrame:
-    """One line for each computed cell with an offset of at least 1."""
-    import pandas as pd
-
-    dataset = hmap.dataset
-    influence = dataset["influence"].values
-    layer, source, column = np.nonzero(~np.isnan(influence) & (dataset["offset"].values >= 1))
-    table = pd.DataFrame(
-        {
-            "layer": dataset["layer"].values[layer],
-            "source": source,
-            "source_token": dataset["source_token"].values[source],
-            "target": column + 1,
-            "target_token": dataset["target_token"].values[column],
-            "offset": column + 1 - source,
-            "influence": influence[layer, source, column],
-        }
-    )
-    table.attrs = {"unit": hmap.query.unit, "baseline": str(hmap.query.baseline)}
-    return table
 
 
 def plot(

@@ -150,7 +150,8 @@ def test_html_of_prompts_too_short_for_a_share():
 
 @pytest.fixture
 def pyplot():
-    matplotlib = pytest.importorskip("matplotlib")
+    import matplotlib
+
     matplotlib.use("agg")
     from matplotlib import pyplot
 
