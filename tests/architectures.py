@@ -59,6 +59,7 @@ ARCHITECTURES: dict[str, Callable[..., Any]] = {
     # transformers refuses sdpa, which knows no soft cap
     "gemma2": _only_eager("Gemma2Config", **GEMMA, attn_logit_softcapping=5.0, final_logit_softcapping=5.0),
     "gemma3_text": _of("Gemma3TextConfig", **GEMMA),
+    "olmo": _of("OlmoConfig", **GROUPED),
     "olmo2": _of("Olmo2Config", **GROUPED),
     "phi3": _of("Phi3Config", **GROUPED, original_max_position_embeddings=64),
     "gpt2": _of("GPT2Config", **HEADS, n_positions=64),

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 BLOCKS = ("model.layers", "model.decoder.layers", "transformer.h", "gpt_neox.layers", "backbone.layers")
-LLAMA_LIKE = ("llama", "mistral", "qwen2", "qwen3", "gemma", "phi3")
+LLAMA_LIKE = ("llama", "mistral", "qwen2", "qwen3", "gemma", "olmo", "phi3")
 # what a block adds to the residual stream: by its attention, by its MLP
 ADDED = {
     **dict.fromkeys(LLAMA_LIKE, ("self_attn", "mlp")),
