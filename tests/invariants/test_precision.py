@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -51,15 +53,15 @@ def test_the_noise_floor_in_half_precision_lies_far_below_what_ablation_does(dty
 
 @pytest.mark.demo_model
 def test_the_noise_floor_of_the_demo_model_in_both_precisions(demo_model):
-    """Not above the 1e-4 nats that values are trusted to; in bfloat16 larger by orders of magnitude."""
-    import copy
-
+    """Not above the 1e-4 nats that values are trusted to; in bfloat16 far below what ablation does."""
     text = "The key to the old library was in a blue tin, and nobody but Anna knew where the key was."
     exact = hw.attribute(demo_model, text, layers=[5, 20], sources=3, progress=False)
     half = hw.load_model(copy.deepcopy(demo_model.hf_model).to(torch.bfloat16), tokenizer=demo_model.tokenizer)
     rough = hw.attribute(half, text, layers=[5, 20], sources=3, progress=False)
     assert float(exact.dataset["noise_floor"].max()) < 1e-4
-    assert 1e-3 < float(rough.dataset["noise_floor"].max()) < 1.0
+    for layer in (5, 20):
+        floor = float(rough.dataset["noise_floor"].sel(layer=layer))
+        assert 0 <= floor < 0.1 * float(np.abs(rough.values.sel(layer=layer, source=3)).max())
 
 
 def test_metrics_are_scored_in_float32_whatever_the_model_s_precision(byte_tokenizer):
