@@ -43,7 +43,7 @@ def html(hmap: HorizonMap) -> str:
     if layers and hmap.window is not None:
         layer = layers[len(layers) // 2]
         shares = hmap.own_share(layers=layer).values[0]
-        caption = f"Own share at layer {layer}, window {hmap.window} tokens: darker is nearer 1."
+        caption = f"Own share at layer {layer}, window {hmap.window} tokens: the stronger the shade, the nearer 1."
     spans = [
         f'<span title="{markup.escape(_tip(position, share))}" style="background:{_shade(share)}">'
         f"{markup.escape(_short(token.text))}</span>"
