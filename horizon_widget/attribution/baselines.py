@@ -31,7 +31,6 @@ class Replacements:
         runs[query.token_ids] = self._own
         self._reference = [runs[ids] for ids in baseline.reference_of(query.token_ids)]
         self.is_own = not others and len(self._reference) == 1
-        self.kind = default_kind(query)
         n_pooled = sum(max(0, len(values[0]) - 1) for values in self._reference)
         self.positions = draw_positions(query, None if self.is_own else n_pooled)
 
