@@ -1,8 +1,11 @@
 /** A stand-in for the kernel, for the development page: answers like one, with made-up values. */
 
-import type { Selection, ToKernel, Token, Traits } from "../src/protocol";
-import type { Transport } from "../src/transport";
-import { influence, layerInfo, N_LAYERS, statistics, traits } from "./story";
+import type { Aspect, Findings, ToKernel } from "../src/kernel/messages";
+import type { Controls, Token, Traits } from "../src/kernel/traits";
+import type { Transport } from "../src/kernel/transport";
+import { influence, layerInfo, N_LAYERS, STATISTICS, statistics, traits } from "./story";
+
+type Inspect = Extract<ToKernel, { type: "inspect" }>;
 
 export class MadeUpKernel implements Transport {
   readonly #tokens: readonly Token[];
@@ -11,7 +14,7 @@ export class MadeUpKernel implements Transport {
   readonly #changed = new Set<() => void>();
   readonly #heard = new Set<(content: unknown, buffers: readonly DataView[]) => void>();
   #traits: Traits;
-  #timer = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
   /** `pace`: milliseconds for one layer; 0: all at once. `silent`: never answers. */
   constructor(
@@ -30,7 +33,7 @@ export class MadeUpKernel implements Transport {
     return (this.#traits as unknown as Record<string, unknown>)[trait];
   }
 
-  set(changes: Partial<Selection>): void {
+  set(changes: Partial<Controls>): void {
     this.change(changes);
   }
 
@@ -51,18 +54,47 @@ export class MadeUpKernel implements Transport {
 
   send(message: ToKernel): void {
     if (this.silent) return;
+    switch (message.type) {
+      case "hello":
+        this.#tell({ type: "welcome", protocol_version: this.#traits.protocol_version, map_id: 1 });
+        this.#goOn();
+        return;
+      case "ping":
+        this.#tell({ type: "pong", number: message.number });
+        return;
+      case "cancel":
+        clearTimeout(this.#timer);
+        this.change({ progress: { ...this.#traits.progress, filling: "stopped", seconds_left: null } });
+        return;
+      case "resume":
+        this.#goOn();
+        return;
+      case "inspect":
+        for (const aspect of message.aspects) setTimeout(() => this.#find(message, aspect), 300);
+        return;
+      default:
+        this.#tell({
+          type: "failed",
+          field: message.type === "open" ? "prompt" : "n_tokens",
+          problem: {
+            title: "prompt: these values are made up for one text alone.",
+            advice: "Open the widget in a notebook to ask about another.",
+            detail: "",
+          },
+        });
+    }
+  }
+
+  #goOn(): void {
     clearTimeout(this.#timer);
-    if (message.type === "hello") this.#tell({ type: "welcome", protocol_version: 1, map_id: 1 });
-    if (message.type === "cancel")
-      this.change({ progress: { ...this.#traits.progress, filling: "stopped", seconds_left: null } });
-    else if (this.#pace > 0) this.#later();
+    if (this.#pace > 0) this.#later();
     else while (this.#computeNext());
   }
 
   #later(): void {
     this.#timer = setTimeout(() => {
       if (this.#computeNext()) this.#later();
-    }, this.#pace) as unknown as number;
+    }, this.#pace);
   }
 
   /** The layer on the screen first, then from the top down. */
@@ -77,7 +109,7 @@ export class MadeUpKernel implements Transport {
       Array.from({ length: nTokens - 1 }, (_, c) => influence(this.#tokens, layer, source, c + 1)),
     );
     const values = rows.map((row, source) => statistics(row.slice(source)));
-    const byStatistic = [0, 1, 2].flatMap((s) => values.map((value) => value[s] ?? Number.NaN));
+    const byStatistic = STATISTICS.flatMap((_, s) => values.map((value) => value[s] ?? Number.NaN));
     this.#tell(
       { type: "values", map_id: 1, layer, sources: rows.map((_, i) => i), n_targets: nTokens - 1 },
       rows.flat(),
@@ -85,7 +117,7 @@ export class MadeUpKernel implements Transport {
     );
     const finished = nDone + 1 === N_LAYERS;
     this.change({
-      layers: layerInfo((l) => (this.#done[l] ? nTokens : 0)),
+      layer_info: layerInfo((l) => (this.#done[l] ? nTokens : 0)),
       state:
         this.#done[this.#traits.selected_layer] && this.#traits.error === null ? "ready" : this.#traits.state,
       progress: {
@@ -96,6 +128,33 @@ export class MadeUpKernel implements Transport {
       },
     });
     return !finished;
+  }
+
+  #find({ layer, source, target }: Inspect, aspect: Aspect): void {
+    const value = influence(this.#tokens, layer, source, target);
+    const kept = 0.41;
+    const found: Findings = {
+      predictions: [
+        { token: this.#tokens[target]?.text ?? "", kept, removed: kept * Math.exp(-value), actual: true },
+        { token: " old", kept: 0.083, removed: 0.134, actual: false },
+        { token: " missing", kept: 0.051, removed: 0.031, actual: false },
+        { token: "\n", kept: 0.042, removed: 0.0004, actual: false },
+      ],
+      direct: { total: value, direct: 0.82 * value, relayed: 0.18 * value },
+      robustness: [
+        { baseline: "mean", influence: value },
+        { baseline: "zero", influence: 1.2 * value },
+        { baseline: "resample", influence: 1.06 * value },
+      ],
+      carriers: [
+        { layer: Math.min(layer + 3, N_LAYERS - 1), head: 1, site: "value", influence: 0.6 * value },
+        { layer: Math.min(layer + 3, N_LAYERS - 1), head: 1, site: "key", influence: 0.2 * value },
+        { layer: Math.min(layer + 7, N_LAYERS - 1), head: 0, site: "value", influence: -0.1 * value },
+      ],
+      verification: { value, reference: value - 1.2e-6, difference: 1.2e-6, passes: 2 },
+    };
+    const content = { type: "finding", map_id: 1, layer, source, target, aspect, problem: null };
+    this.#tell({ ...content, found: found[aspect] });
   }
 
   #tell(content: unknown, ...buffers: number[][]): void {

@@ -1,6 +1,6 @@
 /** The development page: the views over made-up values. `?theme=dark&width=800&source=3&target=74&layers=12…` */
 
-import { Store } from "../src/store";
+import { Store } from "../src/state/store";
 import { mount } from "../src/view";
 import { MadeUpKernel } from "./kernel";
 import { hardTokens, N_LAYERS, storyTokens } from "./story";
@@ -26,6 +26,13 @@ kernel.change({
   selected_layer: integer("layer") ?? 12,
   selected_source: integer("source"),
   selected_target: integer("target"),
+  selected_offset: integer("offset"),
+  direction: query.get("direction") === "column" ? "column" : "row",
+  pinned_sources: (query.get("pins") ?? "").split(",").filter(Boolean).map(Number),
+  show_words: query.has("words"),
+  show_arcs: query.has("arcs"),
+  find: query.get("find") ?? "",
+  written_from: integer("written"),
   statistic: query.get("statistic") ?? "own_share",
 });
 if (query.has("error"))

@@ -1,6 +1,6 @@
 /** Made-up values for the development page: shaped like a real map, measured on nothing. */
 
-import type { Layer, Statistic, Token, Traits } from "../src/protocol";
+import { INITIAL, type Layer, type Statistic, type Token, type Traits } from "../src/kernel/traits";
 
 const STORY =
   "Anna kept the key to the old library in a blue tin on the shelf by the window. Every evening, after the last " +
@@ -8,7 +8,7 @@ const STORY =
   "her. One night the tin was empty, and the librarian knew at once that the library would stay closed until someone " +
   "found the key. She called Tom and waited in the rain.";
 
-const HARD: readonly Token[] = [
+const HARD: readonly Omit<Token, "word">[] = [
   { text: "def", piece: null },
   { text: " f", piece: null },
   { text: "(x):\n", piece: null },
@@ -37,11 +37,13 @@ export function storyTokens(repeat = 1): Token[] {
   const words = STORY.match(/ ?[A-Za-z]+|[^A-Za-z\s]+/g) ?? [];
   return Array.from({ length: repeat }, () => words)
     .flat()
-    .map((text) => ({ text, piece: null }));
+    .map((text, word) => ({ text, piece: null, word }));
 }
 
 export function hardTokens(): Token[] {
-  return Array.from({ length: 3 }, () => HARD).flat();
+  return Array.from({ length: 3 }, () => HARD)
+    .flat()
+    .map((token, word) => ({ ...token, word }));
 }
 
 export const STATISTICS: readonly Statistic[] = [
@@ -62,12 +64,20 @@ export const STATISTICS: readonly Statistic[] = [
     description: "Mean number of tokens ahead that the influence goes to",
   },
   {
-    name: "total",
-    label: "total influence",
+    name: "half_horizon",
+    label: "half horizon",
+    unit: "tokens",
+    low: 1,
+    high: WINDOW,
+    description: "Within how many tokens half of this state’s influence lies.",
+  },
+  {
+    name: "later_influence",
+    label: "influence on later tokens",
     unit: "nats",
     low: 0,
-    high: 30,
-    description: "Sum of all magnitudes",
+    high: null,
+    description: "Sum of all magnitudes of influence beyond the state’s own next token.",
   },
 ];
 
@@ -103,30 +113,32 @@ export function influence(tokens: readonly Token[], layer: number, source: numbe
 }
 
 export function statistics(row: readonly number[]): number[] {
-  if (row.length < WINDOW) return [Number.NaN, Number.NaN, Number.NaN];
+  if (row.length < WINDOW) return STATISTICS.map(() => Number.NaN);
   const inside = row.slice(0, WINDOW).map(Math.abs);
   const sum = inside.reduce((a, b) => a + b, 0);
   const mean = inside.reduce((a, b, k) => a + b * (k + 1), 0);
-  return [(inside[0] ?? 0) / sum, mean / sum, sum];
+  const own = inside[0] ?? 0;
+  let half = 0;
+  for (let reached = 0; reached < sum / 2; half += 1) reached += inside[half] ?? sum;
+  return [own / sum, mean / sum, half, sum - own];
 }
 
 export function traits(tokens: readonly Token[]): Traits {
   return {
-    protocol_version: 1,
+    ...INITIAL,
     map_id: 1,
     model_name: "made-up-values-135M",
+    prompt: tokens.map(({ text }) => text).join(""),
     tokens,
+    n_targets: tokens.length - 1,
     n_layers: N_LAYERS,
-    query: { method: "ablation", metric: "logprob", unit: "nats", site: "residual", exact: true },
     window: WINDOW,
     statistics: STATISTICS,
-    layers: layerInfo(() => 0),
+    layer_info: layerInfo(() => 0),
+    sinks: [0],
     statistic: "own_share",
     selected_layer: 12,
-    selected_source: null,
-    selected_target: null,
     state: "computing",
     progress: { task: "layer 12", done: 0, seconds_left: null, filling: "running" },
-    error: null,
   };
 }

@@ -1,23 +1,37 @@
 /** One view of a store: an element in the page, with a shadow root of its own, and all that has to go with it. */
 
 import { signal } from "@preact/signals-core";
-import { css } from "./colour";
-import { h, setAttribute } from "./dom";
-import { Frames } from "./frames";
-import type { Store } from "./store";
+import { css } from "./page/colour";
+import { h, setAttribute, setText } from "./page/dom";
+import { Frames } from "./page/frames";
+import { watchSurroundings } from "./page/theme";
+import { type Cell, cellAt, positionOf } from "./state/reading";
+import type { Store } from "./state/store";
+import cellStyle from "./style/cell.css";
 import controlsStyle from "./style/controls.css";
 import drillDownStyle from "./style/drill-down.css";
+import overviewStyle from "./style/overview.css";
 import pageStyle from "./style/page.css";
 import surroundingsStyle from "./style/surroundings.css";
 import textStyle from "./style/text.css";
-import { watchSurroundings } from "./theme";
-import { DrillDownView } from "./views/drill-down";
-import { LegendView } from "./views/legend";
-import { ProgressView } from "./views/progress";
-import type { Cell, View } from "./views/shared";
-import { StatusView } from "./views/status";
-import { TextView } from "./views/text";
-import { ToolbarView } from "./views/toolbar";
+import { ProgressView } from "./views/controls/progress";
+import { StatusView } from "./views/controls/status";
+import { ToolbarView } from "./views/controls/toolbar";
+import { DrillDownView } from "./views/drill-down/drill-down";
+import { OverviewView } from "./views/overview/overview";
+import type { View } from "./views/shared";
+import { LegendView } from "./views/text/legend";
+import { TextView } from "./views/text/text";
+
+const STYLES = [
+  pageStyle,
+  controlsStyle,
+  textStyle,
+  drillDownStyle,
+  cellStyle,
+  overviewStyle,
+  surroundingsStyle,
+].join("\n");
 
 /** Puts a view into `container`; returns the way to take it out again. */
 export function mount(store: Store, container: HTMLElement): () => void {
@@ -29,7 +43,7 @@ export function mount(store: Store, container: HTMLElement): () => void {
   });
   const shadow = root.attachShadow({ mode: "open" });
   const sheet = new CSSStyleSheet();
-  sheet.replaceSync([pageStyle, controlsStyle, textStyle, drillDownStyle, surroundingsStyle].join("\n"));
+  sheet.replaceSync(STYLES);
   shadow.adoptedStyleSheets = [sheet];
   container.append(root);
 
@@ -38,12 +52,16 @@ export function mount(store: Store, container: HTMLElement): () => void {
   frames.keep(stopWatching);
   const timer = new PaintTimer(root);
   frames.keep(() => timer.stop());
+  const spoken = h("div", { class: "unseen", "aria-live": "polite" });
   const view: View = {
     store,
     frames,
     surroundings,
+    root,
     cursor: signal<Cell | null>(null),
     pointed: signal<number | null>(null),
+    editing: signal(false),
+    announce: (words) => setText(spoken, words),
     timePainting: (since) => timer.start(since),
   };
 
@@ -60,34 +78,28 @@ export function mount(store: Store, container: HTMLElement): () => void {
     };
     for (const [name, colour] of Object.entries(colours)) page.style.setProperty(`--${name}`, css(colour));
   });
-  const toolbar = new ToolbarView(view);
-  const progress = new ProgressView(view);
-  const status = new StatusView(view);
-  const text = new TextView(view);
-  const legend = new LegendView(view);
-  const drillDown = new DrillDownView(view);
-  const page = h(
-    "div",
-    { class: "page" },
-    toolbar.element,
-    progress.element,
-    status.element,
-    text.element,
-    legend.element,
-    drillDown.element,
-  );
+  const parts = [
+    new ToolbarView(view),
+    new ProgressView(view),
+    new StatusView(view),
+    new TextView(view),
+    new LegendView(view),
+    new DrillDownView(view),
+    new OverviewView(view),
+  ];
+  const page = h("div", { class: "page" }, ...parts.map(({ element }) => element), spoken);
   shadow.append(page);
 
-  const { traits } = store;
-  // Another source has other cells.
-  frames.watch([store.source, store.rows], () => {
-    const source = store.source.value;
+  // Another reading has other cells.
+  frames.watch([store.reading, store.rows], () => {
     const cell = view.cursor.value;
-    if (cell !== null && (source === null || cell.target <= source)) view.cursor.value = null;
+    if (cell !== null && !isShown(store, cell)) view.cursor.value = null;
   });
   // Last, so that `ready` is only said of what has been painted.
-  frames.watch([traits.state, store.complete, store.connection, store.arrived, traits.error], () => {
+  const { traits, connection } = store;
+  frames.watch([traits.state, store.complete, connection.state, store.arrived, traits.error], () => {
     setAttribute(root, "data-state", stateOf(store));
+    setAttribute(root, "data-connection", connection.state.value);
   });
   frames.flush();
 
@@ -97,9 +109,16 @@ export function mount(store: Store, container: HTMLElement): () => void {
   };
 }
 
+function isShown({ reading, rows }: Store, cell: Cell): boolean {
+  const { nTokens, nTargets } = rows.value;
+  const there = positionOf(reading.value, cell);
+  const shown = cellAt(reading.value, cell.layer, there, nTokens, nTargets);
+  return shown?.source === cell.source && shown.target === cell.target;
+}
+
 function stateOf(store: Store): string {
   const state = store.traits.state.value;
-  if (store.connection.value === "refused") return "error";
+  if (store.connection.state.value === "refused") return "error";
   return state === "ready" && !store.complete.value ? "computing" : state;
 }
 

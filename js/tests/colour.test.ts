@@ -10,7 +10,7 @@ import {
   PALETTES,
   type Rgb,
   tells,
-} from "../src/colour";
+} from "../src/page/colour";
 
 const PAPERS: readonly Rgb[] = [
   [255, 255, 255],

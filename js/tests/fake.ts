@@ -1,8 +1,8 @@
 /** Stand-ins for the host, used by the tests. */
 
-import type { Traits } from "../src/protocol";
-import { INITIAL } from "../src/protocol";
-import type { Model } from "../src/transport";
+import type { Traits } from "../src/kernel/traits";
+import { INITIAL } from "../src/kernel/traits";
+import type { Model } from "../src/kernel/transport";
 
 type Callback = (...args: never[]) => void;
 
@@ -96,7 +96,8 @@ export function traits(changes: Partial<Traits> = {}): Traits {
     ...INITIAL,
     map_id: 1,
     model_name: "tiny",
-    tokens: WORDS.map((text) => ({ text, piece: null })),
+    tokens: WORDS.map((text, word) => ({ text, piece: null, word })),
+    n_targets: WORDS.length - 1,
     n_layers: N_LAYERS,
     window: 4,
     statistics: [
@@ -110,7 +111,7 @@ export function traits(changes: Partial<Traits> = {}): Traits {
         description: "",
       },
     ],
-    layers: Array.from({ length: N_LAYERS }, () => ({
+    layer_info: Array.from({ length: N_LAYERS }, () => ({
       baseline: "mean" as const,
       shock: false,
       noise_floor: 0.001,

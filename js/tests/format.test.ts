@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { duration, mark, number, parts, quote, signed, withUnit } from "../src/format";
+import { duration, mark, number, parts, quote, signed, withUnit } from "../src/page/format";
 
 const shown = (text: string): string =>
   parts({ text, piece: null })

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { alphaOf, PALETTES } from "../src/colour";
-import { Rows } from "../src/rows";
+import { alphaOf, PALETTES } from "../src/page/colour";
+import { Rows } from "../src/state/rows";
 import {
   cellAt,
   columnStrengths,

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import recorded from "../../tests/protocol/messages.json";
-import { checkToBrowser, checkToKernel, checkTrait, floats, INITIAL, TRAITS } from "../src/protocol";
+import { checkToBrowser, checkToKernel, floats } from "../src/kernel/messages";
+import { checkTrait, INITIAL, TRAITS } from "../src/kernel/traits";
 import { traits, unaligned } from "./fake";
 
 interface Recorded {

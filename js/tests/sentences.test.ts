@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import type { Layer, Query, Token } from "../src/protocol";
-import { baselineNote, cellMeaning, queryLabels, rowMeaning, scaleEnds } from "../src/sentences";
+import type { Layer, Query, Token } from "../src/kernel/traits";
+import { baselineNote, cellMeaning, queryLabels, rowMeaning, scaleEnds } from "../src/page/sentences";
 
 const QUERY: Query = { method: "ablation", metric: "logprob", unit: "nats", site: "residual", exact: true };
 const LAYER: Layer = { baseline: "mean", shock: false, noise_floor: 0, n_done: 2 };

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { PATIENCE_MS, Store } from "../src/store";
-import { ModelTransport } from "../src/transport";
+import { PATIENCE_MS, Store } from "../src/state/store";
+import { ModelTransport } from "../src/kernel/transport";
 import { FakeModel, influence, tellLayer, traits, WORDS } from "./fake";
 
 function open(changes = {}): { model: FakeModel; store: Store } {

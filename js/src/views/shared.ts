@@ -1,24 +1,26 @@
 /** What the parts of one view share. They watch the store and this, and never call each other. */
 
 import type { ReadonlySignal, Signal } from "@preact/signals-core";
-import type { Frames } from "../frames";
-import type { Context } from "../sentences";
-import type { Store } from "../store";
-import type { Surroundings } from "../theme";
-
-export interface Cell {
-  readonly layer: number;
-  readonly target: number;
-}
+import type { Frames } from "../page/frames";
+import type { Context } from "../page/sentences";
+import type { Surroundings } from "../page/theme";
+import type { Cell } from "../state/reading";
+import type { Store } from "../state/store";
 
 export interface View {
   readonly store: Store;
   readonly frames: Frames;
   readonly surroundings: ReadonlySignal<Surroundings>;
+  /** The host element of the shadow root. */
+  readonly root: HTMLElement;
   /** The cell under the pointer, or under the keyboard's cursor. */
   readonly cursor: Signal<Cell | null>;
   /** The token under the pointer. */
   readonly pointed: Signal<number | null>;
+  /** Whether the prompt is being edited. */
+  readonly editing: Signal<boolean>;
+  /** Has a screen reader say something, and shows it nowhere. */
+  readonly announce: (words: string) => void;
   /** Tells that a click on a row known here was made at this time: its painting is timed. */
   readonly timePainting: (since: number) => void;
 }
@@ -28,6 +30,8 @@ export function contextOf({ traits }: Store): Context {
     tokens: traits.tokens.value,
     query: traits.query.value,
     window: traits.window.value,
-    layers: traits.layers.value,
+    layers: traits.layer_info.value,
+    nTargets: traits.n_targets.value,
+    sinks: traits.sinks.value,
   };
 }

@@ -1,6 +1,6 @@
 /** Tokens and numbers as they are shown. */
 
-import type { Token } from "./protocol";
+import type { Token } from "../kernel/traits";
 
 /** A stretch of a token: as it is, or a mark that stands for something invisible. */
 export interface Part {

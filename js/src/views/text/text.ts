@@ -1,11 +1,11 @@
 /** The prompt, set as text: each token coloured by its value, one of them selected. */
 
-import { css, inkOn, over } from "../colour";
-import { h, listen, setAttribute } from "../dom";
-import { parts } from "../format";
-import type { Token } from "../protocol";
-import { SINK } from "../sentences";
-import type { View } from "./shared";
+import { css, inkOn, over } from "../../page/colour";
+import { h, listen, setAttribute } from "../../page/dom";
+import { parts } from "../../page/format";
+import type { Token } from "../../kernel/traits";
+import { SINK } from "../../page/sentences";
+import type { View } from "../shared";
 import { type Look, looks } from "./token-look";
 
 export class TextView {

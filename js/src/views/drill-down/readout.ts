@@ -1,10 +1,10 @@
 /** The number under the pointer or of the selected cell, what it means, and the strongest links of the layer. */
 
-import { alphaOf, tells } from "../colour";
-import { h, listen, setAttribute, setText } from "../dom";
-import { oneLine, signed } from "../format";
-import { ahead, cellMeaning, cellPlace, cellValue, HONESTY } from "../sentences";
-import { type Cell, contextOf, type View } from "./shared";
+import { alphaOf, tells } from "../../page/colour";
+import { h, listen, setAttribute, setText } from "../../page/dom";
+import { oneLine, signed } from "../../page/format";
+import { ahead, cellMeaning, cellPlace, cellValue, HONESTY } from "../../page/sentences";
+import { type Cell, contextOf, type View } from "../shared";
 
 const N_STRONGEST = 5;
 

@@ -1,9 +1,9 @@
 /** The heat map as arithmetic: which pixel, which cell, which label. Rows run from the last layer down to layer 0. */
 
-import { alphaOf, type Palette, tells } from "../colour";
-import { disturbed, type Layer } from "../protocol";
-import type { Rows } from "../rows";
-import type { Cell } from "./shared";
+import { alphaOf, type Palette, tells } from "../../page/colour";
+import { disturbed, type Layer } from "../../kernel/traits";
+import type { Rows } from "../../state/rows";
+import type { Cell } from "../shared";
 
 export interface Grid {
   readonly source: number;

@@ -1,7 +1,5 @@
 /** What the views say in words. “Is used by” is what an ablation shows; nothing here claims more. */
 
-import { tells } from "./colour";
-import { duration, mark, number, plural, quote, signed, withUnit } from "./format";
 import {
   disturbed,
   type Layer,
@@ -10,7 +8,9 @@ import {
   type Statistic,
   type Token,
   type Traits,
-} from "./protocol";
+} from "../kernel/traits";
+import { tells } from "./colour";
+import { duration, mark, number, plural, quote, signed, withUnit } from "./format";
 
 export const HONESTY = "Used later; this does not show that it was planned.";
 export const SINK = "first token: an attention sink in most models; left out of summaries";
@@ -21,6 +21,10 @@ export interface Context {
   readonly query: Query;
   readonly window: number | null;
   readonly layers: readonly Layer[];
+  /** Targets are `1 .. nTargets`. */
+  readonly nTargets: number;
+  /** Positions of attention sinks. */
+  readonly sinks: readonly number[];
 }
 
 /** `“ key” (3)` */

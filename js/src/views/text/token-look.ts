@@ -1,10 +1,10 @@
 /** What one token looks like and says, given the store: no element is touched here. */
 
-import { alphaOf, amountAlpha, type Palette, tells } from "../colour";
-import { quote } from "../format";
-import { type Context, cellValue, SINK, statisticValue } from "../sentences";
-import type { Store } from "../store";
-import { contextOf } from "./shared";
+import { alphaOf, amountAlpha, type Palette, tells } from "../../page/colour";
+import { quote } from "../../page/format";
+import { type Context, cellValue, SINK, statisticValue } from "../../page/sentences";
+import type { Store } from "../../state/store";
+import { contextOf } from "../shared";
 
 /**
  * `pending`: not computed yet; `none`: no value; `value`: coloured; `dust`: below the noise floor;

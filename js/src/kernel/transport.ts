@@ -1,12 +1,12 @@
 /** How the views reach whatever holds the values: a kernel through anywidget, or a stand-in. */
 
-import type { Selection, ToKernel } from "./protocol";
-import { TRAITS } from "./protocol";
+import type { ToKernel } from "./messages";
+import { type Controls, TRAITS } from "./traits";
 
 export interface Transport {
   get(trait: string): unknown;
   /** Sets traits and sends them on. */
-  set(changes: Partial<Selection>): void;
+  set(changes: Partial<Controls>): void;
   /** Calls back when any trait may have changed; returns the way to stop that. */
   onChange(listener: () => void): () => void;
   send(message: ToKernel): void;
@@ -37,7 +37,7 @@ export class ModelTransport implements Transport {
     return this.#model.get(trait);
   }
 
-  set(changes: Partial<Selection>): void {
+  set(changes: Partial<Controls>): void {
     for (const [name, value] of Object.entries(changes)) this.#model.set(name, value);
     this.#model.save_changes();
   }

@@ -1,9 +1,9 @@
 /** The state of one token at every layer, and every later token it is used by: one cell for each pair. */
 
 import { type Signal, signal } from "@preact/signals-core";
-import { h, listen, setAttribute, setText } from "../dom";
-import { oneLine, quote } from "../format";
-import { cellMeaning, cellPlace, cellValue } from "../sentences";
+import { h, listen, setAttribute, setText } from "../../page/dom";
+import { oneLine, quote } from "../../page/format";
+import { cellMeaning, cellPlace, cellValue } from "../../page/sentences";
 import {
   cellAt,
   columnStrengths,
@@ -14,7 +14,7 @@ import {
   paintCells,
   within,
 } from "./heat-map-geometry";
-import { type Cell, contextOf, type View } from "./shared";
+import { type Cell, contextOf, type View } from "../shared";
 
 /** Room for the labels of the rows, in CSS pixels: as in the style sheet. */
 const AXIS = 34;

@@ -1,8 +1,8 @@
 /** How far the computation is, with a way to stop it and to go on. */
 
-import { h, listen, setAttribute, setText } from "../dom";
-import { progressNote } from "../sentences";
-import type { View } from "./shared";
+import { h, listen, setAttribute, setText } from "../../page/dom";
+import { progressNote } from "../../page/sentences";
+import type { View } from "../shared";
 
 export class ProgressView {
   readonly #words = h("span", { class: "progress-words" });

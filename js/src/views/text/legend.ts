@@ -1,10 +1,10 @@
 /** What the colours mean, with units, and the token under the pointer in words. */
 
-import { css, type Palette, type Rgb } from "../colour";
-import { h, setAttribute, setText } from "../dom";
-import { mark, quote, withUnit } from "../format";
-import { baselineNote, SINK, scaleEnds, scaleNote, statisticValue, windowNote } from "../sentences";
-import { contextOf, type View } from "./shared";
+import { css, type Palette, type Rgb } from "../../page/colour";
+import { h, setAttribute, setText } from "../../page/dom";
+import { mark, quote, withUnit } from "../../page/format";
+import { baselineNote, SINK, scaleEnds, scaleNote, statisticValue, windowNote } from "../../page/sentences";
+import { contextOf, type View } from "../shared";
 
 export class LegendView {
   readonly #title = h("span", { class: "legend-title" });

@@ -1,6 +1,6 @@
 /** Small checks for values that come from outside. Each returns the value, typed, or throws `Misfit`. */
 
-/** Something received does not fit its description. Never leaves the module that catches it. */
+/** Something received does not fit its description. `outcome` catches it. */
 export class Misfit extends Error {}
 
 export type Check<T> = (value: unknown, name: string) => T;
@@ -25,6 +25,12 @@ export const count: Check<number> = (value, name) => {
   if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0)
     throw new Misfit(`${name} should be a whole number from 0, got ${show(value)}`);
   return value;
+};
+
+export const positive: Check<number> = (value, name) => {
+  const number = real(value, name);
+  if (number <= 0) throw new Misfit(`${name} should be greater than 0, got ${show(value)}`);
+  return number;
 };
 
 export function oneOf<const T extends string>(...choices: T[]): Check<T> {
@@ -56,6 +62,20 @@ export function record<T>(fields: { readonly [K in keyof T]: Check<T[K]> }): Che
     for (const key in fields) checked[key] = fields[key](found[key], `${name}.${key}`);
     return checked as T;
   };
+}
+
+export type Outcome<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly reason: string };
+
+/** Runs a check: a misfit becomes the reason. */
+export function outcome<T>(check: () => T): Outcome<T> {
+  try {
+    return { ok: true, value: check() };
+  } catch (error) {
+    if (error instanceof Misfit) return { ok: false, reason: error.message };
+    throw error;
+  }
 }
 
 function show(value: unknown): string {

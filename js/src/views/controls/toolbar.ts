@@ -1,8 +1,8 @@
 /** What is asked: the model, the method, what the tokens are coloured by, and the layer. */
 
-import { h, listen, setAttribute, setText } from "../dom";
-import { baselineLabel, queryLabels } from "../sentences";
-import type { View } from "./shared";
+import { h, listen, setAttribute, setText } from "../../page/dom";
+import { baselineLabel, queryLabels } from "../../page/sentences";
+import type { View } from "../shared";
 
 let groups = 0;
 

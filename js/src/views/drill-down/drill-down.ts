@@ -1,11 +1,11 @@
 /** Opens below the text when a token is selected: its heat map and its readout. */
 
-import { h, listen, setText } from "../dom";
-import { quote } from "../format";
-import { rowMeaning } from "../sentences";
+import { h, listen, setText } from "../../page/dom";
+import { quote } from "../../page/format";
+import { rowMeaning } from "../../page/sentences";
 import { HeatMapView } from "./heat-map";
 import { ReadoutView } from "./readout";
-import type { View } from "./shared";
+import type { View } from "../shared";
 
 export class DrillDownView {
   readonly #token = h("strong", { class: "drill-token" });

@@ -1,9 +1,9 @@
 /** What went wrong, or is missing: in plain words, with advice, and details to copy. */
 
-import { h, listen, setAttribute, setText } from "../dom";
-import type { Problem } from "../protocol";
-import type { Connection, Store } from "../store";
-import type { View } from "./shared";
+import { h, listen, setAttribute, setText } from "../../page/dom";
+import type { Problem } from "../../kernel/traits";
+import type { Connection, Store } from "../../state/store";
+import type { View } from "../shared";
 
 const CONNECTION: Partial<Record<Connection, Problem>> = {
   silent: {

@@ -1,0 +1,80 @@
+/** Whether the kernel answers: each question is followed by a ping, and a silence is noticed. */
+
+import { type ReadonlySignal, signal } from "@preact/signals-core";
+import type { ToKernel } from "./messages";
+import { PROTOCOL_VERSION } from "./traits";
+
+/** How long the kernel may take to answer before the reader is told. */
+export const PATIENCE_MS = 2500;
+
+/** `silent`: no answer in time; `refused`: the kernel speaks another version of the protocol. */
+export type ConnectionState = "new" | "greeting" | "silent" | "connected" | "refused";
+
+export class Connection {
+  readonly #state = signal<ConnectionState>("new");
+  readonly #send: (message: ToKernel) => void;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #number = 0;
+
+  constructor(send: (message: ToKernel) => void) {
+    this.#send = send;
+  }
+
+  get state(): ReadonlySignal<ConnectionState> {
+    return this.#state;
+  }
+
+  /** Says hello to the kernel, once, when the first view opens: from then on it may use idle time. */
+  greet(): void {
+    if (this.#state.peek() !== "new") return;
+    this.#state.value = "greeting";
+    this.#hello();
+    this.#wait();
+  }
+
+  /** Something was asked: one ping is under way at a time, however fast the clicks. */
+  asked(): void {
+    if (this.#timer !== undefined || this.#state.peek() === "new" || this.#state.peek() === "refused") return;
+    this.#ping();
+    this.#wait();
+  }
+
+  /** Something came from the kernel. */
+  heard(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#state.peek() === "refused" || this.#state.peek() === "new") return;
+    // Meanwhile values may have been lost.
+    if (this.#state.peek() === "silent") this.#hello();
+    this.#state.value = "connected";
+  }
+
+  refuse(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#state.value = "refused";
+  }
+
+  dispose(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#state.value = "new";
+  }
+
+  #wait(): void {
+    this.#timer = setTimeout(() => {
+      this.#state.value = "silent";
+      this.#ping();
+      this.#wait();
+    }, PATIENCE_MS);
+  }
+
+  #ping(): void {
+    this.#number += 1;
+    this.#send({ type: "ping", number: this.#number });
+  }
+
+  #hello(): void {
+    this.#send({ type: "hello", protocol_version: PROTOCOL_VERSION });
+  }
+}

@@ -1,0 +1,258 @@
+/** The synced traits (`ARCHITECTURE.md`, "Kernel and browser"), checked on arrival. */
+
+import type { Outcome } from "./check";
+import {
+  type Check,
+  count,
+  flag,
+  list,
+  Misfit,
+  oneOf,
+  optional,
+  outcome,
+  positive,
+  real,
+  record,
+  text,
+} from "./check";
+
+export const PROTOCOL_VERSION = 2;
+
+export interface Token {
+  readonly text: string;
+  /** `[k, n]`: the k-th of the n tokens that one character is split over. */
+  readonly piece: readonly [number, number] | null;
+  /** Number of the word it belongs to. */
+  readonly word: number;
+}
+
+export interface Query {
+  readonly method: string;
+  /** As shown. */
+  readonly metric: string;
+  readonly unit: string;
+  readonly site: string;
+  readonly exact: boolean;
+}
+
+/** What a new map would be asked with: the arguments of `attribute`. */
+export interface Asked {
+  /** The metric's name, and the tokens it names. */
+  readonly metric: readonly string[];
+  /** The baseline's kind, and the prompt of `counterfactual`; null where it can only be said in Python. */
+  readonly baseline: readonly string[] | null;
+  readonly site: string;
+  readonly head: number | null;
+  readonly seed: number;
+  readonly draws: number;
+  /** Where the prompt is not just the text: its tokens. */
+  readonly token_ids: readonly number[] | null;
+  /** The argument of `load_model`, or null where the model was in memory. */
+  readonly model: string | null;
+}
+
+export interface Statistic {
+  readonly name: string;
+  readonly label: string;
+  readonly unit: string;
+  readonly low: number;
+  /** Null: as large as the greatest value of the layer. */
+  readonly high: number | null;
+  readonly description: string;
+}
+
+export interface Layer {
+  readonly baseline: "mean" | "zero" | "resample" | "counterfactual" | null;
+  readonly shock: boolean;
+  readonly noise_floor: number | null;
+  readonly n_done: number;
+}
+
+export interface Progress {
+  readonly task: string;
+  readonly done: number;
+  readonly seconds_left: number | null;
+  readonly filling: "idle" | "running" | "waiting" | "stopped" | "complete";
+}
+
+export interface Problem {
+  readonly title: string;
+  readonly advice: string;
+  readonly detail: string;
+}
+
+/** `row`: what is this token's state used for later? `column`: who carries the prediction of this token? */
+export type Direction = "row" | "column";
+
+/** The traits that the browser writes too: what is looked at, and how. */
+export interface Controls {
+  readonly direction: Direction;
+  readonly statistic: string;
+  readonly selected_layer: number;
+  readonly selected_source: number | null;
+  readonly selected_target: number | null;
+  /** Tokens are coloured by their influence this many tokens ahead. */
+  readonly selected_offset: number | null;
+  readonly pinned_sources: readonly number[];
+  /** The end of the colour scale of influence; null: as large as what is shown needs. */
+  readonly fixed_scale: number | null;
+  readonly show_words: boolean;
+  readonly show_arcs: boolean;
+  /** Whether attention sinks count in summaries. */
+  readonly include_sinks: boolean;
+  /** Tokens that contain this text are marked. */
+  readonly find: string;
+}
+
+export interface Traits extends Controls {
+  readonly protocol_version: number;
+  readonly map_id: number;
+  readonly model_name: string;
+  readonly prompt: string;
+  readonly tokens: readonly Token[];
+  /** Targets are `1 .. n_targets`; `tokens.length` is the prediction after the prompt. */
+  readonly n_targets: number;
+  readonly n_layers: number;
+  readonly query: Query;
+  readonly asked: Asked;
+  readonly window: number | null;
+  readonly statistics: readonly Statistic[];
+  /** One for each layer. */
+  readonly layer_info: readonly Layer[];
+  /** The layers that are computed in idle time; null: all. */
+  readonly layers: readonly number[] | null;
+  readonly sinks: readonly number[];
+  /** The first token that the model wrote itself. */
+  readonly written_from: number | null;
+  readonly state: "empty" | "computing" | "ready" | "error";
+  readonly progress: Progress;
+  readonly error: Problem | null;
+}
+
+export type TraitName = keyof Traits;
+
+const piece: Check<readonly [number, number]> = (value, name) => {
+  const [k, n, ...rest] = list(count)(value, name);
+  if (k === undefined || n === undefined || rest.length > 0 || k < 1 || k > n)
+    throw new Misfit(`${name} should be [k, n] with 1 ≤ k ≤ n`);
+  return [k, n];
+};
+
+export const problem: Check<Problem> = record<Problem>({ title: text, advice: text, detail: text });
+
+const CHECKS: { readonly [K in TraitName]: Check<Traits[K]> } = {
+  protocol_version: count,
+  map_id: count,
+  model_name: text,
+  prompt: text,
+  tokens: list(record<Token>({ text, piece: optional(piece), word: count })),
+  n_targets: count,
+  n_layers: count,
+  query: record<Query>({ method: text, metric: text, unit: text, site: text, exact: flag }),
+  asked: record<Asked>({
+    metric: list(text),
+    baseline: optional(list(text)),
+    site: text,
+    head: optional(count),
+    seed: count,
+    draws: count,
+    token_ids: optional(list(count)),
+    model: optional(text),
+  }),
+  window: optional(count),
+  statistics: list(
+    record<Statistic>({
+      name: text,
+      label: text,
+      unit: text,
+      low: real,
+      high: optional(real),
+      description: text,
+    }),
+  ),
+  layer_info: list(
+    record<Layer>({
+      baseline: optional(oneOf("mean", "zero", "resample", "counterfactual")),
+      shock: flag,
+      noise_floor: optional(real),
+      n_done: count,
+    }),
+  ),
+  layers: optional(list(count)),
+  sinks: list(count),
+  written_from: optional(count),
+  direction: oneOf("row", "column"),
+  statistic: text,
+  selected_layer: count,
+  selected_source: optional(count),
+  selected_target: optional(count),
+  selected_offset: optional(count),
+  pinned_sources: list(count),
+  fixed_scale: optional(positive),
+  show_words: flag,
+  show_arcs: flag,
+  include_sinks: flag,
+  find: text,
+  state: oneOf("empty", "computing", "ready", "error"),
+  progress: record<Progress>({
+    task: text,
+    done: real,
+    seconds_left: optional(real),
+    filling: oneOf("idle", "running", "waiting", "stopped", "complete"),
+  }),
+  error: optional(problem),
+};
+
+/** Before the kernel has said anything. */
+export const INITIAL: Traits = {
+  protocol_version: PROTOCOL_VERSION,
+  map_id: 0,
+  model_name: "",
+  prompt: "",
+  tokens: [],
+  n_targets: 0,
+  n_layers: 0,
+  query: { method: "ablation", metric: "logprob", unit: "nats", site: "residual", exact: true },
+  asked: {
+    metric: ["logprob"],
+    baseline: ["auto"],
+    site: "residual",
+    head: null,
+    seed: 0,
+    draws: 3,
+    token_ids: null,
+    model: null,
+  },
+  window: null,
+  statistics: [],
+  layer_info: [],
+  layers: null,
+  sinks: [],
+  written_from: null,
+  direction: "row",
+  statistic: "",
+  selected_layer: 0,
+  selected_source: null,
+  selected_target: null,
+  selected_offset: null,
+  pinned_sources: [],
+  fixed_scale: null,
+  show_words: false,
+  show_arcs: false,
+  include_sinks: false,
+  find: "",
+  state: "empty",
+  progress: { task: "", done: 0, seconds_left: null, filling: "idle" },
+  error: null,
+};
+
+export const TRAITS = Object.keys(CHECKS) as readonly TraitName[];
+
+export function checkTrait<K extends TraitName>(name: K, value: unknown): Outcome<Traits[K]> {
+  return outcome(() => CHECKS[name](value, name));
+}
+
+/** Whether a layer's values are mostly the shock of its baseline: not where another baseline was taken instead. */
+export function disturbed(layer: Layer | undefined): boolean {
+  return layer?.shock === true && layer.baseline !== "resample";
+}

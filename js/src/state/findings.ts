@@ -1,0 +1,88 @@
+/** What was found out about single cells of one map. */
+
+import { type ReadonlySignal, signal } from "@preact/signals-core";
+import type { Aspect, Finding } from "../kernel/messages";
+import type { Cell } from "./reading";
+
+const MOST_KEPT = 500;
+
+/** What is known of a cell, aspect by aspect. */
+export type Known = { readonly [A in Aspect]?: Extract<Finding, { aspect: A }> };
+
+export class CellFindings {
+  readonly #known = new Map<string, Known>();
+  /** Aspects the reader asked for beyond those that are always wanted, by cell. */
+  readonly #wanted = new Map<string, Set<Aspect>>();
+  readonly #changed = signal(0);
+  #asked: { readonly key: string; readonly aspects: ReadonlySet<Aspect> } | null = null;
+
+  /** Changes with every finding and question. */
+  get changed(): ReadonlySignal<number> {
+    return this.#changed;
+  }
+
+  of(cell: Cell): Known {
+    return this.#known.get(keyOf(cell)) ?? {};
+  }
+
+  /** Whether an aspect was asked for by the reader. */
+  isWanted(cell: Cell, aspect: Aspect): boolean {
+    return this.#wanted.get(keyOf(cell))?.has(aspect) === true;
+  }
+
+  want(cell: Cell, aspect: Aspect): void {
+    const key = keyOf(cell);
+    const { [aspect]: failed, ...others } = this.of(cell);
+    // Asked again after it failed.
+    if (failed !== undefined && failed.found === null) {
+      this.#known.set(key, others);
+      this.#asked = null;
+    }
+    this.#wanted.set(key, (this.#wanted.get(key) ?? new Set()).add(aspect));
+    this.#changed.value += 1;
+  }
+
+  /**
+   * What is still to be asked of the kernel: the aspects always wanted, then those the reader asked for. The kernel
+   * forgets the questions of one cell when it is asked about another, and so do we.
+   */
+  missing(cell: Cell, always: readonly Aspect[]): readonly Aspect[] {
+    const key = keyOf(cell);
+    const known = this.of(cell);
+    const wanted = new Set([...always, ...(this.#wanted.get(key) ?? [])]);
+    const underWay = this.#asked?.key === key ? this.#asked.aspects : new Set<Aspect>();
+    return [...wanted].filter((aspect) => known[aspect] === undefined && !underWay.has(aspect));
+  }
+
+  /** Notes that the kernel was asked. */
+  asked(cell: Cell, aspects: readonly Aspect[]): void {
+    const key = keyOf(cell);
+    const before = this.#asked?.key === key ? this.#asked.aspects : [];
+    this.#asked = { key, aspects: new Set([...before, ...aspects]) };
+  }
+
+  /** The kernel may have lost what it was asked. */
+  forgetAsked(): void {
+    this.#asked = null;
+    this.#changed.value += 1;
+  }
+
+  receive(finding: Finding): void {
+    const key = keyOf(finding);
+    this.#known.set(key, { ...this.#known.get(key), [finding.aspect]: finding });
+    const oldest = this.#known.keys().next().value;
+    if (this.#known.size > MOST_KEPT && oldest !== undefined) this.#known.delete(oldest);
+    this.#changed.value += 1;
+  }
+
+  clear(): void {
+    this.#known.clear();
+    this.#wanted.clear();
+    this.#asked = null;
+    this.#changed.value += 1;
+  }
+}
+
+function keyOf({ layer, source, target }: Cell): string {
+  return `${layer} ${source} ${target}`;
+}

@@ -1,0 +1,51 @@
+/** The scale that influence is coloured on, in the text and in the heat map alike. */
+
+import { disturbed, type Layer } from "../kernel/traits";
+import { type Reading, stripOf } from "./reading";
+import type { Rows } from "./rows";
+
+/** Below this a whole map is dust, and is not blown up to full colour. */
+const SMALLEST = 0.1;
+const STEPS = [1, 1.25, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10] as const;
+
+/**
+ * The largest magnitude of what is read, at any layer, rounded up to a round number; NaN before the first value.
+ *
+ * Left out: the effect on a source's own next token, which is often far stronger than all else and may saturate instead
+ * (it is counted where there is nothing else), and layers whose values are a shock (but where nothing else has come).
+ * Rows come one by one, the layer on the screen first: the maximum only ever grows, and rounding it up makes it stand
+ * still for most of them.
+ */
+export function scaleOf(rows: Rows, reading: Reading, layers: readonly Layer[]): number {
+  const largest = [0, 0];
+  const found = [false, false];
+  for (let layer = 0; layer < rows.nLayers; layer += 1) {
+    const strip = stripOf(rows, reading, layer);
+    if (strip === null) continue;
+    const { values } = strip;
+    const group = disturbed(layers[layer]) ? 1 : 0;
+    const [first, stop] = withoutOwn(reading, values.length);
+    for (let k = first; k < stop; k += 1) {
+      const magnitude = Math.abs(values[k] ?? Number.NaN);
+      if (Number.isNaN(magnitude)) continue;
+      found[group] = true;
+      if (magnitude > (largest[group] ?? 0)) largest[group] = magnitude;
+    }
+  }
+  const group = found.indexOf(true);
+  return group < 0 ? Number.NaN : roundUp(Math.max(largest[group] ?? 0, SMALLEST));
+}
+
+/** Which entries of a strip are not a source's own next token. */
+function withoutOwn(reading: Reading, length: number): readonly [number, number] {
+  if (length < 2) return [0, length];
+  if (reading.kind === "row") return [1, length];
+  return reading.kind === "column" ? [0, length - 1] : [0, length];
+}
+
+/** The next number of the form step × 10^n. */
+export function roundUp(value: number): number {
+  const decade = 10 ** Math.floor(Math.log10(value));
+  const step = STEPS.find((candidate) => candidate * decade >= value * (1 - 1e-9)) ?? 10;
+  return Number((step * decade).toPrecision(3));
+}

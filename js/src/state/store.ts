@@ -1,0 +1,392 @@
+/** One store of signals for each model, shared by all of its views. */
+
+import {
+  batch,
+  computed,
+  effect,
+  type ReadonlySignal,
+  type Signal,
+  signal,
+  untracked,
+} from "@preact/signals-core";
+import { Connection } from "../kernel/connection";
+import { type Aspect, checkToBrowser, type Failed, type Open, type ToBrowser } from "../kernel/messages";
+import {
+  type Controls,
+  checkTrait,
+  type Direction,
+  INITIAL,
+  type Layer,
+  PROTOCOL_VERSION,
+  type Problem,
+  type Statistic,
+  TRAITS,
+  type TraitName,
+  type Traits,
+} from "../kernel/traits";
+import type { Transport } from "../kernel/transport";
+import { CellFindings } from "./findings";
+import { History, SELECTION, type Selection } from "./history";
+import { type Cell, cellAt, type Reading, readingOf, selectedCell } from "./reading";
+import { Rows } from "./rows";
+import { scaleOf } from "./scale";
+
+/** What is found out about a cell as soon as it is selected; the rest is asked for. */
+export const ALWAYS_ASKED: readonly Aspect[] = ["predictions", "direct", "robustness"];
+/** A cell that is only passed by is not asked about. */
+const ASK_AFTER_MS = 120;
+export const MOST_PINS = 4;
+
+type TraitSignals = { readonly [K in TraitName]: Signal<Traits[K]> };
+
+const UNPREPARED: Layer = { baseline: null, shock: false, noise_floor: null, n_done: 0 };
+const NOTHING: Pick<Selection, "selected_source" | "selected_target" | "selected_offset"> = {
+  selected_source: null,
+  selected_target: null,
+  selected_offset: null,
+};
+
+export class Store {
+  readonly traits: TraitSignals = Object.fromEntries(
+    TRAITS.map((name) => [name, signal(INITIAL[name])]),
+  ) as unknown as TraitSignals;
+
+  /** Replaced when the map changes; filled in place as values arrive, which `arrived` counts. */
+  readonly rows: Signal<Rows> = signal(new Rows(0, 0, 0, 0));
+  readonly arrived = signal(0);
+  readonly connection: Connection;
+  /** Something received could not be read. */
+  readonly problem: Signal<Problem | null> = signal(null);
+  /** Something asked for could not be done; what is on the screen stays. */
+  readonly failed: Signal<Failed | null> = signal(null);
+  readonly findings = new CellFindings();
+  readonly history = new History();
+
+  /** The chosen layer, kept within the model. */
+  readonly layer: ReadonlySignal<number>;
+  readonly layerInfo: ReadonlySignal<Layer>;
+  /** How the text is read: by a statistic, or by the influence of or on one token. */
+  readonly reading: ReadonlySignal<Reading>;
+  /** The selected cell of a row or a column. */
+  readonly cell: ReadonlySignal<Cell | null>;
+  readonly statistic: ReadonlySignal<Statistic | null>;
+  readonly statisticIndex: ReadonlySignal<number>;
+  /** The end of the scale that influence is coloured on; NaN before the first value. */
+  readonly scale: ReadonlySignal<number>;
+  /** Whether what was asked for is here, or what there was when it stopped. */
+  readonly complete: ReadonlySignal<boolean>;
+
+  readonly #transport: Transport;
+  readonly #raw = new Map<TraitName, unknown>();
+  readonly #stops: (() => void)[];
+  #mapId = INITIAL.map_id;
+  #asking: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(transport: Transport) {
+    const { traits } = this;
+    this.#transport = transport;
+    this.connection = new Connection((message) => transport.send(message));
+    const shape = computed(() => [traits.tokens.value.length, traits.n_targets.value] as const);
+    const selected = computed(
+      () => Object.fromEntries(SELECTION.map((name) => [name, traits[name].value])) as unknown as Selection,
+    );
+    this.layer = computed(() =>
+      Math.max(0, Math.min(traits.selected_layer.value, traits.n_layers.value - 1)),
+    );
+    this.layerInfo = computed(() => traits.layer_info.value[this.layer.value] ?? UNPREPARED);
+    this.reading = computed(() => readingOf(selected.value, ...shape.value));
+    this.cell = computed(() =>
+      selectedCell(selected.value, this.reading.value, this.layer.value, ...shape.value),
+    );
+    this.statisticIndex = computed(() =>
+      Math.max(
+        0,
+        traits.statistics.value.findIndex(({ name }) => name === traits.statistic.value),
+      ),
+    );
+    this.statistic = computed(() => traits.statistics.value[this.statisticIndex.value] ?? null);
+    this.scale = computed(() => {
+      this.arrived.value;
+      const fixed = traits.fixed_scale.value;
+      return fixed ?? scaleOf(this.rows.value, this.reading.value, traits.layer_info.value);
+    });
+    this.complete = computed(() => {
+      this.arrived.value;
+      return traits.progress.value.filling === "stopped" || this.#isComplete();
+    });
+    this.#readTraits();
+    this.#stops = [
+      transport.onChange(() => this.#readTraits()),
+      transport.onMessage((content, buffers) => this.#receive(content, buffers)),
+      effect(() => {
+        traits.map_id.value; // a new history begins with what is selected in it
+        this.history.note(selected.value);
+      }),
+      effect(() => {
+        if (this.connection.state.value === "silent") untracked(() => this.findings.forgetAsked());
+      }),
+      effect(() => {
+        const cell = this.cell.value;
+        this.findings.changed.value;
+        this.arrived.value;
+        this.connection.state.value;
+        this.#askAbout(cell);
+      }),
+    ];
+  }
+
+  // To the kernel
+
+  /** A view opened: says hello to the kernel, the first time. */
+  greet(): void {
+    this.connection.greet();
+  }
+
+  cancel(): void {
+    this.#ask(() => this.#transport.send({ type: "cancel" }));
+  }
+
+  resume(): void {
+    this.#ask(() => this.#transport.send({ type: "resume" }));
+  }
+
+  /** Opens another map; if that cannot be, `failed` says why. */
+  open(asked: Omit<Open, "type">): void {
+    this.failed.value = null;
+    this.#ask(() => this.#transport.send({ type: "open", ...asked }));
+  }
+
+  writeOn(nTokens: number): void {
+    this.failed.value = null;
+    this.#ask(() => this.#transport.send({ type: "write_on", n_tokens: nTokens }));
+  }
+
+  /** Asks for more about the selected cell than is always asked. */
+  want(aspect: Aspect): void {
+    const cell = this.cell.peek();
+    if (cell !== null) this.findings.want(cell, aspect);
+  }
+
+  // Selections
+
+  /** Reads the text by one token: what its state is used for (row), or who carries its prediction (column). */
+  selectToken(position: number, direction: Direction = this.traits.direction.peek()): void {
+    // Nothing predicts the first token.
+    if (direction === "column" && position === 0) return;
+    const anchor = direction === "row" ? { selected_source: position } : { selected_target: position };
+    this.set({ ...NOTHING, direction, ...anchor });
+  }
+
+  clearSelection(): void {
+    this.set(NOTHING);
+  }
+
+  /** Reads the same token, or the same cell from its other end. */
+  turn(direction: Direction): void {
+    if (direction === this.traits.direction.peek()) return;
+    const reading = this.reading.peek();
+    if (this.cell.peek() !== null || (reading.kind !== "row" && reading.kind !== "column"))
+      this.set({ direction });
+    else if (reading.kind === "column") this.selectToken(Math.min(reading.target, this.#lastToken), "row");
+    else if (reading.source > 0) this.selectToken(reading.source, "column");
+    else this.set({ ...NOTHING, direction });
+  }
+
+  selectLayer(layer: number): void {
+    this.set({ selected_layer: layer });
+  }
+
+  selectCell({ layer, source, target }: Cell): void {
+    this.set({
+      selected_layer: layer,
+      selected_source: source,
+      selected_target: target,
+      selected_offset: null,
+    });
+  }
+
+  /** Selects the cell between the anchor and another token, or lets go of it. */
+  selectCellAt(position: number): void {
+    const cell = cellAt(this.reading.peek(), this.layer.peek(), position, ...this.#shape);
+    if (cell !== null) this.selectCell(cell);
+  }
+
+  /** Keeps the row or column, and lets go of the cell in it. */
+  releaseCell(): void {
+    this.set(this.traits.direction.peek() === "row" ? { selected_target: null } : { selected_source: null });
+  }
+
+  selectStatistic(name: string): void {
+    this.set({ ...NOTHING, statistic: name });
+  }
+
+  /** Colours each token of a layer by its influence so many tokens ahead. */
+  selectOffset(layer: number, offset: number | null): void {
+    this.set({ ...NOTHING, selected_layer: layer, selected_offset: offset });
+  }
+
+  /** Returns whether the token is pinned now; there is room for `MOST_PINS`. */
+  togglePin(source: number): boolean {
+    const pins = this.traits.pinned_sources.peek();
+    const pinned = pins.includes(source);
+    if (pinned) this.set({ pinned_sources: pins.filter((pin) => pin !== source) });
+    else if (pins.length < MOST_PINS) this.set({ pinned_sources: [...pins, source] });
+    return !pinned && pins.length < MOST_PINS;
+  }
+
+  undo(): void {
+    const before = this.history.undo();
+    if (before !== null) this.set(before);
+  }
+
+  redo(): void {
+    const after = this.history.redo();
+    if (after !== null) this.set(after);
+  }
+
+  /** Shows changes at once; the kernel hears of them. */
+  set(changes: Partial<Controls>): void {
+    const names = Object.keys(changes) as (keyof Controls)[];
+    const changed = names.filter((name) => changes[name] !== this.traits[name].peek());
+    if (changed.length === 0) return;
+    const news = Object.fromEntries(changed.map((name) => [name, changes[name]])) as Partial<Controls>;
+    batch(() => {
+      for (const name of changed) {
+        this.#raw.set(name, news[name]);
+        (this.traits[name] as Signal<unknown>).value = news[name];
+      }
+    });
+    this.#ask(() => this.#transport.set(news));
+  }
+
+  dispose(): void {
+    clearTimeout(this.#asking);
+    this.connection.dispose();
+    for (const stop of this.#stops) stop();
+  }
+
+  get #shape(): readonly [nTokens: number, nTargets: number] {
+    return [this.traits.tokens.peek().length, this.traits.n_targets.peek()];
+  }
+
+  get #lastToken(): number {
+    return this.traits.tokens.peek().length - 1;
+  }
+
+  #isComplete(): boolean {
+    const rows = this.rows.value;
+    const reading = this.reading.value;
+    const layer = this.layer.value;
+    if (reading.kind === "row") return rows.nRows(reading.source) >= rows.nLayers;
+    if (rows.nSources(layer) >= rows.nTokens) return true;
+    if (reading.kind !== "column") return false;
+    for (let source = 0; source < Math.min(reading.target, rows.nTokens); source += 1) {
+      if (rows.row(layer, source) === undefined) return false;
+    }
+    return true;
+  }
+
+  #ask(send: () => void): void {
+    send();
+    this.connection.asked();
+  }
+
+  /** Asks the kernel about the selected cell, once its value is here and the reader stays with it. */
+  #askAbout(cell: Cell | null): void {
+    clearTimeout(this.#asking);
+    if (cell === null || this.connection.state.peek() !== "connected") return;
+    if (this.rows.peek().row(cell.layer, cell.source) === undefined) return;
+    const aspects = this.findings.missing(cell, ALWAYS_ASKED);
+    if (aspects.length === 0) return;
+    this.#asking = setTimeout(() => {
+      this.findings.asked(cell, aspects);
+      this.#ask(() => this.#transport.send({ type: "inspect", ...cell, aspects }));
+    }, ASK_AFTER_MS);
+  }
+
+  // From the kernel
+
+  #readTraits(): void {
+    batch(() => {
+      const before = this.problem.value;
+      const heard = TRAITS.filter((name) => this.#readTrait(name)).length > 0;
+      const { tokens, n_targets: nTargets, n_layers: nLayers, statistics, map_id: mapId } = this.traits;
+      if (this.traits.protocol_version.value !== PROTOCOL_VERSION) this.connection.refuse();
+      else if (heard) this.connection.heard();
+      const rows = this.rows.value;
+      const sameMap =
+        mapId.value === this.#mapId &&
+        tokens.value.length === rows.nTokens &&
+        nTargets.value === rows.nTargets &&
+        nLayers.value === rows.nLayers &&
+        statistics.value.length === rows.nStatistics;
+      if (sameMap) return;
+      this.#mapId = mapId.value;
+      // What was wrong with the old map is none of the new one's.
+      if (this.problem.value === before) this.problem.value = null;
+      this.failed.value = null;
+      this.findings.clear();
+      this.history.clear();
+      this.rows.value = new Rows(tokens.value.length, nTargets.value, nLayers.value, statistics.value.length);
+    });
+  }
+
+  /** Whether the kernel has changed it. */
+  #readTrait<K extends TraitName>(name: K): boolean {
+    const raw = this.#transport.get(name);
+    if (raw === undefined || (this.#raw.has(name) && this.#raw.get(name) === raw)) return false;
+    this.#raw.set(name, raw);
+    // Traits are empty objects until the kernel sets them.
+    const checked = checkTrait(name, isEmptyObject(raw) ? INITIAL[name] : raw);
+    if (checked.ok) (this.traits[name] as Signal<Traits[K]>).value = checked.value;
+    else this.#complain(checked.reason);
+    return true;
+  }
+
+  #receive(content: unknown, buffers: readonly DataView[]): void {
+    const checked = checkToBrowser(content, buffers);
+    if (checked.ok) batch(() => this.#answer(checked.value));
+    else this.#complain(checked.reason);
+  }
+
+  #answer(message: ToBrowser): void {
+    if (message.type === "welcome" && message.protocol_version !== PROTOCOL_VERSION) this.connection.refuse();
+    if (this.connection.state.value === "refused") return;
+    this.connection.heard();
+    switch (message.type) {
+      case "rejected":
+        this.problem.value = {
+          title: "The kernel could not read a message from this page",
+          advice: "Reload the page; if that does not help, restart the kernel.",
+          detail: message.reason,
+        };
+        return;
+      case "failed":
+        this.failed.value = message;
+        return;
+      case "finding":
+        if (message.map_id === this.traits.map_id.value) this.findings.receive(message);
+        return;
+      case "values": {
+        if (message.map_id !== this.traits.map_id.value) return;
+        const reason = this.rows.value.receive(message);
+        if (reason !== null) this.#complain(reason);
+        else this.arrived.value += 1;
+      }
+    }
+  }
+
+  #complain(reason: string): void {
+    this.problem.value = {
+      title: "This page could not read something that the kernel sent",
+      advice: "What is shown may be incomplete. Reload the page; if that does not help, restart the kernel.",
+      detail: reason,
+    };
+  }
+}
+
+function isEmptyObject(value: unknown): boolean {
+  return (
+    typeof value === "object" && value !== null && !Array.isArray(value) && Object.keys(value).length === 0
+  );
+}

@@ -1,0 +1,68 @@
+/** Tokens grouped into what is read as one: words on request, else single tokens. */
+
+import type { Token } from "../kernel/traits";
+import type { Reading, Strip } from "./reading";
+
+/** Positions `start .. stop - 1`. */
+export interface Span {
+  readonly start: number;
+  readonly stop: number;
+}
+
+/** What is read as one, in order: `nPositions` positions in all, the last of which may lie behind the prompt. */
+export function unitsOf(tokens: readonly Token[], nPositions: number, byWord: boolean): readonly Span[] {
+  const units: { start: number; stop: number }[] = [];
+  let word: number | undefined;
+  for (let position = 0; position < nPositions; position += 1) {
+    const token = tokens[position];
+    const last = units.at(-1);
+    if (byWord && last !== undefined && token !== undefined && token.word === word) last.stop = position + 1;
+    else units.push({ start: position, stop: position + 1 });
+    word = token?.word;
+  }
+  return units;
+}
+
+/** The token by which a word is asked about: its state when it has been read, or where its prediction begins. */
+export function representative(unit: Span, direction: "row" | "column"): number {
+  return direction === "row" ? unit.stop - 1 : unit.start;
+}
+
+/**
+ * The value of a word. As targets its tokens add up (the log-probability of a word is the sum of its tokens'); as a
+ * source it is its last token, which has read the others. Undefined where the word has none; NaN: not here yet.
+ */
+export function unitValue(strip: Strip, unit: Span, reading: Reading): number | undefined {
+  const { first, values } = strip;
+  const stop = Math.min(unit.stop, first + values.length);
+  const start = Math.max(unit.start, first);
+  if (start >= stop) return undefined;
+  if (reading.kind !== "row") return values[stop - 1 - first];
+  let sum = 0;
+  for (let position = start; position < stop; position += 1) sum += values[position - first] ?? Number.NaN;
+  return sum;
+}
+
+/** Where a text occurs, whatever its case: spans of tokens that it touches. */
+export function occurrences(tokens: readonly Token[], wanted: string): readonly Span[] {
+  if (wanted === "") return [];
+  const starts: number[] = [];
+  let whole = "";
+  for (const { text, piece } of tokens) {
+    starts.push(whole.length);
+    if (piece === null || piece[0] === 1) whole += text.toLowerCase();
+  }
+  const found: Span[] = [];
+  const needle = wanted.toLowerCase();
+  let from = whole.indexOf(needle);
+  let start = 0;
+  while (from >= 0) {
+    const end = from + needle.length;
+    while ((starts[start + 1] ?? Number.POSITIVE_INFINITY) <= from) start += 1;
+    let stop = start + 1;
+    while ((starts[stop] ?? Number.POSITIVE_INFINITY) < end) stop += 1;
+    found.push({ start, stop });
+    from = whole.indexOf(needle, end);
+  }
+  return found;
+}
