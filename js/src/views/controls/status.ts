@@ -1,11 +1,12 @@
 /** What went wrong, or is missing: in plain words, with advice, and details to copy. */
 
+import type { ConnectionState } from "../../kernel/connection";
+import { PROTOCOL_VERSION, type Problem } from "../../kernel/traits";
 import { h, listen, setAttribute, setText } from "../../page/dom";
-import type { Problem } from "../../kernel/traits";
-import type { Connection, Store } from "../../state/store";
+import type { Store } from "../../state/store";
 import type { View } from "../shared";
 
-const CONNECTION: Partial<Record<Connection, Problem>> = {
+const CONNECTION: Partial<Record<ConnectionState, Problem>> = {
   silent: {
     title: "The kernel does not answer",
     advice: "It is busy or gone. Values appear here when it answers; otherwise run the cell again.",
@@ -41,8 +42,8 @@ export class StatusView {
     const { store, frames } = view;
     const { traits } = store;
     frames.keep(listen(this.#copy, "click", () => this.#copyDetail()));
-    frames.watch([traits.error, store.connection, store.problem], () => this.#paintNotice());
-    frames.watch([traits.tokens, traits.state, store.connection], () => this.#paintEmpty());
+    frames.watch([traits.error, store.connection.state, store.problem], () => this.#paintNotice());
+    frames.watch([traits.tokens, traits.state, store.connection.state], () => this.#paintEmpty());
   }
 
   #paintNotice(): void {
@@ -83,10 +84,10 @@ export class StatusView {
 /** The one thing to tell first. */
 function problemOf(store: Store): Problem | null {
   const { connection, problem, traits } = store;
-  if (connection.value === "refused")
+  if (connection.state.value === "refused")
     return {
-      ...(CONNECTION.refused as Problem),
-      detail: `page: protocol 1, kernel: protocol ${traits.protocol_version.value}`,
+      ...(CONNECTION["refused"] as Problem),
+      detail: `page: protocol ${PROTOCOL_VERSION}, kernel: protocol ${traits.protocol_version.value}`,
     };
-  return traits.error.value ?? CONNECTION[connection.value] ?? problem.value;
+  return traits.error.value ?? CONNECTION[connection.state.value] ?? problem.value;
 }

@@ -52,14 +52,13 @@ export class ToolbarView {
       listen(this.#statistics, "click", (event) => {
         if (!(event.target instanceof HTMLInputElement)) return;
         store.selectStatistic(event.target.value);
-        store.selectSource(null);
       }),
     );
     frames.watch([traits.model_name, traits.query, store.layerInfo], () => this.#paintAbout());
     frames.watch([traits.statistics], () => this.#buildStatistics());
-    frames.watch([traits.statistics, store.statistic, store.source], () => this.#paintStatistics());
+    frames.watch([traits.statistics, store.statistic, store.reading], () => this.#paintStatistics());
     frames.watch([traits.n_layers, store.layer], () => this.#paintLayer());
-    frames.watch([traits.layers, traits.tokens, traits.n_layers], () => this.#paintStrip());
+    frames.watch([traits.layer_info, traits.tokens, traits.n_layers], () => this.#paintStrip());
   }
 
   #paintAbout(): void {
@@ -86,8 +85,8 @@ export class ToolbarView {
   }
 
   #paintStatistics(): void {
-    const { statistic, source } = this.#view.store;
-    setAttribute(this.#statistics, "data-inactive", source.value !== null);
+    const { statistic, reading } = this.#view.store;
+    setAttribute(this.#statistics, "data-inactive", reading.value.kind !== "statistic");
     for (const input of this.#statistics.querySelectorAll("input"))
       input.checked = input.value === statistic.value?.name;
   }
@@ -110,7 +109,7 @@ export class ToolbarView {
     if (this.#strip.childElementCount !== nLayers)
       this.#strip.replaceChildren(...Array.from({ length: nLayers }, () => h("i")));
     for (const [layer, cell] of [...this.#strip.children].entries()) {
-      const share = Math.min(1, (traits.layers.value[layer]?.n_done ?? 0) / Math.max(1, nTokens));
+      const share = Math.min(1, (traits.layer_info.value[layer]?.n_done ?? 0) / Math.max(1, nTokens));
       (cell as HTMLElement).style.setProperty("--share", share.toFixed(2));
     }
   }
