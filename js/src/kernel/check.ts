@@ -27,6 +27,15 @@ export const count: Check<number> = (value, name) => {
   return value;
 };
 
+/** A whole number that cannot ask for more memory than there is. */
+export function upTo(most: number): Check<number> {
+  return (value, name) => {
+    const number = count(value, name);
+    if (number > most) throw new Misfit(`${name} should be at most ${most}, got ${show(value)}`);
+    return number;
+  };
+}
+
 export const positive: Check<number> = (value, name) => {
   const number = real(value, name);
   if (number <= 0) throw new Misfit(`${name} should be greater than 0, got ${show(value)}`);
@@ -46,9 +55,11 @@ export function optional<T>(check: Check<T>): Check<T | null> {
   return (value, name) => (value === null || value === undefined ? null : check(value, name));
 }
 
-export function list<T>(check: Check<T>): Check<readonly T[]> {
+export function list<T>(check: Check<T>, longest = Number.POSITIVE_INFINITY): Check<readonly T[]> {
   return (value, name) => {
     if (!Array.isArray(value)) throw new Misfit(`${name} should be a list, got ${show(value)}`);
+    if (value.length > longest)
+      throw new Misfit(`${name} should have at most ${longest} entries, got ${value.length}`);
     return value.map((item: unknown, index) => check(item, `${name}[${index}]`));
   };
 }
@@ -84,7 +95,7 @@ function show(value: unknown): string {
   try {
     shown = JSON.stringify(value) ?? String(value);
   } catch {
-    shown = String(value);
+    shown = `something of type ${typeof value}`;
   }
   return shown.length > 40 ? `${shown.slice(0, 40)}…` : shown;
 }

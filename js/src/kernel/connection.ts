@@ -15,6 +15,8 @@ export class Connection {
   readonly #send: (message: ToKernel) => void;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #number = 0;
+  /** Something was asked after the ping that is under way. */
+  #askedSince = false;
 
   constructor(send: (message: ToKernel) => void) {
     this.#send = send;
@@ -34,34 +36,49 @@ export class Connection {
 
   /** Something was asked: one ping is under way at a time, however fast the clicks. */
   asked(): void {
-    if (this.#timer !== undefined || this.#state.peek() === "new" || this.#state.peek() === "refused") return;
+    if (this.#state.peek() === "new" || this.#state.peek() === "refused") return;
+    if (this.#timer !== undefined) {
+      this.#askedSince = true;
+      return;
+    }
     this.#ping();
     this.#wait();
   }
 
-  /** Something came from the kernel. */
+  /** Something came from the kernel: it is there, whether or not it has read the last question. */
   heard(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
     if (this.#state.peek() === "refused" || this.#state.peek() === "new") return;
+    // Values may come from before the question: what is waited for is its own answer.
+    if (this.#timer !== undefined) this.#wait();
     // Meanwhile values may have been lost.
     if (this.#state.peek() === "silent") this.#hello();
     this.#state.value = "connected";
   }
 
+  /** The answer to `hello`, or to the ping of this number. */
+  answered(number: number | null = null): void {
+    if (number === null || number === this.#number) this.#stop();
+    this.heard();
+    if (this.#timer === undefined && this.#askedSince) this.asked();
+  }
+
   refuse(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#stop();
     this.#state.value = "refused";
   }
 
   dispose(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#stop();
     this.#state.value = "new";
   }
 
+  #stop(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
   #wait(): void {
+    this.#stop();
     this.#timer = setTimeout(() => {
       this.#state.value = "silent";
       this.#ping();
@@ -70,6 +87,7 @@ export class Connection {
   }
 
   #ping(): void {
+    this.#askedSince = false;
     this.#number += 1;
     this.#send({ type: "ping", number: this.#number });
   }

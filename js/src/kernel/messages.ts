@@ -168,12 +168,16 @@ const toKernel: { readonly [T in ToKernel["type"]]: Check<ToKernel> } = {
   }),
 };
 
+/** More than anybody reads would only fill the page. */
+const MOST_FOUND = 256;
+
 const FOUND: { readonly [A in Aspect]: Check<Findings[A]> } = {
-  predictions: list(record<Prediction>({ token: text, kept: real, removed: real, actual: flag })),
+  predictions: list(record<Prediction>({ token: text, kept: real, removed: real, actual: flag }), MOST_FOUND),
   direct: record({ total: real, direct: real, relayed: real }),
-  robustness: list(record({ baseline: text, influence: real })),
+  robustness: list(record({ baseline: text, influence: real }), MOST_FOUND),
   carriers: list(
     record<Carrier>({ layer: count, head: count, site: oneOf("key", "value"), influence: real }),
+    MOST_FOUND,
   ),
   verification: record({ value: real, reference: real, difference: real, passes: count }),
 };

@@ -14,9 +14,14 @@ import {
   real,
   record,
   text,
+  upTo,
 } from "./check";
 
 export const PROTOCOL_VERSION = 2;
+
+/** What a broken message may not make the page reserve room for. */
+const MOST_LAYERS = 1024;
+const MOST_LISTED = 64;
 
 export interface Token {
   readonly text: string;
@@ -147,7 +152,7 @@ const CHECKS: { readonly [K in TraitName]: Check<Traits[K]> } = {
   prompt: text,
   tokens: list(record<Token>({ text, piece: optional(piece), word: count })),
   n_targets: count,
-  n_layers: count,
+  n_layers: upTo(MOST_LAYERS),
   query: record<Query>({ method: text, metric: text, unit: text, site: text, exact: flag }),
   asked: record<Asked>({
     metric: list(text),
@@ -169,6 +174,7 @@ const CHECKS: { readonly [K in TraitName]: Check<Traits[K]> } = {
       high: optional(real),
       description: text,
     }),
+    MOST_LISTED,
   ),
   layer_info: list(
     record<Layer>({
@@ -187,7 +193,7 @@ const CHECKS: { readonly [K in TraitName]: Check<Traits[K]> } = {
   selected_source: optional(count),
   selected_target: optional(count),
   selected_offset: optional(count),
-  pinned_sources: list(count),
+  pinned_sources: list(count, MOST_LISTED),
   fixed_scale: optional(positive),
   show_words: flag,
   show_arcs: flag,

@@ -39,7 +39,7 @@ export class ModelTransport implements Transport {
 
   set(changes: Partial<Controls>): void {
     for (const [name, value] of Object.entries(changes)) this.#model.set(name, value);
-    this.#model.save_changes();
+    attempt(() => this.#model.save_changes());
   }
 
   onChange(listener: () => void): () => void {
@@ -52,13 +52,22 @@ export class ModelTransport implements Transport {
   }
 
   send(message: ToKernel): void {
-    this.#model.send(message);
+    attempt(() => this.#model.send(message));
   }
 
   onMessage(listener: (content: unknown, buffers: readonly DataView[]) => void): () => void {
     const received = (content: unknown, buffers: unknown): void => listener(content, views(buffers));
     this.#model.on("msg:custom", received);
     return () => this.#model.off("msg:custom", received);
+  }
+}
+
+/** Hosts throw where the kernel is gone: the silence that follows is what the reader is told. */
+function attempt(send: () => void): void {
+  try {
+    send();
+  } catch {
+    // Nobody to tell.
   }
 }
 

@@ -39,6 +39,7 @@ export class CellFindings {
       this.#asked = null;
     }
     this.#wanted.set(key, (this.#wanted.get(key) ?? new Set()).add(aspect));
+    forgetOldest(this.#wanted);
     this.#changed.value += 1;
   }
 
@@ -69,9 +70,10 @@ export class CellFindings {
 
   receive(finding: Finding): void {
     const key = keyOf(finding);
-    this.#known.set(key, { ...this.#known.get(key), [finding.aspect]: finding });
-    const oldest = this.#known.keys().next().value;
-    if (this.#known.size > MOST_KEPT && oldest !== undefined) this.#known.delete(oldest);
+    const before = this.#known.get(key);
+    this.#known.delete(key); // what came last is forgotten last
+    this.#known.set(key, { ...before, [finding.aspect]: finding });
+    forgetOldest(this.#known);
     this.#changed.value += 1;
   }
 
@@ -81,6 +83,11 @@ export class CellFindings {
     this.#asked = null;
     this.#changed.value += 1;
   }
+}
+
+function forgetOldest(map: Map<string, unknown>): void {
+  const oldest = map.keys().next().value;
+  if (map.size > MOST_KEPT && oldest !== undefined) map.delete(oldest);
 }
 
 function keyOf({ layer, source, target }: Cell): string {

@@ -27,7 +27,7 @@ export function scaleOf(rows: Rows, reading: Reading, layers: readonly Layer[]):
     const [first, stop] = withoutOwn(reading, values.length);
     for (let k = first; k < stop; k += 1) {
       const magnitude = Math.abs(values[k] ?? Number.NaN);
-      if (Number.isNaN(magnitude)) continue;
+      if (!Number.isFinite(magnitude)) continue;
       found[group] = true;
       if (magnitude > (largest[group] ?? 0)) largest[group] = magnitude;
     }

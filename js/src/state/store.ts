@@ -27,14 +27,11 @@ import {
 import type { Transport } from "../kernel/transport";
 import { CellFindings } from "./findings";
 import { History, SELECTION, type Selection } from "./history";
+import { Inquiry } from "./inquiry";
 import { type Cell, cellAt, type Reading, readingOf, selectedCell } from "./reading";
 import { Rows } from "./rows";
 import { scaleOf } from "./scale";
 
-/** What is found out about a cell as soon as it is selected; the rest is asked for. */
-export const ALWAYS_ASKED: readonly Aspect[] = ["predictions", "direct", "robustness"];
-/** A cell that is only passed by is not asked about. */
-const ASK_AFTER_MS = 120;
 export const MOST_PINS = 4;
 
 type TraitSignals = { readonly [K in TraitName]: Signal<Traits[K]> };
@@ -80,12 +77,17 @@ export class Store {
   readonly #raw = new Map<TraitName, unknown>();
   readonly #stops: (() => void)[];
   #mapId = INITIAL.map_id;
-  #asking: ReturnType<typeof setTimeout> | undefined;
+  readonly #inquiry: Inquiry;
 
   constructor(transport: Transport) {
     const { traits } = this;
     this.#transport = transport;
     this.connection = new Connection((message) => transport.send(message));
+    this.#inquiry = new Inquiry(
+      this.findings,
+      (cell) => this.#mayAsk(cell),
+      (cell, aspects) => this.#ask(() => transport.send({ type: "inspect", ...cell, aspects })),
+    );
     const shape = computed(() => [traits.tokens.value.length, traits.n_targets.value] as const);
     const selected = computed(
       () => Object.fromEntries(SELECTION.map((name) => [name, traits[name].value])) as unknown as Selection,
@@ -130,7 +132,7 @@ export class Store {
         this.findings.changed.value;
         this.arrived.value;
         this.connection.state.value;
-        this.#askAbout(cell);
+        this.#inquiry.about(cell);
       }),
     ];
   }
@@ -171,8 +173,9 @@ export class Store {
 
   /** Reads the text by one token: what its state is used for (row), or who carries its prediction (column). */
   selectToken(position: number, direction: Direction = this.traits.direction.peek()): void {
-    // Nothing predicts the first token.
-    if (direction === "column" && position === 0) return;
+    // Nothing predicts the first token, and nothing is read behind the last.
+    const [nTokens, nTargets] = this.#shape;
+    if (direction === "column" ? position < 1 || position > nTargets : position >= nTokens) return;
     const anchor = direction === "row" ? { selected_source: position } : { selected_target: position };
     this.set({ ...NOTHING, direction, ...anchor });
   }
@@ -260,7 +263,7 @@ export class Store {
   }
 
   dispose(): void {
-    clearTimeout(this.#asking);
+    this.#inquiry.about(null);
     this.connection.dispose();
     for (const stop of this.#stops) stop();
   }
@@ -291,17 +294,9 @@ export class Store {
     this.connection.asked();
   }
 
-  /** Asks the kernel about the selected cell, once its value is here and the reader stays with it. */
-  #askAbout(cell: Cell | null): void {
-    clearTimeout(this.#asking);
-    if (cell === null || this.connection.state.peek() !== "connected") return;
-    if (this.rows.peek().row(cell.layer, cell.source) === undefined) return;
-    const aspects = this.findings.missing(cell, ALWAYS_ASKED);
-    if (aspects.length === 0) return;
-    this.#asking = setTimeout(() => {
-      this.findings.asked(cell, aspects);
-      this.#ask(() => this.#transport.send({ type: "inspect", ...cell, aspects }));
-    }, ASK_AFTER_MS);
+  /** Nothing is asked about a cell before its value is here. */
+  #mayAsk({ layer, source }: Cell): boolean {
+    return this.connection.state.peek() === "connected" && this.rows.peek().row(layer, source) !== undefined;
   }
 
   // From the kernel
@@ -310,6 +305,7 @@ export class Store {
     batch(() => {
       const before = this.problem.value;
       const heard = TRAITS.filter((name) => this.#readTrait(name)).length > 0;
+      this.#keepTargetsWithinText();
       const { tokens, n_targets: nTargets, n_layers: nLayers, statistics, map_id: mapId } = this.traits;
       if (this.traits.protocol_version.value !== PROTOCOL_VERSION) this.connection.refuse();
       else if (heard) this.connection.heard();
@@ -329,6 +325,15 @@ export class Store {
       this.history.clear();
       this.rows.value = new Rows(tokens.value.length, nTargets.value, nLayers.value, statistics.value.length);
     });
+  }
+
+  #keepTargetsWithinText(): void {
+    const { tokens, n_targets: nTargets } = this.traits;
+    const most = tokens.value.length;
+    if (nTargets.value <= most) return;
+    this.#complain(`n_targets should be at most ${most}, the number of tokens, got ${nTargets.value}`);
+    nTargets.value = most;
+    this.#raw.delete("n_targets"); // its tokens may follow
   }
 
   /** Whether the kernel has changed it. */
@@ -352,7 +357,9 @@ export class Store {
   #answer(message: ToBrowser): void {
     if (message.type === "welcome" && message.protocol_version !== PROTOCOL_VERSION) this.connection.refuse();
     if (this.connection.state.value === "refused") return;
-    this.connection.heard();
+    if (message.type === "welcome") this.connection.answered();
+    else if (message.type === "pong") this.connection.answered(message.number);
+    else this.connection.heard();
     switch (message.type) {
       case "rejected":
         this.problem.value = {
