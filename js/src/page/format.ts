@@ -52,6 +52,14 @@ export function quote(token: Token | undefined, longest = 24): string {
   return `“${oneLine(token, longest)}”${piece}`;
 }
 
+/** Tokens that are read as one, within one pair of quotes; pieces of one character show it once. */
+export function quoteAll(tokens: readonly Token[], longest = 24): string {
+  const [first, ...rest] = tokens;
+  if (first === undefined || rest.length === 0) return quote(first, longest);
+  const text = tokens.map(({ text: t, piece }) => (piece === null || piece[0] === 1 ? t : "")).join("");
+  return quote({ ...first, text, piece: null }, longest);
+}
+
 /** One line of at most `longest` characters, for labels. */
 export function oneLine(token: Token, longest: number): string {
   const characters = [

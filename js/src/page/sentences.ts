@@ -14,6 +14,8 @@ import { duration, mark, number, plural, quote, signed, withUnit } from "./forma
 
 export const HONESTY = "Used later; this does not show that it was planned.";
 export const SINK = "first token: an attention sink in most models; left out of summaries";
+export const AFTER_THE_PROMPT = "after the prompt";
+export const WRITTEN = "written by the model";
 
 /** The map of one moment, as far as words need it. */
 export interface Context {
@@ -29,6 +31,7 @@ export interface Context {
 
 /** `“ key” (3)` */
 export function named(tokens: readonly Token[], position: number): string {
+  if (position === tokens.length) return `the token ${AFTER_THE_PROMPT}`;
   return `${quote(tokens[position])} (${position})`;
 }
 

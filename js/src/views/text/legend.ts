@@ -4,7 +4,9 @@ import { css, type Palette, type Rgb } from "../../page/colour";
 import { h, setAttribute, setText } from "../../page/dom";
 import { mark, quote, withUnit } from "../../page/format";
 import { baselineNote, SINK, scaleEnds, scaleNote, statisticValue, windowNote } from "../../page/sentences";
+import { anchorOf } from "../../state/reading";
 import { contextOf, type View } from "../shared";
+import { statisticRange } from "./token-look";
 
 export class LegendView {
   readonly #title = h("span", { class: "legend-title" });
@@ -42,7 +44,7 @@ export class LegendView {
     const { traits } = store;
     frames.watch(
       [
-        store.source,
+        store.reading,
         store.layer,
         store.layerInfo,
         store.scale,
@@ -54,7 +56,7 @@ export class LegendView {
       () => this.#paint(),
     );
     frames.watch(
-      [view.pointed, store.source, store.statistic, store.layer, store.arrived, store.rows, traits.tokens],
+      [view.pointed, store.reading, store.statistic, store.layer, store.arrived, store.rows, traits.tokens],
       () => this.#paintPointed(),
     );
   }
@@ -63,7 +65,7 @@ export class LegendView {
     const { store, surroundings } = this.#view;
     const { palette } = surroundings.value;
     const layer = store.layer.value;
-    const source = store.source.value;
+    const source = anchorOf(store.reading.value);
     const statistic = store.statistic.value;
     const baseline = baselineNote(layer, store.layerInfo.value);
     const { unit } = store.traits.query.value;
@@ -93,7 +95,7 @@ export class LegendView {
     }
     setText(this.#title, `Layer ${layer}, ${statistic.label}`);
     setText(this.#low, mark(statistic.low));
-    setText(this.#high, withUnit(mark(statistic.high), statistic.unit));
+    setText(this.#high, withUnit(mark(statisticRange(store, statistic)[1]), statistic.unit));
     this.#bar.style.backgroundImage = `linear-gradient(to right, ${css(palette.amount, 0)}, ${css(palette.amount)})`;
     const description = statistic.description.replace(/[.\s]+$/u, "");
     const { value: window } = store.traits.window;
@@ -107,7 +109,7 @@ export class LegendView {
     const position = pointed.value;
     const statistic = store.statistic.value;
     const tokens = store.traits.tokens.value;
-    this.#pointed.hidden = store.source.value !== null || tokens.length === 0;
+    this.#pointed.hidden = anchorOf(store.reading.value) !== null || tokens.length === 0;
     if (position === null || statistic === null) {
       setText(this.#pointed, "Click a token to see which later tokens its state is used by.");
       return;

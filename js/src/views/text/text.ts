@@ -1,213 +1,309 @@
-/** The prompt, set as text: each token coloured by its value, one of them selected. */
+/** The prompt, set as text: each unit coloured by its value, one of them selected. */
 
+import { type Signal, signal } from "@preact/signals-core";
 import { css, inkOn, over } from "../../page/colour";
 import { h, listen, setAttribute } from "../../page/dom";
-import { parts } from "../../page/format";
-import type { Token } from "../../kernel/traits";
-import { SINK } from "../../page/sentences";
+import { occurrences } from "../../state/words";
 import type { View } from "../shared";
-import { type Look, looks } from "./token-look";
+import { Boxes, between, lineFrom } from "./boxes";
+import { type Deed, deedOfClick, deedOfKey, keepTextUnselected, letGo, perform } from "./gestures";
+import { cellOf, type Looks, looksOf, sinksOf } from "./token-look";
+import { Units } from "./units";
+
+/** Above so many tokens the text scrolls in an area of its own. */
+const LONG = 250;
+/** Units painted in one frame beyond those that can be seen. */
+const PER_FRAME = 160;
+/** So much of the text around what can be seen is painted with it, in CSS pixels. */
+const AROUND = 80;
+const NO_UNITS = new Units([], 0, false, null);
 
 export class TextView {
-  readonly element = h("div", {
+  readonly #text = h("div", {
     class: "text",
     dir: "auto", // a prompt that is read from right to left is set so
     role: "listbox",
     "aria-label": "Prompt",
     "aria-orientation": "horizontal",
   });
+  readonly #area = h("div", { class: "text-area" }, this.#text);
+  readonly element = h("div", { class: "reading" }, this.#area);
   readonly #view: View;
-  #tokens: HTMLElement[] = [];
-  /** What each token was last painted as, so that only changes touch the page. */
+  readonly #units: Signal<Units> = signal(NO_UNITS);
+  readonly #boxes = new Boxes();
+  /** Counts changes of the layout. */
+  readonly #laidOut = signal(0);
+  /** Counts frames in which more of the text is to be painted. */
+  readonly #more = signal(0);
+  #looks: Looks | null = null;
+  /** What each unit was last painted as, so that only changes touch the page. */
   #painted: string[] = [];
-  /** The one token that the Tab key reaches. */
+  /** Units that still show what was before. */
+  #stale: boolean[] = [];
+  #firstStale = 0;
+  /** The one unit that the Tab key reaches. */
   #focused = 0;
-  #marked: HTMLElement | undefined;
+  /** Whether a pointer is what moves the focus. */
+  #pressing = false;
+  #scrolled = 0;
+  #height = 0;
 
   constructor(view: View) {
     this.#view = view;
     const { store, frames } = view;
     const { traits } = store;
-    frames.keep(listen(this.element, "click", (event) => this.#activate(positionOf(event.target), event)));
-    frames.keep(listen(this.element, "keydown", (event) => this.#key(event)));
-    frames.keep(listen(this.element, "focusin", (event) => this.#focusAt(positionOf(event.target))));
-    frames.keep(listen(this.element, "pointerover", (event) => this.#point(positionOf(event.target))));
-    frames.keep(listen(this.element, "pointerleave", () => this.#point(null)));
-    frames.watch([traits.tokens], () => this.#build());
+    this.#listen();
+    frames.watch([traits.tokens, traits.n_targets, traits.show_words, traits.written_from], () =>
+      this.#build(),
+    );
     frames.watch(
       [
-        traits.tokens,
+        this.#units,
         store.rows,
         store.arrived,
         store.layer,
-        store.source,
+        store.reading,
         store.statistic,
         store.scale,
-        traits.layers,
+        traits.layer_info,
         traits.query,
         traits.window,
+        traits.sinks,
+        traits.include_sinks,
         view.surroundings,
       ],
       () => this.#paint(),
     );
-    frames.watch([traits.tokens, store.target, view.cursor], () => this.#paintTarget());
+    frames.watch([this.#more], () => this.#paintMore());
+    frames.watch([this.#units, traits.find], () => this.#markFound());
+    frames.watch([this.#units, traits.sinks], () => this.#markSinks());
+    frames.watch([this.#units, store.reading, store.cell, view.cursor], () => this.#markEnds());
   }
+
+  #listen(): void {
+    const { frames } = this.#view;
+    const text = this.#text;
+    frames.keep(listen(text, "click", (event) => this.#click(event)));
+    frames.keep(listen(text, "keydown", (event) => this.#key(event)));
+    frames.keep(listen(text, "focusin", (event) => this.#focusAt(this.#units.value.indexAt(event.target))));
+    frames.keep(listen(text, "focusout", () => this.#point(-1)));
+    frames.keep(listen(text, "pointerover", (event) => this.#point(this.#units.value.indexAt(event.target))));
+    frames.keep(listen(text, "pointerleave", () => this.#point(-1)));
+    frames.keep(listen(text, "pointerdown", () => this.#press(true)));
+    frames.keep(listen(text, "pointerup", () => this.#press(false)));
+    frames.keep(keepTextUnselected(text));
+    frames.keep(listen(this.#area, "scroll", () => this.#scroll()));
+    const observer = new ResizeObserver(() => {
+      this.#boxes.forget();
+      this.#height = this.#area.clientHeight;
+      this.#laidOut.value += 1;
+    });
+    observer.observe(text);
+    observer.observe(this.#area);
+    frames.keep(() => observer.disconnect());
+  }
+
+  // Building
 
   #build(): void {
-    const tokens = this.#view.store.traits.tokens.value;
-    const nodes: Node[] = [];
-    this.#tokens = tokens.map((token, position) => {
-      const element = tokenElement(token, position);
-      // A leading space stands between the tokens, so that colour lies behind words and no line begins with a gap.
-      if (/^ [^\s]/u.test(token.text) && (token.piece?.[0] ?? 1) === 1)
-        nodes.push(document.createTextNode(" "));
-      nodes.push(element);
-      return element;
-    });
+    const { traits } = this.#view.store;
+    const tokens = traits.tokens.value;
+    const nPositions = tokens.length === 0 ? 0 : Math.max(tokens.length, traits.n_targets.value + 1);
+    const units = new Units(tokens, nPositions, traits.show_words.value, traits.written_from.value);
     this.#painted = [];
-    this.#marked = undefined;
-    this.#focused = Math.min(this.#focused, Math.max(0, tokens.length - 1));
-    this.element.replaceChildren(...nodes);
-    setAttribute(this.element, "aria-label", `Prompt, ${tokens.length} tokens`);
-    this.#tokens[this.#focused]?.setAttribute("tabindex", "0");
+    this.#focused = Math.min(this.#focused, Math.max(0, units.length - 1));
+    this.#text.replaceChildren(...units.nodes);
+    setAttribute(this.#text, "aria-label", `Prompt, ${tokens.length} tokens`);
+    setAttribute(this.element, "data-long", tokens.length > LONG);
+    units.elements[this.#focused]?.setAttribute("tabindex", "0");
+    this.#boxes.forget();
+    this.#units.value = units;
   }
+
+  // Painting
 
   #paint(): void {
-    const { store, surroundings } = this.#view;
-    for (const [position, look] of looks(store).entries()) {
-      const element = this.#tokens[position];
-      const key = `${look.kind} ${look.colour} ${look.alpha} ${look.words}`;
-      if (element === undefined || this.#painted[position] === key + surroundings.value.theme) continue;
-      this.#painted[position] = key + surroundings.value.theme;
-      this.#paintToken(element, position, look);
+    const { store } = this.#view;
+    const units = this.#units.value;
+    this.#looks = looksOf(store);
+    this.#stale = new Array(units.length).fill(true);
+    this.#firstStale = 0;
+    const reading = store.reading.value.kind;
+    setAttribute(this.#text, "data-shock", store.layerInfo.value.shock);
+    setAttribute(this.#text, "data-mode", reading === "statistic" ? "statistic" : "influence");
+    setAttribute(this.#text, "data-reading", reading);
+    const [first, stop] = this.#visible();
+    this.#paintUnits(first, stop);
+    this.#paintLater();
+  }
+
+  /** The rest of a long text, some in each frame. */
+  #paintMore(): void {
+    while (this.#stale[this.#firstStale] === false) this.#firstStale += 1;
+    this.#paintUnits(this.#firstStale, Math.min(this.#firstStale + PER_FRAME, this.#stale.length));
+    this.#paintLater();
+  }
+
+  #paintLater(): void {
+    if (this.#stale.indexOf(true, this.#firstStale) >= 0) this.#more.value += 1;
+  }
+
+  #paintUnits(first: number, stop: number): void {
+    const looks = this.#looks;
+    if (looks === null) return;
+    const { spans, elements } = this.#units.value;
+    const { theme } = this.#view.surroundings.value;
+    for (let i = first; i < stop; i += 1) {
+      const span = spans[i];
+      const element = elements[i];
+      if (span === undefined || element === undefined || this.#stale[i] !== true) continue;
+      this.#stale[i] = false;
+      const look = looks.at(span);
+      const label = looks.label(span, look);
+      const key = `${look.kind} ${look.colour} ${look.alpha} ${theme} ${label}`;
+      if (this.#painted[i] === key) continue;
+      this.#painted[i] = key;
+      setAttribute(element, "data-kind", look.kind);
+      setAttribute(element, "aria-selected", String(look.kind === "source" || look.kind === "target"));
+      setAttribute(element, "aria-label", label);
+      this.#colour(element, this.#view.surroundings.value.palette[look.colour], look.alpha);
     }
-    setAttribute(this.element, "data-shock", store.layerInfo.value.shock);
-    setAttribute(this.element, "data-mode", store.source.value === null ? "statistic" : "influence");
   }
 
-  #paintToken(element: HTMLElement, position: number, look: Look): void {
-    const { paper, ink, palette } = this.#view.surroundings.value;
-    setAttribute(element, "data-kind", look.kind);
-    setAttribute(element, "aria-selected", String(look.kind === "source"));
-    setAttribute(element, "aria-label", look.words);
-    const explained = look.kind === "none" || position === 0;
-    setAttribute(element, "title", explained ? look.words : false);
-    const colour = palette[look.colour];
-    const ground = over(colour, look.alpha, paper);
-    const chosen = inkOn(ground, ink);
-    element.style.backgroundColor = look.alpha === 0 ? "" : css(colour, look.alpha);
-    element.style.color = chosen === ink || look.alpha === 0 ? "" : css(chosen);
+  #colour(element: HTMLElement, colour: readonly [number, number, number], alpha: number): void {
+    const { paper, ink } = this.#view.surroundings.value;
+    const chosen = inkOn(over(colour, alpha, paper), ink);
+    element.style.backgroundColor = alpha === 0 ? "" : css(colour, alpha);
+    element.style.color = chosen === ink || alpha === 0 ? "" : css(chosen);
   }
 
-  /** The target of the cell under the cursor, or of the selected one. */
-  #paintTarget(): void {
+  /** The units that can be seen, `[first, stop)`: all of them where the text is short. */
+  #visible(): readonly [number, number] {
+    const units = this.#units.value;
+    if (units.length <= LONG || this.#height === 0) return [0, units.length];
+    const boxes = this.#boxes.of(this.#text, units);
+    return between(boxes, this.#scrolled - AROUND, this.#scrolled + this.#height + AROUND);
+  }
+
+  #scroll(): void {
+    this.#scrolled = this.#area.scrollTop;
+    const [first, stop] = this.#visible();
+    this.#paintUnits(first, stop);
+  }
+
+  // Marks
+
+  #mark(name: string, indices: readonly number[]): void {
+    const { elements } = this.#units.value;
+    const wanted = new Set(indices.map((index) => elements[index]));
+    for (const element of this.#text.querySelectorAll(`[${name}]`)) {
+      if (!wanted.has(element as HTMLElement)) element.removeAttribute(name);
+    }
+    for (const element of wanted) element?.setAttribute(name, "");
+  }
+
+  #markFound(): void {
+    const { traits } = this.#view.store;
+    const units = this.#units.value;
+    const found = occurrences(traits.tokens.value, traits.find.value);
+    this.#mark(
+      "data-found",
+      found.flatMap(({ start, stop }) =>
+        Array.from({ length: stop - start }, (_, i) => units.indexOf(start + i)),
+      ),
+    );
+  }
+
+  #markSinks(): void {
+    const units = this.#units.value;
+    this.#mark(
+      "data-sink",
+      sinksOf(this.#view.store).map((position) => units.indexOf(position)),
+    );
+  }
+
+  /** The other end of the cell under the cursor, or of the selected one. */
+  #markEnds(): void {
     const { store, cursor } = this.#view;
-    const target = store.source.value === null ? null : (cursor.value?.target ?? store.target.value);
-    this.#marked?.removeAttribute("data-target");
-    this.#marked = target === null ? undefined : this.#tokens[target];
-    this.#marked?.setAttribute("data-target", "");
+    const units = this.#units.value;
+    const reading = store.reading.value;
+    const cell = cursor.value ?? store.cell.value;
+    const sources = cell === null || reading.kind === "row" ? [] : [units.indexOf(cell.source)];
+    const targets = cell === null || reading.kind === "column" ? [] : [units.indexOf(cell.target)];
+    this.#mark("data-source", sources);
+    this.#mark("data-target", targets);
   }
 
-  #point(position: number | null): void {
+  // Pointer and keys
+
+  #point(index: number): void {
     const { store, cursor, pointed } = this.#view;
-    pointed.value = position;
-    const source = store.source.value;
+    const span = this.#units.value.spans[index];
+    pointed.value = span === undefined ? null : span.start;
     cursor.value =
-      source !== null && position !== null && position > source
-        ? { layer: store.layer.value, target: position }
-        : null;
+      span === undefined ? null : cellOf(store.reading.value, store.rows.value, store.layer.value, span);
   }
 
-  #activate(position: number | null, event: Event): void {
-    if (position === null) return;
-    const { store, timePainting } = this.#view;
-    const clearing = position === store.source.value;
-    const known = store.rows.value.row(store.layer.value, position) !== undefined;
-    store.selectSource(clearing ? null : position);
-    if (known && !clearing) timePainting(event.timeStamp);
+  #press(pressing: boolean): void {
+    this.#pressing = pressing;
   }
 
-  #focusAt(position: number | null): void {
-    if (position === null || position === this.#focused) return;
-    this.#tokens[this.#focused]?.setAttribute("tabindex", "-1");
-    this.#focused = position;
-    this.#tokens[position]?.setAttribute("tabindex", "0");
+  #click(event: MouseEvent): void {
+    this.#pressing = false;
+    const index = this.#units.value.indexAt(event.target);
+    if (index >= 0) this.#do(deedOfClick(event), index, event);
+  }
+
+  #do(deed: Deed, index: number, event: Event): void {
+    const unit = this.#units.value.spans[index];
+    if (unit !== undefined) perform(this.#view, deed, unit, event.timeStamp);
+  }
+
+  #focusAt(index: number): void {
+    if (index < 0) return;
+    const { elements } = this.#units.value;
+    if (index !== this.#focused) {
+      elements[this.#focused]?.setAttribute("tabindex", "-1");
+      this.#focused = index;
+      elements[index]?.setAttribute("tabindex", "0");
+    }
+    if (!this.#pressing) this.#point(index);
   }
 
   #key(event: KeyboardEvent): void {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const units = this.#units.value;
     const here = this.#focused;
-    switch (event.key) {
-      case "ArrowRight":
-        this.#go(here + 1);
-        break;
-      case "ArrowLeft":
-        this.#go(here - 1);
-        break;
-      case "ArrowDown":
-        this.#go(this.#lineFrom(here, 1));
-        break;
-      case "ArrowUp":
-        this.#go(this.#lineFrom(here, -1));
-        break;
-      case "Home":
-        this.#go(0);
-        break;
-      case "End":
-        this.#go(this.#tokens.length - 1);
-        break;
-      case "Enter":
-      case " ":
-        this.#activate(here, event);
-        break;
-      case "Escape":
-        if (this.#view.store.source.value === null) return;
-        this.#view.store.selectSource(null);
-        break;
-      default:
-        return;
+    const deed = deedOfKey(event);
+    if (deed !== null) this.#do(deed, here, event);
+    else if (event.key === "Escape") {
+      if (!letGo(this.#view.store)) return;
+    } else {
+      const there = this.#way(event.key, here);
+      if (there === null) return;
+      units.elements[Math.max(0, Math.min(there, units.length - 1))]?.focus();
     }
     event.preventDefault();
     event.stopPropagation();
   }
 
-  #go(position: number): void {
-    this.#tokens[Math.max(0, Math.min(position, this.#tokens.length - 1))]?.focus();
-  }
-
-  /** The token nearest to this one on the next visual line, up (-1) or down (1); this one where there is none. */
-  #lineFrom(position: number, step: 1 | -1): number {
-    const from = this.#tokens[position]?.getBoundingClientRect();
-    if (from === undefined) return position;
-    const middle = (from.left + from.right) / 2;
-    let best = position;
-    let bestDistance = Number.POSITIVE_INFINITY;
-    let line: number | undefined;
-    for (let p = position + step; p >= 0 && p < this.#tokens.length; p += step) {
-      const box = this.#tokens[p]?.getBoundingClientRect();
-      if (box === undefined || Math.abs(box.top - from.top) < from.height / 2) continue;
-      line ??= box.top;
-      if (Math.abs(box.top - line) > from.height / 2) break;
-      const distance = Math.abs((box.left + box.right) / 2 - middle);
-      if (distance < bestDistance) [best, bestDistance] = [p, distance];
+  #way(key: string, here: number): number | null {
+    const units = this.#units.value;
+    switch (key) {
+      case "ArrowRight":
+        return here + 1;
+      case "ArrowLeft":
+        return here - 1;
+      case "ArrowDown":
+        return lineFrom(this.#boxes.of(this.#text, units), here, 1);
+      case "ArrowUp":
+        return lineFrom(this.#boxes.of(this.#text, units), here, -1);
+      case "Home":
+        return 0;
+      case "End":
+        return units.length - 1;
+      default:
+        return null;
     }
-    return best;
   }
-}
-
-function tokenElement(token: Token, position: number): HTMLElement {
-  const element = h("span", { class: "token", role: "option", tabindex: -1, "data-position": position });
-  if (position === 0) element.setAttribute("title", SINK);
-  const shown = parts(token);
-  for (const [i, part] of shown.entries()) {
-    const text = i === 0 && !part.mark ? part.text.replace(/^ (?=[^\s])/u, "") : part.text;
-    element.append(part.mark ? h("span", { class: "mark" }, text) : text);
-  }
-  return element;
-}
-
-function positionOf(target: EventTarget | null): number | null {
-  const element = target instanceof Element ? target.closest("[data-position]") : null;
-  const position = element?.getAttribute("data-position");
-  return position === null || position === undefined ? null : Number(position);
 }

@@ -1,75 +1,178 @@
-/** What one token looks like and says, given the store: no element is touched here. */
+/** What the text looks like and says, given the store: no element is touched here. */
 
+import type { Statistic } from "../../kernel/traits";
 import { alphaOf, amountAlpha, type Palette, tells } from "../../page/colour";
-import { quote } from "../../page/format";
-import { type Context, cellValue, SINK, statisticValue } from "../../page/sentences";
+import { number, quoteAll, withUnit } from "../../page/format";
+import {
+  AFTER_THE_PROMPT,
+  ahead,
+  type Context,
+  cellValue,
+  named,
+  SINK,
+  statisticValue,
+  WRITTEN,
+} from "../../page/sentences";
+import { anchorOf, type Cell, cellAt, type Reading, stripOf } from "../../state/reading";
+import type { Rows } from "../../state/rows";
+import { roundUp } from "../../state/scale";
 import type { Store } from "../../state/store";
+import { representative, type Span, unitValue } from "../../state/words";
 import { contextOf } from "../shared";
 
 /**
- * `pending`: not computed yet; `none`: no value; `value`: coloured; `dust`: below the noise floor;
- * `before`: nothing can flow there from the source.
+ * `pending`: not computed yet; `none`: no value; `value`: coloured; `dust`: below the noise floor; `outside`: nothing
+ * can flow there, or from there; `source`, `target`: what the row, or the column, is of; `end`: the place after the
+ * prompt, where it has no value.
  */
-export type Kind = "pending" | "none" | "value" | "dust" | "before" | "source";
+export type Kind = "pending" | "none" | "value" | "dust" | "outside" | "source" | "target" | "end";
 
 export interface Look {
   readonly kind: Kind;
   readonly colour: keyof Palette;
   /** 0..255 */
   readonly alpha: number;
-  readonly words: string;
+  readonly value: number | undefined;
 }
 
-/** One look for each token. */
-export function looks(store: Store): Look[] {
+/** Looks of units, as the store was when this was made. */
+export interface Looks {
+  at(unit: Span): Look;
+  /** The value in words, or why there is none. */
+  words(unit: Span, look: Look): string;
+  /** What a screen reader says of the unit. */
+  label(unit: Span, look: Look): string;
+}
+
+export function looksOf(store: Store): Looks {
   const context = contextOf(store);
-  const source = store.source.value;
-  const one = source === null ? statisticLook(store, context) : influenceLook(store, context, source);
-  return context.tokens.map((token, position) => {
-    const look = one(position);
-    const sink = position === 0 ? ` (${SINK})` : "";
-    return { ...look, words: `${quote(token)}, token ${position}${sink}: ${look.words}` };
-  });
-}
-
-type LookAt = (position: number) => Look;
-
-function plain(kind: Kind, words: string): Look {
-  return { kind, colour: "amount", alpha: 0, words };
-}
-
-function statisticLook(store: Store, context: Context): LookAt {
-  const statistic = store.statistic.value;
-  const index = store.statisticIndex.value;
-  const rows = store.rows.value;
-  const layer = store.layer.value;
-  if (statistic === null) return () => plain("dust", "");
-  return (position) => {
-    const value = rows.statistic(index, layer, position);
-    const words = statisticValue(context, statistic, position, value);
-    if (value === undefined) return plain("pending", words);
-    if (Number.isNaN(value)) return plain("none", words);
-    return {
-      kind: "value",
-      colour: "amount",
-      alpha: amountAlpha(value, statistic.low, statistic.high),
-      words,
-    };
+  const reading = store.reading.value;
+  const looks =
+    reading.kind === "statistic" ? statisticLooks(store, context) : influenceLooks(store, context);
+  const writtenFrom = store.traits.written_from.value;
+  const sinks = sinksOf(store);
+  return {
+    ...looks,
+    label: (unit, look) => {
+      const sink = sinks.some((position) => within(unit, position)) ? ` (${SINK})` : "";
+      const written = writtenFrom !== null && unit.start >= writtenFrom ? ` (${WRITTEN})` : "";
+      return `${nameOf(context, unit)}${sink}${written}: ${looks.words(unit, look)}`;
+    },
   };
 }
 
-function influenceLook(store: Store, context: Context, source: number): LookAt {
+/** `“ key”, token 3`, `“librarian”, tokens 40 to 42`. */
+export function nameOf({ tokens }: Pick<Context, "tokens">, unit: Span): string {
+  if (unit.start >= tokens.length) return AFTER_THE_PROMPT;
+  const quoted = quoteAll(tokens.slice(unit.start, unit.stop));
+  if (unit.stop === unit.start + 1) return `${quoted}, token ${unit.start}`;
+  return `${quoted}, tokens ${unit.start} to ${unit.stop - 1}`;
+}
+
+/** Positions of attention sinks; the first token where the kernel names none. */
+export function sinksOf({ traits }: Store): readonly number[] {
+  return traits.sinks.value.length > 0 ? traits.sinks.value : [0];
+}
+
+/** The two ends of a statistic's colours: without an upper end of its own, the layer's greatest value, rounded up. */
+export function statisticRange(store: Store, statistic: Statistic): readonly [low: number, high: number] {
+  if (statistic.high !== null) return [statistic.low, statistic.high];
+  const rows = store.rows.value;
+  const left = store.traits.include_sinks.value ? [] : sinksOf(store);
+  let greatest = 0;
+  for (let source = 0; source < rows.nTokens; source += 1) {
+    const value = rows.statistic(store.statisticIndex.value, store.layer.value, source) ?? 0;
+    if (value > greatest && !left.includes(source)) greatest = value;
+  }
+  return [statistic.low, greatest > 0 ? roundUp(greatest) : Number.NaN];
+}
+
+/** The cell that stands for a unit in what is read: by its first token where it is predicted, else by its last. */
+export function cellOf(reading: Reading, rows: Rows, layer: number, unit: Span): Cell | null {
+  const { nTokens, nTargets } = rows;
+  const position = representative(unit, reading.kind === "row" ? "column" : "row");
+  return cellAt(reading, layer, position, nTokens, nTargets);
+}
+
+export function within(unit: Span, position: number | null): boolean {
+  return position !== null && position >= unit.start && position < unit.stop;
+}
+
+function plain(kind: Kind, value?: number): Look {
+  return { kind, colour: "amount", alpha: 0, value };
+}
+
+type Inner = Omit<Looks, "label">;
+
+function statisticLooks(store: Store, context: Context): Inner {
+  const statistic = store.statistic.value;
+  const rows = store.rows.value;
+  const index = store.statisticIndex.value;
   const layer = store.layer.value;
-  const row = store.rows.value.row(layer, source);
+  if (statistic === null) return { at: () => plain("outside"), words: () => "" };
+  const [low, high] = statisticRange(store, statistic);
+  return {
+    at: (unit) => {
+      if (unit.start >= rows.nTokens) return plain("end");
+      const value = rows.statistic(index, layer, unit.stop - 1);
+      if (value === undefined) return plain("pending");
+      if (Number.isNaN(value)) return plain("none", value);
+      return { kind: "value", colour: "amount", alpha: amountAlpha(value, low, high), value };
+    },
+    words: (unit, { kind, value }) =>
+      kind === "end"
+        ? "predicted, and not there: it has no state of its own"
+        : statisticValue(context, statistic, unit.stop - 1, value),
+  };
+}
+
+function influenceLooks(store: Store, context: Context): Inner {
+  const layer = store.layer.value;
+  const rows = store.rows.value;
+  const reading = store.reading.value;
+  const strip = stripOf(rows, reading, layer) ?? { first: 0, values: new Float32Array() };
   const scale = store.scale.value;
   const floor = context.layers[layer]?.noise_floor ?? null;
-  return (position) => {
-    if (position < source) return plain("before", "before the selected token: nothing can flow back to it");
-    if (position === source) return plain("source", "the selected token");
-    const value = row?.[position - source - 1];
-    const words = cellValue(value, context.query);
-    if (value === undefined || Number.isNaN(value)) return plain("pending", words);
-    if (!tells(value, floor)) return plain("dust", `${words}, below the noise floor`);
-    return { kind: "value", colour: value > 0 ? "needed" : "hindering", alpha: alphaOf(value, scale), words };
+  const anchor = anchorOf(reading);
+  const anchorKind = reading.kind === "row" ? "source" : "target";
+  return {
+    at: (unit) => {
+      if (within(unit, anchor)) return plain(anchorKind);
+      const value = unitValue(strip, unit, reading);
+      if (value === undefined) return plain("outside");
+      if (Number.isNaN(value)) return plain("pending");
+      if (!tells(value, floor)) return plain("dust", value);
+      return {
+        kind: "value",
+        colour: value > 0 ? "needed" : "hindering",
+        alpha: alphaOf(value, scale),
+        value,
+      };
+    },
+    words: (unit, { kind, value }) => {
+      if (kind === "source") return "the token that is asked about: its own state";
+      if (kind === "target") return "the token whose prediction is asked about";
+      if (kind === "outside") return whyOutside(reading);
+      const words = cellValue(value, context.query);
+      if (kind === "pending") return words;
+      const cell = cellOf(reading, rows, layer, unit);
+      const distance = cell === null ? "" : `, ${ahead(cell.source, cell.target)}`;
+      const to =
+        reading.kind === "offset" && cell !== null ? ` for ${named(context.tokens, cell.target)}` : "";
+      const noise =
+        kind !== "dust"
+          ? ""
+          : floor === null
+            ? ", no effect"
+            : `, below the noise floor of ${withUnit(number(floor), context.query.unit)}`;
+      return `${words}${to}${distance}${noise}`;
+    },
   };
+}
+
+function whyOutside(reading: Reading): string {
+  if (reading.kind === "row") return "before the selected token: nothing can flow back to it";
+  if (reading.kind === "column")
+    return "not before the selected token: it comes too late for that prediction";
+  return "nothing lies so far ahead of it";
 }

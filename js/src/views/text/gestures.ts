@@ -1,0 +1,108 @@
+/** What clicks and keys on the text do: each is a method of the store. */
+
+import type { Direction } from "../../kernel/traits";
+import { listen } from "../../page/dom";
+import { anchorOf } from "../../state/reading";
+import { MOST_PINS, type Store } from "../../state/store";
+import { representative, type Span } from "../../state/words";
+import type { View } from "../shared";
+import { cellOf, within } from "./token-look";
+
+/** What a gesture does to the unit it is made on. */
+export type Deed = "read" | "turn" | "cell" | "pin";
+
+export function deedOfClick(event: MouseEvent): Deed {
+  if (event.ctrlKey || event.metaKey) return "pin";
+  if (event.altKey) return "cell";
+  return event.shiftKey ? "turn" : "read";
+}
+
+export function deedOfKey(event: KeyboardEvent): Deed | null {
+  switch (event.key) {
+    case "Enter":
+    case " ":
+      return event.shiftKey ? "turn" : "read";
+    case "c":
+      return "turn";
+    case "s":
+      return "cell";
+    case "p":
+      return "pin";
+    default:
+      return null;
+  }
+}
+
+/** Does it, and says so where nothing would be seen. */
+export function perform(view: View, deed: Deed, unit: Span, since: number): void {
+  const { store, announce } = view;
+  const now = store.traits.direction.peek();
+  if (deed === "cell") announce(selectCell(store, unit));
+  else if (deed === "pin") announce(pin(store, unit));
+  else {
+    const turned = now === "row" ? "column" : "row";
+    // After the prompt there is a prediction, and no state.
+    const direction = unit.start >= store.rows.peek().nTokens ? "column" : deed === "read" ? now : turned;
+    read(view, unit, direction, since);
+  }
+}
+
+function read(
+  { store, announce, timePainting }: View,
+  unit: Span,
+  direction: Direction,
+  since: number,
+): void {
+  const position = representative(unit, direction);
+  const same = direction === store.traits.direction.peek() && within(unit, anchorOf(store.reading.peek()));
+  const known = isKnown(store, position, direction);
+  if (direction === "column" && position === 0) announce("Nothing predicts the first token.");
+  else if (same) store.clearSelection();
+  else {
+    store.selectToken(position, direction);
+    if (known) timePainting(since);
+  }
+}
+
+function isKnown(store: Store, position: number, direction: Direction): boolean {
+  const source = direction === "row" ? position : position - 1;
+  return store.rows.peek().row(store.layer.peek(), source) !== undefined;
+}
+
+/** Returns what to say. */
+function selectCell(store: Store, unit: Span): string {
+  const cell = cellOf(store.reading.peek(), store.rows.peek(), store.layer.peek(), unit);
+  if (cell === null) return "There is no link to select here: read a token first.";
+  const selected = store.cell.peek();
+  if (selected?.source === cell.source && selected.target === cell.target) {
+    store.releaseCell();
+    return "Link released.";
+  }
+  store.selectCell(cell);
+  return "Link selected.";
+}
+
+/** Returns what to say. */
+function pin(store: Store, unit: Span): string {
+  const position = representative(unit, "row");
+  if (position >= store.rows.peek().nTokens) return "There is no state to pin after the prompt.";
+  const before = store.traits.pinned_sources.peek();
+  if (store.togglePin(position)) return `Token ${position} pinned.`;
+  if (before.includes(position)) return `Token ${position} no longer pinned.`;
+  return `No more than ${MOST_PINS} tokens can be pinned.`;
+}
+
+/** Escape lets go of the cell, then of all that is selected; whether there was anything to let go of. */
+export function letGo(store: Store): boolean {
+  if (store.cell.peek() !== null) store.releaseCell();
+  else if (store.reading.peek().kind !== "statistic") store.clearSelection();
+  else return false;
+  return true;
+}
+
+/** A shift-click would select text. */
+export function keepTextUnselected(element: HTMLElement): () => void {
+  return listen(element, "mousedown", (event) => {
+    if (event.shiftKey) event.preventDefault();
+  });
+}

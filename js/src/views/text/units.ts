@@ -1,0 +1,77 @@
+/** The units of the text as elements on the page. */
+
+import type { Token } from "../../kernel/traits";
+import { h } from "../../page/dom";
+import { parts } from "../../page/format";
+import { AFTER_THE_PROMPT, WRITTEN } from "../../page/sentences";
+import { type Span, unitsOf } from "../../state/words";
+
+export class Units {
+  readonly spans: readonly Span[];
+  readonly elements: readonly HTMLElement[];
+  /** All that stands in the text: the elements, the spaces between them, the rule before what the model wrote. */
+  readonly nodes: readonly Node[];
+  readonly #indexOf: readonly number[];
+
+  /** `nPositions`: one more than there are tokens where the prediction after the prompt has a place too. */
+  constructor(tokens: readonly Token[], nPositions: number, byWord: boolean, writtenFrom: number | null) {
+    this.spans = unitsOf(tokens, nPositions, byWord);
+    this.#indexOf = this.spans.flatMap(({ start, stop }, index) => new Array(stop - start).fill(index));
+    const nodes: Node[] = [];
+    this.elements = this.spans.map((unit) => {
+      const written = writtenFrom !== null && unit.stop > writtenFrom;
+      if (written && (unit.start <= writtenFrom || unit.start === 0)) nodes.push(rule());
+      const own = tokens.slice(unit.start, unit.stop);
+      const element = own.length > 0 ? tokenElement(own, unit) : endElement(unit);
+      // A leading space stands between the tokens, so that colour lies behind words and no line begins with a gap.
+      if (startsWithSpace(own[0]) || own.length === 0) nodes.push(document.createTextNode(" "));
+      nodes.push(element);
+      return element;
+    });
+    this.nodes = nodes;
+  }
+
+  get length(): number {
+    return this.spans.length;
+  }
+
+  /** The number of the unit at a position, -1 where there is none. */
+  indexOf(position: number | null | undefined): number {
+    return position === null || position === undefined ? -1 : (this.#indexOf[position] ?? -1);
+  }
+
+  /** The number of the unit that an event happened in, -1 where it is none. */
+  indexAt(target: EventTarget | null): number {
+    const element = target instanceof Element ? target.closest("[data-position]") : null;
+    return element === null ? -1 : this.indexOf(Number(element.getAttribute("data-position")));
+  }
+}
+
+function startsWithSpace(token: Token | undefined): boolean {
+  return token !== undefined && /^ [^\s]/u.test(token.text) && (token.piece?.[0] ?? 1) === 1;
+}
+
+function tokenElement(tokens: readonly Token[], { start }: Span): HTMLElement {
+  const element = h("span", { class: "token", role: "option", tabindex: -1, "data-position": start });
+  const single = tokens.length === 1;
+  for (const [i, token] of tokens.entries()) {
+    // Within a word the further pieces of a character say nothing; alone they need something to point at.
+    if (!single && token.piece !== null && token.piece[0] > 1) continue;
+    for (const [k, part] of parts(token).entries()) {
+      const text = i === 0 && k === 0 && !part.mark ? part.text.replace(/^ (?=[^\s])/u, "") : part.text;
+      element.append(part.mark ? h("span", { class: "mark" }, text) : text);
+    }
+  }
+  if (single && (tokens[0]?.piece?.[0] ?? 1) > 1) element.setAttribute("data-piece", "");
+  return element;
+}
+
+/** The place of the prediction after the prompt: there is no token to show. */
+function endElement({ start }: Span): HTMLElement {
+  const words = h("span", { class: "mark" }, AFTER_THE_PROMPT);
+  return h("span", { class: "token end", role: "option", tabindex: -1, "data-position": start }, words);
+}
+
+function rule(): HTMLElement {
+  return h("span", { class: "written", "aria-hidden": "true" }, WRITTEN);
+}
