@@ -1,8 +1,12 @@
 /** Stand-ins for the host, used by the tests. */
 
+import type { Aspect, Findings } from "../src/kernel/messages";
 import type { Traits } from "../src/kernel/traits";
-import { INITIAL } from "../src/kernel/traits";
+import { INITIAL, PROTOCOL_VERSION } from "../src/kernel/traits";
 import type { Model } from "../src/kernel/transport";
+import { ModelTransport } from "../src/kernel/transport";
+import { Rows } from "../src/state/rows";
+import { Store } from "../src/state/store";
 
 type Callback = (...args: never[]) => void;
 
@@ -13,6 +17,8 @@ export class FakeModel {
   readonly #listeners = new Map<string, Set<Callback>>();
   readonly #state: Record<string, unknown>;
   #unsaved: Record<string, unknown> = {};
+  /** Whether the kernel is: hosts throw then. */
+  gone = false;
 
   constructor(traits: Partial<Traits> | Record<string, unknown> = {}) {
     this.#state = { ...INITIAL, ...traits };
@@ -37,7 +43,13 @@ export class FakeModel {
   }
 
   send(content: unknown): void {
+    if (this.gone) throw new Error("Cannot send");
     this.sent.push(content);
+  }
+
+  /** What was sent, pings left out. */
+  get asked(): unknown[] {
+    return this.sent.filter((content) => (content as { readonly type?: unknown }).type !== "ping");
   }
 
   on(event: string, callback: Callback): void {
@@ -137,18 +149,79 @@ export function tellLayer(
   layer: number,
   sources = WORDS.map((_, i) => i),
   mapId = 1,
+  nTargets = WORDS.length - 1,
 ): void {
-  const n = WORDS.length - 1;
   const rows = sources.flatMap((source) =>
-    Array.from({ length: n }, (_, c) => influence(layer, source, c + 1)),
+    Array.from({ length: nTargets }, (_, c) => influence(layer, source, c + 1)),
   );
   const value = (source: number): number => (source > 3 ? Number.NaN : 0.1 + 0.2 * source);
   const statistics = [...sources.map(value), ...sources.map((source) => 1 + value(source))];
   model.tell(
-    { type: "values", map_id: mapId, layer, sources, n_targets: n },
+    { type: "values", map_id: mapId, layer, sources, n_targets: nTargets },
     unaligned(rows),
     unaligned(statistics),
   );
+}
+
+/** All layers, to each token that is predicted. */
+export function tellMap(model: FakeModel, nTargets = WORDS.length - 1): void {
+  for (let layer = 0; layer < N_LAYERS; layer += 1) tellLayer(model, layer, undefined, 1, nTargets);
+}
+
+/** The same values, without a store. */
+export function rows(nTargets = WORDS.length - 1, layers: readonly number[] = [0, 1, 2, 3]): Rows {
+  const map = new Rows(WORDS.length, nTargets, N_LAYERS, 0);
+  for (const layer of layers)
+    for (const [source] of WORDS.entries()) {
+      const values = Float32Array.from({ length: nTargets }, (_, c) => influence(layer, source, c + 1));
+      map.receive({
+        type: "values",
+        map_id: 1,
+        layer,
+        sources: [source],
+        n_targets: nTargets,
+        influence: values,
+        statistics: new Float32Array(0),
+      });
+    }
+  return map;
+}
+
+export const FOUND: Findings = {
+  predictions: [
+    { token: " key", kept: 0.9, removed: 0.02, actual: true },
+    { token: " lamp", kept: 0.01, removed: 0.2, actual: false },
+  ],
+  direct: { total: 3.76, direct: 3, relayed: 0.76 },
+  robustness: [
+    { baseline: "mean", influence: 3.76 },
+    { baseline: "zero", influence: 4.1 },
+  ],
+  carriers: [{ layer: 2, head: 1, site: "value", influence: 1.5 }],
+  verification: { value: 3.76, reference: 3.76, difference: 1e-6, passes: 2 },
+};
+
+/** What the kernel finds out about a cell. */
+export function finding<A extends Aspect>(
+  aspect: A,
+  cell = { layer: 1, source: 3, target: 7 },
+  found: Findings[A] | null = FOUND[aspect],
+): Record<string, unknown> {
+  const problem = found === null ? { title: "No memory", advice: "Use less.", detail: "" } : null;
+  return { type: "finding", map_id: 1, ...cell, aspect, found, problem };
+}
+
+/** A store over a stand-in, greeted and answered. */
+export function openStore(changes: Partial<Traits> | Record<string, unknown> = {}): {
+  readonly model: FakeModel;
+  readonly store: Store;
+} {
+  const model = new FakeModel(traits(changes as Partial<Traits>));
+  return { model, store: new Store(new ModelTransport(proxy(model))) };
+}
+
+export function welcome(model: FakeModel, mapId = 1): void {
+  model.tell({ type: "welcome", protocol_version: PROTOCOL_VERSION, map_id: mapId });
 }
 
 export async function frame(): Promise<void> {

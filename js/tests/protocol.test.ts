@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import recorded from "../../tests/protocol/messages.json";
-import { checkToBrowser, checkToKernel, floats } from "../src/kernel/messages";
+import { ASPECTS, checkToBrowser, checkToKernel, floats } from "../src/kernel/messages";
 import { checkTrait, INITIAL, TRAITS } from "../src/kernel/traits";
-import { traits, unaligned } from "./fake";
+import { FOUND, finding, traits, unaligned } from "./fake";
 
 interface Recorded {
   readonly direction: string;
@@ -51,6 +51,30 @@ describe("buffers", () => {
   });
 });
 
+describe("findings", () => {
+  it.each(ASPECTS)("%s is read", (aspect) => {
+    expect(checkToBrowser(finding(aspect), [])).toMatchObject({ ok: true, value: { found: FOUND[aspect] } });
+    expect(checkToBrowser(finding(aspect, undefined, null), [])).toMatchObject({
+      ok: true,
+      value: { found: null, problem: { title: "No memory" } },
+    });
+  });
+
+  it.each([
+    ["of an aspect there is not", { ...finding("direct"), aspect: "constructor" }],
+    ["of another aspect", { ...finding("direct"), aspect: "predictions" }],
+    ["with neither a result nor a problem", { ...finding("direct"), found: null }],
+    ["with both", { ...finding("direct"), problem: { title: "", advice: "", detail: "" } }],
+    ["that are no numbers", finding("direct", undefined, { ...FOUND.direct, relayed: Number.NaN })],
+    [
+      "that nobody could read through",
+      finding("carriers", undefined, new Array(10_000).fill(FOUND.carriers[0])),
+    ],
+  ])("%s are refused", (_, message) => {
+    expect(checkToBrowser(message, []).ok).toBe(false);
+  });
+});
+
 describe("traits", () => {
   it.each(TRAITS)("%s of a real map is accepted", (name) => {
     expect(checkTrait(name, traits()[name])).toEqual({ ok: true, value: traits()[name] });
@@ -58,15 +82,28 @@ describe("traits", () => {
   });
 
   it.each([
-    ["tokens", [{ text: 3, piece: null }]],
-    ["tokens", [{ text: "a", piece: [2, 1] }]],
-    ["tokens", [{ text: "a", piece: [1] }]],
+    ["tokens", [{ text: 3, piece: null, word: 0 }]],
+    ["tokens", [{ text: "a", piece: [2, 1], word: 0 }]],
+    ["tokens", [{ text: "a", piece: [1], word: 0 }]],
+    ["tokens", [{ text: "a", piece: null }]],
     ["tokens", "abc"],
     ["n_layers", -1],
+    ["n_layers", 2 ** 31],
+    ["n_targets", "7"],
+    ["direction", "rows"],
+    ["fixed_scale", 0],
+    ["fixed_scale", Number.NaN],
+    ["pinned_sources", [1, -1]],
+    ["pinned_sources", new Array(10_000).fill(1)],
+    ["show_words", 1],
+    ["find", null],
+    ["asked", { metric: ["logprob"] }],
+    ["asked", null],
     ["selected_source", 1.5],
     ["selected_layer", null],
     ["state", "done"],
-    ["layers", [{ baseline: "median", shock: false, noise_floor: null, n_done: 0 }]],
+    ["layer_info", [{ baseline: "median", shock: false, noise_floor: null, n_done: 0 }]],
+    ["layers", [1.5]],
     ["progress", { task: "", done: Number.NaN, seconds_left: null, filling: "idle" }],
     ["error", "broken"],
     ["statistics", [null]],
@@ -80,5 +117,8 @@ describe("traits", () => {
     const cycle: Record<string, unknown> = {};
     cycle["self"] = cycle;
     expect(checkTrait("model_name", cycle).ok).toBe(false);
+    const bare: Record<string, unknown> = Object.create(null);
+    bare["self"] = bare;
+    expect(checkTrait("model_name", bare).ok).toBe(false);
   });
 });

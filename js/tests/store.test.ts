@@ -1,189 +1,257 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { PATIENCE_MS, Store } from "../src/state/store";
+import { describe, expect, it } from "vitest";
 import { ModelTransport } from "../src/kernel/transport";
-import { FakeModel, influence, tellLayer, traits, WORDS } from "./fake";
+import { MOST_PINS, Store } from "../src/state/store";
+import { FakeModel, openStore, tellLayer, tellMap, traits, WORDS, welcome } from "./fake";
 
-function open(changes = {}): { model: FakeModel; store: Store } {
-  const model = new FakeModel(traits(changes));
-  return { model, store: new Store(new ModelTransport(model)) };
-}
+const T = WORDS.length;
+const PROBLEM = { title: "No such token", advice: "Choose another.", detail: "" };
 
-describe("values", () => {
-  it("are kept by layer and source, later targets only", () => {
-    const { model, store } = open();
-    tellLayer(model, 1);
-    const rows = store.rows.value;
-    expect(rows.influence(1, 3, 7)).toBeCloseTo(3.76, 5);
-    expect(rows.influence(1, 2, 3)).toBeCloseTo(influence(1, 2, 3), 5);
-    expect(rows.row(1, 3)).toHaveLength(WORDS.length - 1 - 3);
-    expect(rows.row(0, 3)).toBeUndefined();
-    expect(rows.statistic(0, 1, 2)).toBeCloseTo(0.5, 5);
-    expect(rows.statistic(1, 1, 2)).toBeCloseTo(1.5, 5);
-    expect(rows.statistic(0, 1, 6)).toBeNaN();
-    expect(rows.statistic(0, 2, 6)).toBeUndefined();
+describe("a click on a token", () => {
+  it("reads its row, at once and for the kernel", () => {
+    const { model, store } = openStore({ selected_target: 7, selected_offset: 3 });
+    store.selectToken(3);
+    expect(store.reading.value).toEqual({ kind: "row", source: 3 });
+    expect(model.saved).toEqual([{ selected_source: 3, selected_target: null, selected_offset: null }]);
   });
 
-  it("may come in any order and twice", () => {
-    const { model, store } = open();
-    tellLayer(model, 1, [5, 2]);
-    tellLayer(model, 1, [2]);
-    tellLayer(model, 1, [0]);
-    expect(store.rows.value.nSources(1)).toBe(3);
-    expect(store.rows.value.influence(1, 5, 6)).toBeCloseTo(influence(1, 5, 6), 5);
-    expect(store.rows.value.influence(1, 2, 4)).toBeCloseTo(influence(1, 2, 4), 5);
+  it("reads its column where columns are read", () => {
+    const { model, store } = openStore({ direction: "column" });
+    store.selectToken(7);
+    expect(store.reading.value).toEqual({ kind: "column", target: 7 });
+    expect(store.cell.value).toBeNull();
+    store.selectToken(3, "row");
+    expect(store.reading.value).toEqual({ kind: "row", source: 3 });
+    expect(model.saved.at(-1)).toEqual({ direction: "row", selected_source: 3, selected_target: null });
   });
 
-  it("of another map are dropped, and go with theirs", () => {
-    const { model, store } = open();
-    tellLayer(model, 1, undefined, 7);
-    expect(store.rows.value.nSources(1)).toBe(0);
-    tellLayer(model, 1);
-    expect(store.rows.value.nSources(1)).toBe(WORDS.length);
-    model.fromKernel({ map_id: 2, tokens: traits().tokens.slice(1) });
-    expect(store.rows.value.nSources(1)).toBe(0);
-    expect(store.problem.value).toBeNull();
-  });
-
-  it("that do not fit the map are refused without breaking", () => {
-    const { model, store } = open();
-    tellLayer(model, 9);
-    expect(store.problem.value?.detail).toContain("layer 9");
-    model.tell(
-      { type: "values", map_id: 1, layer: 0, sources: [99], n_targets: 7 },
-      new ArrayBuffer(28),
-      new ArrayBuffer(8),
-    );
-    expect(store.problem.value?.detail).toContain("source 99");
-    model.tell("nonsense");
-    model.tell({ type: "values" }, "buffers");
-    tellLayer(model, 1);
-    expect(store.rows.value.nSources(1)).toBe(WORDS.length);
-  });
-});
-
-describe("selection", () => {
-  it("is shown at once and saved", () => {
-    const { model, store } = open({ selected_target: 7 });
-    store.selectSource(3);
-    expect(store.source.value).toBe(3);
-    expect(model.saved).toEqual([{ selected_source: 3, selected_target: null }]);
-  });
-
-  it("follows the kernel, within the map", () => {
-    const { model, store } = open();
-    model.fromKernel({ selected_source: 3, selected_target: 7, selected_layer: 2 });
-    expect([store.source.value, store.target.value, store.layer.value]).toEqual([3, 7, 2]);
-    model.fromKernel({ selected_target: 2, selected_layer: 99 });
-    expect([store.target.value, store.layer.value]).toEqual([null, 3]);
-    model.fromKernel({ selected_source: 99 });
-    expect(store.source.value).toBeNull();
-  });
-
-  it("is not saved again where nothing changes", () => {
-    const { model, store } = open({ selected_layer: 2 });
-    store.selectLayer(2);
-    store.selectSource(null);
-    store.selectStatistic("own_share");
+  it("does nothing where there is nothing to read", () => {
+    const { model, store } = openStore();
+    store.selectToken(0, "column");
+    store.selectToken(T, "column");
+    store.selectToken(T, "row");
     expect(model.saved).toEqual([]);
   });
 
-  it("tells whether what it asks for is here", () => {
-    const { model, store } = open();
-    expect(store.complete.value).toBe(false);
-    tellLayer(model, 1);
+  it("asks who carries the prediction after the prompt, where there is one", () => {
+    const { model, store } = openStore({ n_targets: T });
+    tellMap(model, T);
+    store.selectToken(T, "column");
+    expect(store.reading.value).toEqual({ kind: "column", target: T });
     expect(store.complete.value).toBe(true);
-    store.selectSource(3);
-    expect(store.complete.value).toBe(false);
-    for (const layer of [0, 2, 3]) tellLayer(model, layer, [3]);
-    expect(store.complete.value).toBe(true);
+    store.selectCellAt(7);
+    expect(store.cell.value).toEqual({ layer: 1, source: 7, target: T });
+  });
+});
+
+describe("a cell", () => {
+  it("is selected between the anchor and another token", () => {
+    const { model, store } = openStore();
+    store.selectCellAt(7);
+    expect(model.saved).toEqual([]);
+    store.selectToken(3);
+    store.selectCellAt(2);
+    expect(store.cell.value).toBeNull();
+    store.selectCellAt(7);
+    expect(store.cell.value).toEqual({ layer: 1, source: 3, target: 7 });
+    expect(model.saved.at(-1)).toEqual({ selected_target: 7 });
     store.selectLayer(2);
-    store.selectSource(null);
-    expect(store.complete.value).toBe(false);
+    expect(store.cell.value).toEqual({ layer: 2, source: 3, target: 7 });
+  });
+
+  it("of an offset is selected where its source stands", () => {
+    const { store } = openStore();
+    store.selectOffset(2, 4);
+    expect(store.reading.value).toEqual({ kind: "offset", offset: 4 });
+    store.selectCellAt(3);
+    expect(store.cell.value).toEqual({ layer: 2, source: 3, target: 7 });
+    expect(store.reading.value).toEqual({ kind: "row", source: 3 });
+  });
+
+  it("is let go of without its row or column", () => {
+    const { store } = openStore({ selected_source: 3, selected_target: 7 });
+    store.releaseCell();
+    expect([store.reading.value, store.cell.value]).toEqual([{ kind: "row", source: 3 }, null]);
+    store.selectCellAt(7);
+    store.turn("column");
+    store.releaseCell();
+    expect([store.reading.value, store.cell.value]).toEqual([{ kind: "column", target: 7 }, null]);
+  });
+});
+
+describe("turning from rows to columns", () => {
+  it("reads the same cell from its other end", () => {
+    const { model, store } = openStore({ selected_source: 3, selected_target: 7 });
+    store.turn("column");
+    expect(store.reading.value).toEqual({ kind: "column", target: 7 });
+    expect(store.cell.value).toEqual({ layer: 1, source: 3, target: 7 });
+    store.turn("row");
+    expect(store.reading.value).toEqual({ kind: "row", source: 3 });
+    expect(model.saved).toEqual([{ direction: "column" }, { direction: "row" }]);
+  });
+
+  it("reads the same token where no cell is selected", () => {
+    const { store } = openStore({ selected_source: 3 });
+    store.turn("column");
+    expect(store.reading.value).toEqual({ kind: "column", target: 3 });
+    store.turn("row");
+    expect(store.reading.value).toEqual({ kind: "row", source: 3 });
+  });
+
+  it("lets go of what has no other side", () => {
+    const { store } = openStore({ selected_source: 0 });
+    store.turn("column");
+    expect(store.reading.value).toEqual({ kind: "statistic" });
+    expect(store.traits.direction.value).toBe("column");
+    const after = openStore({ n_targets: T, direction: "column", selected_target: T }).store;
+    after.turn("row");
+    expect(after.reading.value).toEqual({ kind: "row", source: T - 1 });
+  });
+
+  it("keeps a statistic or an offset, and does nothing where nothing turns", () => {
+    const { model, store } = openStore({ selected_offset: 2 });
+    store.turn("column");
+    expect(store.reading.value).toEqual({ kind: "offset", offset: 2 });
+    store.turn("column");
+    expect(model.saved).toEqual([{ direction: "column" }]);
+  });
+});
+
+describe("the selection", () => {
+  it("follows the kernel, within the map", () => {
+    const { model, store } = openStore();
+    model.fromKernel({ selected_source: 3, selected_target: 7, selected_layer: 2 });
+    expect(store.cell.value).toEqual({ layer: 2, source: 3, target: 7 });
+    model.fromKernel({ selected_target: 2, selected_layer: 99 });
+    expect([store.cell.value, store.layer.value]).toEqual([null, 3]);
+    model.fromKernel({ selected_source: 99 });
+    expect(store.reading.value).toEqual({ kind: "statistic" });
+  });
+
+  it("is not saved again where nothing changes", () => {
+    const { model, store } = openStore({ selected_layer: 2 });
+    store.selectLayer(2);
+    store.clearSelection();
+    store.selectStatistic("own_share");
+    store.turn("row");
+    expect(model.saved).toEqual([]);
+  });
+
+  it("of a statistic lets go of tokens", () => {
+    const { store } = openStore({ selected_source: 3, selected_target: 7 });
+    store.selectStatistic("expected_horizon");
+    expect(store.reading.value).toEqual({ kind: "statistic" });
+    expect(store.statistic.value?.label).toBe("expected horizon");
+    expect(store.statisticIndex.value).toBe(1);
+    store.selectStatistic("no such thing");
+    expect(store.statistic.value?.name).toBe("own_share");
+  });
+
+  it("tells whether what it asks for is here", () => {
+    const { model, store } = openStore();
+    const complete = (): boolean => store.complete.value;
+    expect(complete()).toBe(false);
+    tellLayer(model, 1);
+    expect(complete()).toBe(true);
+    store.selectToken(3);
+    expect(complete()).toBe(false);
+    for (const layer of [0, 2, 3]) tellLayer(model, layer, [3]);
+    expect(complete()).toBe(true);
+    store.selectLayer(2);
+    store.selectToken(3, "column");
+    expect(complete()).toBe(false);
+    tellLayer(model, 2, [0, 1, 2]);
+    expect(complete()).toBe(true);
+    store.selectStatistic("own_share");
+    expect(complete()).toBe(false);
     model.fromKernel({ progress: { task: "layer 2", done: 0.1, seconds_left: null, filling: "stopped" } });
-    expect(store.complete.value).toBe(true);
+    expect(complete()).toBe(true);
   });
 });
 
-describe("scale", () => {
-  it("leaves out the own next token, and is a round number", () => {
-    const { model, store } = open({ selected_source: 3 });
-    expect(store.scale.value).toBeNaN();
-    tellLayer(model, 1);
-    expect(store.scale.value).toBe(4);
-  });
-
-  it("leaves out a shock where there is anything else", () => {
-    const shocked = traits().layers.map((layer, i) => ({ ...layer, shock: i === 1 }));
-    const { model, store } = open({ selected_source: 2, layers: shocked });
-    const tell = (layer: number, value: number): void =>
-      model.tell(
-        { type: "values", map_id: 1, layer, sources: [2], n_targets: 7 },
-        new Float32Array([0, 0, value, value, value, value, value]).buffer,
-        new ArrayBuffer(8),
-      );
-    tell(1, 900);
-    expect(store.scale.value).toBe(1000);
-    tell(2, 0.7);
-    expect(store.scale.value).toBe(0.8);
-    model.fromKernel({ layers: shocked.map((layer) => ({ ...layer, baseline: "resample" as const })) });
-    expect(store.scale.value).toBe(1000);
+describe("pins", () => {
+  it("are set and taken away, as many as there is room for", () => {
+    const { model, store } = openStore();
+    for (let source = 0; source < MOST_PINS; source += 1) expect(store.togglePin(source)).toBe(true);
+    expect(store.togglePin(6)).toBe(false);
+    expect(store.togglePin(0)).toBe(false);
+    expect(store.traits.pinned_sources.value).toEqual([1, 2, 3]);
+    expect(store.togglePin(6)).toBe(true);
+    expect(model.saved.at(-1)).toEqual({ pinned_sources: [1, 2, 3, 6] });
   });
 });
 
-describe("connection", () => {
-  beforeEach(() => void vi.useFakeTimers());
-  afterEach(() => void vi.useRealTimers());
-
-  it("says hello once", () => {
-    const { model, store } = open();
+describe("what is asked of the kernel", () => {
+  it("goes as messages", () => {
+    const { model, store } = openStore();
     store.greet();
-    store.greet();
-    expect(model.sent).toEqual([{ type: "hello", protocol_version: 1 }]);
+    welcome(model);
+    store.cancel();
+    store.resume();
+    store.writeOn(12);
+    const asked = { prompt: "Anna", metric: ["logit", " key"], baseline: ["mean"], layers: [1, 2] };
+    store.open(asked);
+    expect(model.asked.slice(1)).toEqual([
+      { type: "cancel" },
+      { type: "resume" },
+      { type: "write_on", n_tokens: 12 },
+      { type: "open", ...asked },
+    ]);
   });
 
-  it("tells when the kernel does not answer, and hears it later", () => {
-    const { model, store } = open();
-    store.greet();
-    vi.advanceTimersByTime(PATIENCE_MS + 1);
-    expect(store.connection.value).toBe("silent");
-    model.tell({ type: "welcome", protocol_version: 1, map_id: 1 });
-    expect(store.connection.value).toBe("connected");
+  it("may fail, which is said until the next attempt or the next map", () => {
+    const { model, store } = openStore();
+    const fail = (): void => model.tell({ type: "failed", field: "metric", problem: PROBLEM });
+    fail();
+    expect(store.failed.value).toMatchObject({ field: "metric", problem: PROBLEM });
+    expect(store.problem.value).toBeNull();
+    store.open({ prompt: "x", metric: ["logit"], baseline: null, layers: null });
+    expect(store.failed.value).toBeNull();
+    fail();
+    store.writeOn(2);
+    expect(store.failed.value).toBeNull();
+    fail();
+    model.fromKernel({ map_id: 2, tokens: traits().tokens.slice(1), n_targets: 6 });
+    expect(store.failed.value).toBeNull();
   });
+});
 
-  it("refuses another version of the protocol", () => {
-    const { model, store } = open();
-    store.greet();
-    model.tell({ type: "welcome", protocol_version: 2, map_id: 1 });
-    expect(store.connection.value).toBe("refused");
-    tellLayer(model, 1);
-    expect(store.rows.value.nSources(1)).toBe(0);
-    expect(open({ protocol_version: 2 }).store.connection.value).toBe("refused");
-  });
-
-  it("shows what the kernel could not read", () => {
-    const { model, store } = open();
-    model.tell({ type: "rejected", reason: "unknown type" });
-    expect(store.problem.value?.detail).toBe("unknown type");
-  });
-
-  it("begins with traits that are still empty", () => {
-    const model = new FakeModel({ query: {}, progress: {} });
-    const store = new Store(new ModelTransport(model));
+describe("traits", () => {
+  it("may still be empty", () => {
+    const store = new Store(new ModelTransport(new FakeModel({ query: {}, progress: {}, asked: {} })));
     expect(store.problem.value).toBeNull();
     expect(store.traits.query.value.unit).toBe("nats");
   });
 
-  it("keeps what it had where a trait cannot be read", () => {
-    const { model, store } = open();
+  it("that cannot be read leave what was there", () => {
+    const { model, store } = openStore();
     model.fromKernel({ tokens: 3 });
-    expect(store.traits.tokens.value).toHaveLength(WORDS.length);
+    expect(store.traits.tokens.value).toHaveLength(T);
     expect(store.problem.value?.detail).toContain("tokens");
   });
 
-  it("leaves no listener", () => {
-    const { model, store } = open();
-    expect(model.nListeners).toBeGreaterThan(0);
-    store.dispose();
-    expect(model.nListeners).toBe(0);
+  it("name no more targets than there are tokens", () => {
+    const { model, store } = openStore();
+    model.fromKernel({ n_targets: 2 ** 31 });
+    expect(store.traits.n_targets.value).toBe(T);
+    expect(store.problem.value?.detail).toContain("n_targets");
+    model.fromKernel({ map_id: 2, n_targets: T - 1 });
+    tellLayer(model, 1, undefined, 2);
+    expect(store.rows.value.nSources(1)).toBe(T);
+    expect(store.problem.value).toBeNull();
   });
+
+  it("may come apart, targets before their tokens", () => {
+    const { model, store } = openStore();
+    const longer = [...WORDS, " again"].map((text, word) => ({ text, piece: null, word }));
+    model.fromKernel({ map_id: 2, n_targets: T + 1 });
+    model.fromKernel({ tokens: longer });
+    expect(store.rows.value).toMatchObject({ nTokens: T + 1, nTargets: T + 1 });
+  });
+});
+
+it("leaves no listener", () => {
+  const { model, store } = openStore();
+  expect(model.nListeners).toBeGreaterThan(0);
+  store.dispose();
+  expect(model.nListeners).toBe(0);
 });

@@ -1,0 +1,107 @@
+import { describe, expect, it } from "vitest";
+import { History, type Selection } from "../src/state/history";
+import { openStore, traits } from "./fake";
+
+const START: Selection = {
+  direction: "row",
+  statistic: "own_share",
+  selected_layer: 1,
+  selected_source: null,
+  selected_target: null,
+  selected_offset: null,
+};
+
+function at(changes: Partial<Selection>): Selection {
+  return { ...START, ...changes };
+}
+
+describe("the history of selections", () => {
+  it("goes back and forth", () => {
+    const history = new History();
+    const steps = [START, at({ selected_source: 3 }), at({ selected_source: 3, selected_target: 7 })];
+    for (const step of steps) history.note(step);
+    expect([history.canUndo.value, history.canRedo.value]).toEqual([true, false]);
+    expect(history.undo()).toEqual(steps[1]);
+    expect(history.undo()).toEqual(steps[0]);
+    expect(history.undo()).toBeNull();
+    expect([history.canUndo.value, history.canRedo.value]).toEqual([false, true]);
+    expect(history.redo()).toEqual(steps[1]);
+    expect(history.redo()).toEqual(steps[2]);
+    expect(history.redo()).toBeNull();
+  });
+
+  it("takes what is already there for no step", () => {
+    const history = new History();
+    history.note(START);
+    history.note({ ...START });
+    expect(history.canUndo.value).toBe(false);
+  });
+
+  it("takes a walk through the layers for one step", () => {
+    const history = new History();
+    history.note(START);
+    history.note(at({ selected_source: 3 }));
+    for (const layer of [2, 3, 4, 5]) history.note(at({ selected_source: 3, selected_layer: layer }));
+    history.note(at({ selected_source: 4, selected_layer: 5 }));
+    expect(history.undo()).toEqual(at({ selected_source: 3, selected_layer: 5 }));
+    expect(history.undo()).toEqual(at({ selected_source: 3 }));
+    expect(history.undo()).toEqual(START);
+  });
+
+  it("forgets what was undone when something else is selected", () => {
+    const history = new History();
+    history.note(START);
+    history.note(at({ selected_source: 3 }));
+    history.undo();
+    history.note(at({ selected_source: 5 }));
+    expect(history.canRedo.value).toBe(false);
+    expect(history.undo()).toEqual(START);
+  });
+
+  it("does not grow without limit", () => {
+    const history = new History();
+    for (let step = 0; step < 5000; step += 1) history.note(at({ selected_source: step }));
+    let undone = 0;
+    while (history.undo() !== null) undone += 1;
+    expect(undone).toBe(200);
+  });
+});
+
+describe("undo in the store", () => {
+  it("shows what was selected before, and the kernel hears of it", () => {
+    const { model, store } = openStore();
+    store.undo();
+    expect(model.saved).toEqual([]);
+    store.selectToken(3);
+    store.selectCellAt(7);
+    store.undo();
+    expect(store.cell.value).toBeNull();
+    expect(store.reading.value).toEqual({ kind: "row", source: 3 });
+    expect(model.saved.at(-1)).toEqual({ selected_target: null });
+    store.undo();
+    expect(store.reading.value).toEqual({ kind: "statistic" });
+    store.redo();
+    store.redo();
+    expect(store.cell.value).toEqual({ layer: 1, source: 3, target: 7 });
+    expect(store.history.canRedo.value).toBe(false);
+  });
+
+  it("undoes what Python selected too", () => {
+    const { model, store } = openStore();
+    model.fromKernel({ selected_source: 3, selected_layer: 2 });
+    store.undo();
+    expect([store.traits.selected_source.value, store.layer.value]).toEqual([null, 1]);
+  });
+
+  it("begins anew with another map", () => {
+    const { model, store } = openStore();
+    store.selectToken(3);
+    model.fromKernel({ map_id: 2, tokens: traits().tokens.slice(2), n_targets: 5 });
+    expect([store.history.canUndo.value, store.history.canRedo.value]).toEqual([false, false]);
+    store.undo();
+    expect(store.reading.value).toEqual({ kind: "row", source: 3 });
+    store.selectToken(4);
+    store.undo();
+    expect(store.reading.value).toEqual({ kind: "row", source: 3 });
+  });
+});

@@ -1,0 +1,88 @@
+import { describe, expect, it } from "vitest";
+import type { Token } from "../src/kernel/traits";
+import { stripOf } from "../src/state/reading";
+import { occurrences, representative, unitsOf, unitValue } from "../src/state/words";
+import { influence, rows, WORDS } from "./fake";
+
+/** “The lighthouse keeper.” in five tokens, three words. */
+const TOKENS: readonly Token[] = [
+  { text: "The", piece: null, word: 0 },
+  { text: " light", piece: null, word: 1 },
+  { text: "house", piece: null, word: 1 },
+  { text: " keeper", piece: null, word: 2 },
+  { text: ".", piece: null, word: 3 },
+];
+
+describe("words", () => {
+  it("are stretches of tokens, and cover the text once", () => {
+    expect(unitsOf(TOKENS, 5, true)).toEqual([
+      { start: 0, stop: 1 },
+      { start: 1, stop: 3 },
+      { start: 3, stop: 4 },
+      { start: 4, stop: 5 },
+    ]);
+    expect(unitsOf(TOKENS, 5, false)).toHaveLength(5);
+  });
+
+  it("leave the place behind the prompt to itself", () => {
+    expect(unitsOf(TOKENS, 6, true).at(-1)).toEqual({ start: 5, stop: 6 });
+  });
+
+  it("are asked about where they have been read, or where their prediction begins", () => {
+    expect(representative({ start: 1, stop: 3 }, "row")).toBe(2);
+    expect(representative({ start: 1, stop: 3 }, "column")).toBe(1);
+  });
+
+  it("add up as targets; as sources they are their last token", () => {
+    const unit = { start: 5, stop: 7 };
+    const row = { kind: "row" as const, source: 2 };
+    const strip = stripOf(rows(), row, 1);
+    const column = { kind: "column" as const, target: 7 };
+    const carriers = stripOf(rows(), column, 1);
+    if (strip === null || carriers === null) throw new Error("no strip");
+    expect(unitValue(strip, unit, row)).toBeCloseTo(influence(1, 2, 5) + influence(1, 2, 6), 5);
+    expect(unitValue(carriers, unit, column)).toBeCloseTo(influence(1, 6, 7), 5);
+    expect(unitValue(strip, { start: 0, stop: 2 }, row)).toBeUndefined();
+    expect(unitValue(strip, { start: 2, stop: 4 }, row)).toBeCloseTo(influence(1, 2, 3), 5);
+    expect(unitValue(strip, { start: WORDS.length, stop: 9 }, row)).toBeUndefined();
+  });
+
+  it("wait for all of their tokens", () => {
+    const row = { kind: "row" as const, source: 2 };
+    const strip = stripOf(rows(undefined, [0]), row, 1);
+    if (strip === null) throw new Error("no strip");
+    expect(unitValue(strip, { start: 5, stop: 7 }, row)).toBeNaN();
+  });
+});
+
+describe("what is looked for", () => {
+  it("is found across tokens, whatever its case", () => {
+    expect(occurrences(TOKENS, "LIGHTHOUSE K")).toEqual([{ start: 1, stop: 4 }]);
+    expect(occurrences(TOKENS, "e")).toEqual([
+      { start: 0, stop: 1 },
+      { start: 2, stop: 3 },
+      { start: 3, stop: 4 },
+      { start: 3, stop: 4 },
+      { start: 3, stop: 4 },
+    ]);
+    expect(occurrences(TOKENS, "lamp")).toEqual([]);
+    expect(occurrences(TOKENS, "")).toEqual([]);
+  });
+
+  it("is found in characters that are split over tokens", () => {
+    const split: readonly Token[] = [
+      { text: "a", piece: null, word: 0 },
+      { text: "é", piece: [1, 2], word: 0 },
+      { text: "é", piece: [2, 2], word: 0 },
+      { text: "b", piece: null, word: 0 },
+    ];
+    expect(occurrences(split, "aé")).toEqual([{ start: 0, stop: 2 }]);
+    expect(occurrences(split, "b")).toEqual([{ start: 3, stop: 4 }]);
+    expect(occurrences(split, "é")).toHaveLength(1);
+  });
+
+  it("ends, however long the text", () => {
+    const long = Array.from({ length: 2000 }, (_, word) => ({ text: "aa", piece: null, word }));
+    expect(occurrences(long, "a")).toHaveLength(4000);
+  });
+});
