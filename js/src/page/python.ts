@@ -1,0 +1,118 @@
+/** The call in Python that makes a view: code that runs as it is pasted. */
+
+import type { Traits } from "../kernel/traits";
+
+/** What of the traits the call depends on. */
+export type Viewed = Pick<
+  Traits,
+  | "prompt"
+  | "asked"
+  | "query"
+  | "layers"
+  | "statistics"
+  | "statistic"
+  | "direction"
+  | "selected_layer"
+  | "selected_source"
+  | "selected_target"
+  | "selected_offset"
+  | "pinned_sources"
+  | "fixed_scale"
+  | "show_words"
+  | "show_arcs"
+  | "include_sinks"
+  | "find"
+>;
+
+const SHORT: Readonly<Record<string, string>> = {
+  "\\": "\\\\",
+  '"': '\\"',
+  "\n": "\\n",
+  "\r": "\\r",
+  "\t": "\\t",
+};
+/** Control characters, those that nobody sees or that turn the writing direction around, and halves of pairs. */
+const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Co}\p{Cn}\u00a0\u115f\u1160\u3164\uffa0]|\u034f/u;
+
+/** A literal of Python that means exactly this text, and shows all of it. */
+export function pythonString(text: string): string {
+  const characters = [...text];
+  return `"${characters.map((character, i) => escaped(character, characters[i - 1])).join("")}"`;
+}
+
+function escaped(character: string, before: string | undefined): string {
+  const short = SHORT[character];
+  if (short !== undefined) return short;
+  // Within an emoji, a joiner belongs to what is seen.
+  if (character === "\u200d" && before !== undefined && /\p{Extended_Pictographic}|\ufe0f/u.test(before))
+    return character;
+  if (!UNSEEN.test(character)) return character;
+  const code = character.codePointAt(0) ?? 0;
+  const hex = code.toString(16);
+  if (code < 0x100) return `\\x${hex.padStart(2, "0")}`;
+  return code < 0x10000 ? `\\u${hex.padStart(4, "0")}` : `\\U${hex.padStart(8, "0")}`;
+}
+
+/** The whole call. Only what differs from the defaults is written down, but for the layer. */
+export function pythonCall(viewed: Viewed): string {
+  const { asked } = viewed;
+  const notes: string[] = [];
+  const lines = ["import horizon_widget as hw", ""];
+  if (asked.model === null)
+    lines.push("# model: the one that this widget was made with, from hw.load_model(…)");
+  else lines.push(`model = hw.load_model(${pythonString(asked.model)})`);
+  const named = [...askedFor(viewed, notes), ...looks(viewed)].map(([name, value]) => `${name}=${value}`);
+  const prompt =
+    asked.token_ids === null ? pythonString(viewed.prompt) : `[${asked.token_ids.map(String).join(", ")}]`;
+  const call = ["model", prompt, ...named].map((argument) => `    ${argument},`);
+  return [...lines, ...notes, "widget = hw.HorizonWidget(", ...call, ")", "widget", ""].join("\n");
+}
+
+type Argument = readonly [name: string, value: string];
+
+function askedFor({ asked, query, layers }: Viewed, notes: string[]): Argument[] {
+  const found: Argument[] = [];
+  if (query.method !== "ablation") found.push(["method", pythonString(query.method)]);
+  const [metric] = asked.metric;
+  if (metric === "function") notes.push(`# metric: a function, ${comment(query.metric)}; pass it as metric=`);
+  else if (metric !== undefined && (metric !== "logprob" || asked.metric.length > 1))
+    found.push(["metric", oneOrSeveral(asked.metric)]);
+  if (asked.baseline === null) notes.push("# baseline: as set in Python; pass it as baseline=");
+  else if (asked.baseline.length !== 1 || asked.baseline[0] !== "auto")
+    found.push(["baseline", oneOrSeveral(asked.baseline)]);
+  if (asked.site !== "residual") found.push(["site", pythonString(asked.site)]);
+  if (asked.head !== null) found.push(["head", String(asked.head)]);
+  if (asked.seed !== 0) found.push(["seed", String(asked.seed)]);
+  if (asked.draws !== 3) found.push(["draws", String(asked.draws)]);
+  if (layers !== null) found.push(["layers", numbers(layers)]);
+  return found;
+}
+
+function looks(viewed: Viewed): Argument[] {
+  const found: Argument[] = [["selected_layer", String(viewed.selected_layer)]];
+  if (viewed.direction !== "row") found.push(["direction", pythonString(viewed.direction)]);
+  for (const name of ["selected_source", "selected_target", "selected_offset"] as const)
+    if (viewed[name] !== null) found.push([name, String(viewed[name])]);
+  if (viewed.statistic !== "" && viewed.statistic !== viewed.statistics[0]?.name)
+    found.push(["statistic", pythonString(viewed.statistic)]);
+  if (viewed.pinned_sources.length > 0) found.push(["pinned_sources", numbers(viewed.pinned_sources)]);
+  if (viewed.fixed_scale !== null) found.push(["fixed_scale", String(viewed.fixed_scale)]);
+  for (const name of ["show_words", "show_arcs", "include_sinks"] as const)
+    if (viewed[name]) found.push([name, "True"]);
+  if (viewed.find !== "") found.push(["find", pythonString(viewed.find)]);
+  return found;
+}
+
+function oneOrSeveral(texts: readonly string[]): string {
+  const [first, ...others] = texts.map(pythonString);
+  return others.length === 0 ? (first ?? '""') : `(${[first, ...others].join(", ")})`;
+}
+
+function numbers(values: readonly number[]): string {
+  return `[${values.map(String).join(", ")}]`;
+}
+
+/** Text within a comment must not end it. */
+function comment(text: string): string {
+  return pythonString(text).slice(1, -1);
+}
