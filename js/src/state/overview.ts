@@ -1,0 +1,270 @@
+/** The whole map in summary: where each layer's influence goes, its spread, the strongest links of all. */
+
+import { disturbed, type Layer } from "../kernel/traits";
+import type { Cell } from "./reading";
+import type { Rows } from "./rows";
+
+/** The influence of one state on one prediction. */
+export interface Link extends Cell {
+  readonly value: number;
+}
+
+/** The middle of a layer's tokens, and the middle half of them. */
+export interface Spread {
+  /** Tokens that have a value. */
+  readonly n: number;
+  readonly low: number;
+  readonly median: number;
+  readonly high: number;
+}
+
+/** Offsets `first .. last`, read as one where there are more than can be shown. */
+export interface Bin {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** Mean magnitude over the pairs of a source and an offset that are here; `n` of them. */
+export interface Mean {
+  readonly mean: number;
+  readonly n: number;
+}
+
+/** Links are kept apart by how many tokens ahead they reach: what is least wanted begins at one of these. */
+export const LEAST_OFFSETS = [1, 2, 9, 33] as const;
+export const MOST_LINKS = 10;
+
+/** What is counted, beside the values. */
+export interface Counted {
+  /** One for each layer. */
+  readonly layers: readonly Layer[];
+  /** Positions that are left out. */
+  readonly without: readonly number[];
+  /** Which statistic is the own share; negative: none. */
+  readonly ownShare: number;
+}
+
+/** One layer, filled row by row: each row is gone through once. */
+class LayerSummary {
+  version = -1;
+  /** Sources that are here and counted. */
+  nSources = 0;
+  spread: Spread | null = null;
+  readonly #layer: number;
+  readonly #floor: number;
+  readonly #kept: (Float32Array | undefined)[] = [];
+  /** By offset; entry 0 is offset 1. */
+  readonly #sums: Float64Array;
+  readonly #counts: Uint32Array;
+  /** By band of `LEAST_OFFSETS`: the strongest links, strongest first. */
+  readonly #links: Link[][] = LEAST_OFFSETS.map(() => []);
+
+  constructor(layer: number, nTargets: number, floor: number) {
+    this.#layer = layer;
+    this.#floor = floor;
+    this.#sums = new Float64Array(nTargets);
+    this.#counts = new Uint32Array(nTargets);
+  }
+
+  /** Takes in what has arrived since; false: a row was replaced, so that all has to be counted anew. */
+  update(rows: Rows, { without, ownShare }: Counted): boolean {
+    this.version = rows.version(this.#layer);
+    for (let source = 0; source < rows.nTokens; source += 1) {
+      const row = rows.row(this.#layer, source);
+      const kept = this.#kept[source];
+      if (row === kept || row === undefined) continue;
+      if (kept !== undefined) return false;
+      this.#kept[source] = row;
+      if (without.includes(source)) continue;
+      this.nSources += 1;
+      this.#count(source, row);
+    }
+    this.spread = ownShare < 0 ? null : spreadOf(rows, this.#layer, ownShare, without);
+    return true;
+  }
+
+  #count(source: number, row: Float32Array): void {
+    let band = 0;
+    for (let k = 0; k < row.length; k += 1) {
+      const value = row[k] as number;
+      const magnitude = Math.abs(value);
+      if (Number.isNaN(magnitude)) continue;
+      this.#counts[k] = (this.#counts[k] as number) + 1;
+      // At or below the noise floor it counts as zero.
+      if (magnitude <= this.#floor) continue;
+      this.#sums[k] = (this.#sums[k] as number) + magnitude;
+      while (k + 1 >= (LEAST_OFFSETS[band + 1] ?? Number.POSITIVE_INFINITY)) band += 1;
+      const links = this.#links[band] as Link[];
+      const weakest = links.length < MOST_LINKS ? 0 : Math.abs((links[MOST_LINKS - 1] as Link).value);
+      if (magnitude > weakest) insert(links, { layer: this.#layer, source, target: source + k + 1, value });
+    }
+  }
+
+  mean({ first, last }: Bin): Mean {
+    let sum = 0;
+    let n = 0;
+    for (let offset = first; offset <= last; offset += 1) {
+      sum += this.#sums[offset - 1] ?? 0;
+      n += this.#counts[offset - 1] ?? 0;
+    }
+    return { mean: n === 0 ? Number.NaN : sum / n, n };
+  }
+
+  /** From the band that begins at a least offset on. */
+  links(leastOffset: number): readonly Link[] {
+    return this.#links.flatMap((links, band) => ((LEAST_OFFSETS[band] ?? 0) >= leastOffset ? links : []));
+  }
+}
+
+/** The summary of one map. It follows the values: only what has changed is counted. */
+export class MapSummary {
+  readonly #rows: Rows;
+  #layers: (LayerSummary | undefined)[] = [];
+  #counted: Counted = { layers: [], without: [], ownShare: -1 };
+  #version = 0;
+
+  constructor(rows: Rows) {
+    this.#rows = rows;
+  }
+
+  /** Grows with everything that changes what is read here. */
+  get version(): number {
+    return this.#version;
+  }
+
+  /** Takes in what has arrived. */
+  update(counted: Counted): void {
+    const before = this.#counted;
+    this.#counted = counted;
+    const sameSources = String(before.without) === String(counted.without);
+    if (!sameSources || before.ownShare !== counted.ownShare) this.#layers = [];
+    let changed = !sameSources || before.layers !== counted.layers;
+    for (let layer = 0; layer < this.#rows.nLayers; layer += 1) {
+      const floor = counted.layers[layer]?.noise_floor ?? 0;
+      const sameFloor = floor === (before.layers[layer]?.noise_floor ?? 0);
+      const summary = sameFloor ? this.#layers[layer] : undefined;
+      if (summary?.version === this.#rows.version(layer)) continue;
+      changed = true;
+      this.#layers[layer] = this.#updated(layer, summary, floor);
+    }
+    if (changed) this.#version += 1;
+  }
+
+  #updated(layer: number, summary: LayerSummary | undefined, floor: number): LayerSummary {
+    if (summary?.update(this.#rows, this.#counted) === true) return summary;
+    const anew = new LayerSummary(layer, this.#rows.nTargets, floor);
+    anew.update(this.#rows, this.#counted);
+    return anew;
+  }
+
+  /** Sources of a layer that are here, without those left out. */
+  nSources(layer: number): number {
+    return this.#layers[layer]?.nSources ?? 0;
+  }
+
+  /** Layers of which anything is here. */
+  get nLayers(): number {
+    return this.#layers.filter((layer) => (layer?.nSources ?? 0) > 0).length;
+  }
+
+  /** The own share of a layer's tokens; null where none has one. */
+  spread(layer: number): Spread | null {
+    return this.#layers[layer]?.spread ?? null;
+  }
+
+  /** The offset profile, or its mean over several offsets. */
+  mean(layer: number, bin: Bin): Mean {
+    return this.#layers[layer]?.mean(bin) ?? { mean: Number.NaN, n: 0 };
+  }
+
+  /** The offset of a bin at which the layer's profile is highest. */
+  highest(layer: number, { first, last }: Bin): number {
+    let best = first;
+    let highest = -1;
+    for (let offset = first; offset <= last; offset += 1) {
+      const { mean } = this.mean(layer, { first: offset, last: offset });
+      if (mean > highest) [best, highest] = [offset, mean];
+    }
+    return best;
+  }
+
+  /** What a layer's profile adds up to within a window: what shares are shares of. */
+  total(layer: number, window: number): number {
+    let sum = 0;
+    for (let offset = 1; offset <= window; offset += 1) {
+      const { mean } = this.mean(layer, { first: offset, last: offset });
+      if (!Number.isNaN(mean)) sum += mean;
+    }
+    return sum;
+  }
+
+  /**
+   * The strongest links at least so many tokens long (one of `LEAST_OFFSETS`), strongest first: for each pair of tokens
+   * the layer at which it is strongest. Layers whose values are a shock are left out.
+   */
+  strongest(leastOffset: number): readonly Link[] {
+    // A link that is among the strongest of all is among the strongest of its layer.
+    const links = this.#layers
+      .flatMap((summary, layer) =>
+        disturbed(this.#counted.layers[layer]) ? [] : summary?.links(leastOffset),
+      )
+      .filter((link) => link !== undefined)
+      .sort((a, b) => Math.abs(b.value) - Math.abs(a.value));
+    const pairs = new Map<string, Link>();
+    for (const link of links) {
+      const pair = `${link.source} ${link.target}`;
+      if (!pairs.has(pair)) pairs.set(pair, link);
+    }
+    return [...pairs.values()].slice(0, MOST_LINKS);
+  }
+}
+
+const summaries = new WeakMap<Rows, MapSummary>();
+
+/** The summary of a map, one for all views. */
+export function summaryOf(rows: Rows): MapSummary {
+  const summary = summaries.get(rows) ?? new MapSummary(rows);
+  summaries.set(rows, summary);
+  return summary;
+}
+
+/** Single offsets near by; further away ranges, each about an eighth of the distance, where there are too many. */
+export function offsetBins(nOffsets: number, most = 64): readonly Bin[] {
+  const bins: Bin[] = [];
+  let first = 1;
+  while (first <= nOffsets) {
+    const width = nOffsets <= most ? 1 : Math.max(1, 2 ** Math.floor(Math.log2(first / 8)));
+    const last = Math.min(nOffsets, first + width - 1);
+    bins.push({ first, last });
+    first = last + 1;
+  }
+  return bins;
+}
+
+function spreadOf(rows: Rows, layer: number, statistic: number, without: readonly number[]): Spread | null {
+  const found: number[] = [];
+  for (let source = 0; source < rows.nTokens; source += 1) {
+    const value = rows.statistic(statistic, layer, source);
+    if (value !== undefined && !Number.isNaN(value) && !without.includes(source)) found.push(value);
+  }
+  if (found.length === 0) return null;
+  const sorted = Float64Array.from(found).sort();
+  const [low = 0, median = 0, high = 0] = [0.25, 0.5, 0.75].map((share) => quantile(sorted, share));
+  return { n: sorted.length, low, median, high };
+}
+
+/** Between two values, linearly. */
+function quantile(sorted: Float64Array, share: number): number {
+  const at = share * (sorted.length - 1);
+  const below = sorted[Math.floor(at)] ?? Number.NaN;
+  const above = sorted[Math.ceil(at)] ?? Number.NaN;
+  return below + (above - below) * (at - Math.floor(at));
+}
+
+function insert(links: Link[], link: Link): void {
+  const magnitude = Math.abs(link.value);
+  let at = links.length;
+  while (at > 0 && Math.abs((links[at - 1] as Link).value) < magnitude) at -= 1;
+  links.splice(at, 0, link);
+  if (links.length > MOST_LINKS) links.pop();
+}
