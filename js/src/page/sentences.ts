@@ -161,6 +161,13 @@ export function rowMeaning({ metric, unit }: Query): string {
   return `how much ${withUnit(metric, unit === "" ? "" : `(${unit})`)} falls there if this state is removed`;
 }
 
+/** What each number of a token's column is. */
+export function columnMeaning({ metric, unit }: Query): string {
+  if (metric === "kl") return `how far, in ${unit}, its prediction moves if that state is removed`;
+  if (metric === "logprob") return `${unit} it loses if that state is removed`;
+  return `how much ${withUnit(metric, unit === "" ? "" : `(${unit})`)} falls here if that state is removed`;
+}
+
 /** The two ends of a row's scale. */
 export function scaleEnds({ metric }: Query): readonly [low: string, high: string] {
   if (metric === "logprob") return ["removal would help", "needed here"];

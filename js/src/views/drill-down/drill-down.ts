@@ -1,11 +1,11 @@
-/** Opens below the text when a token is selected: its heat map and its readout. */
+/** Opens below the text when a token is read: its heat map, and what is known of one cell. */
 
 import { h, listen, setText } from "../../page/dom";
-import { quote } from "../../page/format";
-import { rowMeaning } from "../../page/sentences";
-import { HeatMapView } from "./heat-map";
-import { ReadoutView } from "./readout";
+import { columnMeaning, named, rowMeaning } from "../../page/sentences";
 import type { View } from "../shared";
+import { CellCard } from "./cell-card";
+import { HeatMapView } from "./heat-map";
+import { PinsView } from "./pins";
 
 export class DrillDownView {
   readonly #token = h("strong", { class: "drill-token" });
@@ -17,6 +17,7 @@ export class DrillDownView {
     "This is the last token: nothing lies behind it.",
   );
   readonly #body: HTMLElement;
+  readonly #opened: HTMLElement;
   readonly element: HTMLElement;
   readonly #view: View;
 
@@ -25,32 +26,35 @@ export class DrillDownView {
     const { store, frames } = view;
     const { traits } = store;
     // First, so that the panel has its size when the heat map lays itself out.
-    frames.watch([store.source, traits.tokens, traits.query], () => this.#paint());
-    this.#body = h(
-      "div",
-      { class: "drill-body" },
-      new HeatMapView(view).element,
-      new ReadoutView(view).element,
-    );
-    this.element = h(
+    frames.watch([store.reading, traits.tokens, traits.n_targets, traits.query], () => this.#paint());
+    this.#body = h("div", { class: "drill-body" }, new HeatMapView(view).element, new CellCard(view).element);
+    this.#opened = h(
       "section",
       { class: "drill-down", hidden: true, "aria-label": "The selected token at every layer" },
       h("header", { class: "drill-head" }, h("h3", {}, this.#token, this.#explained), this.#close),
       this.#last,
       this.#body,
     );
-    frames.keep(listen(this.#close, "click", () => store.selectSource(null)));
+    this.element = h("div", { class: "drilling" }, this.#opened, new PinsView(view).element);
+    frames.keep(listen(this.#close, "click", () => store.clearSelection()));
   }
 
   #paint(): void {
     const { store } = this.#view;
-    const source = store.source.value;
-    this.element.hidden = source === null;
-    if (source === null) return;
-    const tokens = store.traits.tokens.value;
-    const last = source === tokens.length - 1;
-    setText(this.#token, `${quote(tokens[source])} at every layer`);
-    setText(this.#explained, ` → every later token · each cell: ${rowMeaning(store.traits.query.value)}`);
+    const reading = store.reading.value;
+    this.#opened.hidden = reading.kind !== "row" && reading.kind !== "column";
+    const { tokens, n_targets: nTargets, query } = store.traits;
+    if (reading.kind === "row") {
+      setText(this.#token, `${named(tokens.value, reading.source)} at every layer`);
+      setText(this.#explained, ` → every later token · each cell: ${rowMeaning(query.value)}`);
+    } else if (reading.kind === "column") {
+      setText(this.#token, named(tokens.value, reading.target));
+      setText(
+        this.#explained,
+        ` ← every earlier token at every layer · each cell: ${columnMeaning(query.value)}`,
+      );
+    }
+    const last = reading.kind === "row" && reading.source >= nTargets.value;
     this.#last.hidden = !last;
     this.#body.hidden = last;
   }

@@ -1,0 +1,71 @@
+/** What the card of a cell says of what was found out about it. */
+
+import type { Carrier, Findings } from "../kernel/messages";
+import { number, plural, signed, withUnit } from "./format";
+
+/** A separate pass agrees within this share of the value (of 1, where that is smaller), or within the noise floor. */
+const AGREES = 1e-4;
+
+/** `0.41`, `below 0.0001`. */
+export function probability(p: number): string {
+  return p > 0 && p < 1e-4 ? "<0.0001" : number(p);
+}
+
+/** A difference, however small: `1.2e−6`. */
+export function tiny(value: number): string {
+  if (value === 0) return "0";
+  return Math.abs(value) < 1e-3 ? value.toExponential(1).replaceAll("-", "−") : number(value);
+}
+
+/** Which part of an effect does not pass through other tokens, in words. */
+export function directNote({ total, direct, relayed }: Findings["direct"]): string {
+  if (direct * relayed < 0)
+    return Math.abs(direct) >= Math.abs(total)
+      ? "What later tokens pass on takes some of the direct effect back."
+      : "The direct effect goes against what later tokens pass on.";
+  const whole = Math.abs(direct) + Math.abs(relayed);
+  if (whole === 0) return "";
+  const share = Math.abs(direct) / whole;
+  if (share >= 0.75) return "Read mostly from this token itself.";
+  return share <= 0.25
+    ? "Passed on mostly by tokens between."
+    : "Read from this token, and passed on by tokens between.";
+}
+
+/** `+3.76 to +4.51 nats under 3 baselines`, and whether its sign depends on them. */
+export function rangeNote(found: Findings["robustness"], unit: string): string {
+  const values = found.map(({ influence }) => influence);
+  if (values.length === 0) return "There is no other baseline to compare with.";
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const range = low === high ? signed(low) : `${signed(low)} to ${signed(high)}`;
+  const turns = low < 0 && high > 0 ? " Its sign depends on the baseline." : "";
+  return `${withUnit(range, unit)} under ${plural(values.length, "baseline")}.${turns}`;
+}
+
+/** `layer 15, head 1, values` */
+export function carrierName({ layer, head, site }: Carrier): string {
+  return `layer ${layer}, head ${head}, ${site}s`;
+}
+
+export interface Verified {
+  readonly agrees: boolean;
+  readonly words: string;
+}
+
+/** What a separate pass gave, and whether that is the same. */
+export function verified(
+  { value, reference, difference, passes }: Findings["verification"],
+  unit: string,
+  noiseFloor: number | null,
+): Verified {
+  const off = Math.abs(difference);
+  const agrees = off <= Math.max(AGREES * Math.max(1, Math.abs(value)), noiseFloor ?? 0);
+  const repeat = `A full, separate forward pass (${plural(passes, "pass", "passes")}) gave ${withUnit(signed(reference), unit)}`;
+  const apart = withUnit(tiny(off), unit);
+  return {
+    agrees,
+    words: agrees
+      ? `${repeat}: the same within ${apart}.`
+      : `${repeat}, which differs by ${apart}: more than rounding explains. Do not rely on this number.`,
+  };
+}

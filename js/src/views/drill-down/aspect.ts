@@ -1,0 +1,67 @@
+/** One aspect of a cell on its card: not asked yet, asked, found, or failed; its room is there from the start. */
+
+import type { Aspect, Findings } from "../../kernel/messages";
+import { h, listen, setAttribute, setText } from "../../page/dom";
+import type { Cell } from "../../state/reading";
+import type { View } from "../shared";
+
+export interface AspectOptions<A extends Aspect> {
+  readonly aspect: A;
+  readonly title: string;
+  /** Words of the button that asks for it; null: it is always asked. */
+  readonly ask: string | null;
+  /** While it is under way. */
+  readonly pending: string;
+  readonly body: readonly HTMLElement[];
+  readonly paint: (found: Findings[A], cell: Cell) => void;
+}
+
+export class AspectPart<A extends Aspect> {
+  readonly #ask: HTMLButtonElement;
+  readonly #again = h("button", { type: "button", class: "plain" }, "Ask again");
+  readonly #note = h("p", { class: "aspect-note", role: "status" });
+  readonly #body: HTMLElement;
+  readonly element: HTMLElement;
+  readonly #view: View;
+  readonly #options: AspectOptions<A>;
+
+  constructor(view: View, options: AspectOptions<A>) {
+    this.#view = view;
+    this.#options = options;
+    const { frames, store } = view;
+    this.#ask = h("button", { type: "button", class: "ask" }, options.ask ?? "");
+    this.#body = h("div", { class: "aspect-body" }, ...options.body);
+    this.element = h(
+      "section",
+      { class: "aspect", "data-aspect": options.aspect, "aria-label": options.title },
+      h("h4", {}, options.title),
+      this.#ask,
+      this.#body,
+      this.#note,
+      this.#again,
+    );
+    for (const button of [this.#ask, this.#again])
+      frames.keep(listen(button, "click", () => store.want(options.aspect)));
+  }
+
+  paint(cell: Cell): void {
+    const { findings, connection } = this.#view.store;
+    const { aspect, ask, pending } = this.#options;
+    const finding = findings.of(cell)[aspect];
+    const found = finding?.found ?? null;
+    const asked = ask === null || findings.isWanted(cell, aspect);
+    const status =
+      found !== null ? "found" : finding !== undefined ? "failed" : asked ? "pending" : "unasked";
+    setAttribute(this.element, "data-status", status);
+    this.#ask.hidden = status !== "unasked";
+    this.#again.hidden = status !== "failed";
+    this.#body.hidden = status !== "found";
+    if (found !== null) this.#options.paint(found as Findings[A], cell);
+    if (status === "failed")
+      setText(this.#note, `${finding?.problem?.title ?? ""} ${finding?.problem?.advice ?? ""}`.trim());
+    else if (status === "pending")
+      setText(this.#note, connection.state.value === "connected" ? pending : "The kernel does not answer.");
+    else setText(this.#note, "");
+    this.#note.hidden = status === "found" || status === "unasked";
+  }
+}

@@ -1,0 +1,137 @@
+/** What is found out about a cell: predictions with and without the state, its parts, baselines, heads, a second pass. */
+
+import type { Findings } from "../../kernel/messages";
+import { carrierName, directNote, probability, rangeNote, verified } from "../../page/cell-sentences";
+import { h, setAttribute, setText } from "../../page/dom";
+import { oneLine, signed, withUnit } from "../../page/format";
+import { named } from "../../page/sentences";
+import type { Cell } from "../../state/reading";
+import { contextOf, type View } from "../shared";
+import { AspectPart } from "./aspect";
+import { Bars, twoParts } from "./bars";
+
+/** As many heads as say something. */
+const MOST_CARRIERS = 6;
+const LONGEST_TOKEN = 18;
+
+export function predictionsPart(view: View): AspectPart<"predictions"> {
+  const rows = h("tbody");
+  const caption = h("caption", { class: "unseen" });
+  const head = ["predicted there", "kept", "removed"].map((text) => h("th", { scope: "col" }, text));
+  const table = h("table", { class: "predictions" }, caption, h("thead", {}, h("tr", {}, ...head)), rows);
+  return new AspectPart(view, {
+    aspect: "predictions",
+    title: "Predictions with and without it",
+    ask: null,
+    pending: "Asking for the predictions…",
+    body: [table],
+    paint: (found, { target }) => {
+      const { tokens } = contextOf(view.store);
+      setText(caption, `Probabilities at ${named(tokens, target)}, with the state kept and with it removed`);
+      rows.replaceChildren(...found.map(predictionRow));
+    },
+  });
+}
+
+function predictionRow({ token, kept, removed, actual }: Findings["predictions"][number]): HTMLElement {
+  const text = `“${oneLine({ text: token, piece: null, word: 0 }, LONGEST_TOKEN)}”`;
+  const name = h("th", { scope: "row" }, h("bdi", {}, text));
+  if (actual) name.append(h("span", { class: "quiet" }, " in the prompt"));
+  const row = h("tr", {}, name, h("td", {}, probability(kept)), h("td", {}, probability(removed)));
+  setAttribute(row, "data-actual", actual);
+  return row;
+}
+
+export function directPart(view: View): AspectPart<"direct"> {
+  const bars = new Bars();
+  const note = h("p", { class: "quiet" });
+  return new AspectPart(view, {
+    aspect: "direct",
+    title: "Direct and relayed",
+    ask: null,
+    pending: "Holding every other token still, to see what is direct…",
+    body: [bars.element, note],
+    paint: (found) => {
+      const { unit } = contextOf(view.store).query;
+      const [direct, relayed] = twoParts(found.direct, found.relayed);
+      bars.show([
+        { ...direct, name: "direct", text: withUnit(signed(found.direct), unit) },
+        { ...relayed, name: "relayed", text: withUnit(signed(found.relayed), unit) },
+      ]);
+      setText(note, directNote(found));
+    },
+  });
+}
+
+export function robustnessPart(view: View): AspectPart<"robustness"> {
+  const bars = new Bars();
+  const note = h("p", { class: "quiet" });
+  return new AspectPart(view, {
+    aspect: "robustness",
+    title: "Under other baselines",
+    ask: null,
+    pending: "Removing it in other ways…",
+    body: [bars.element, note],
+    paint: (found) => {
+      const { unit } = contextOf(view.store).query;
+      bars.show(
+        found.map(({ baseline, influence }) => ({
+          name: baseline,
+          text: withUnit(signed(influence), unit),
+          from: 0,
+          to: influence,
+        })),
+      );
+      setText(note, rangeNote(found, unit));
+    },
+  });
+}
+
+export function carriersPart(view: View): AspectPart<"carriers"> {
+  const bars = new Bars();
+  const note = h("p", { class: "quiet" });
+  return new AspectPart(view, {
+    aspect: "carriers",
+    title: "Heads that carry it",
+    ask: "Find the heads that carry it",
+    pending: "Removing keys and values, head by head…",
+    body: [bars.element, note],
+    paint: (found) => {
+      const { unit } = contextOf(view.store).query;
+      const shown = [...found]
+        .sort((a, b) => Math.abs(b.influence) - Math.abs(a.influence))
+        .slice(0, MOST_CARRIERS);
+      bars.show(
+        shown.map((carrier) => ({
+          name: carrierName(carrier),
+          text: withUnit(signed(carrier.influence), unit),
+          from: 0,
+          to: carrier.influence,
+        })),
+      );
+      setText(
+        note,
+        found.length === 0
+          ? "No single head’s keys or values carry it."
+          : "Each number: that head’s keys or values of this token removed, alone.",
+      );
+    },
+  });
+}
+
+export function verificationPart(view: View): AspectPart<"verification"> {
+  const words = h("p");
+  return new AspectPart(view, {
+    aspect: "verification",
+    title: "Verified",
+    ask: "Verify by a separate pass",
+    pending: "Running the whole model once more…",
+    body: [words],
+    paint: (found, cell: Cell) => {
+      const { query, layers } = contextOf(view.store);
+      const { agrees, words: said } = verified(found, query.unit, layers[cell.layer]?.noise_floor ?? null);
+      setText(words, said);
+      setAttribute(words, "class", agrees ? "agrees" : "warning");
+    },
+  });
+}

@@ -1,0 +1,125 @@
+/** The card of one cell: its number, what it means, what was found out about it, and what can be done with it. */
+
+import { h, listen, setAttribute, setText } from "../../page/dom";
+import { cellMeaning, cellPlace, cellValue, HONESTY, named } from "../../page/sentences";
+import type { Cell } from "../../state/reading";
+import { MOST_PINS } from "../../state/store";
+import { contextOf, type View } from "../shared";
+import { carriersPart, directPart, predictionsPart, robustnessPart, verificationPart } from "./aspects";
+import { StrongestView } from "./strongest";
+
+export class CellCard {
+  readonly #value = h("strong", { class: "readout-value" });
+  readonly #kind = h("span", { class: "readout-kind" });
+  readonly #place = h("span", { class: "readout-place" });
+  readonly #meaning = h("p", { class: "readout-meaning" });
+  readonly #pin = h("button", { type: "button", class: "plain" });
+  readonly #turn = h("button", { type: "button", class: "plain" });
+  readonly #release = h("button", { type: "button", class: "plain" }, "Back to the layer");
+  readonly #actions = h("div", { class: "card-actions" }, this.#release, this.#pin, this.#turn);
+  readonly #parts: readonly { readonly element: HTMLElement; paint(cell: Cell): void }[];
+  readonly #found: HTMLElement;
+  readonly #strongest: HTMLElement;
+  readonly element: HTMLElement;
+  readonly #view: View;
+
+  constructor(view: View) {
+    this.#view = view;
+    const { store, frames, cursor } = view;
+    const { traits, findings } = store;
+    const make = [predictionsPart, directPart, robustnessPart, carriersPart, verificationPart];
+    this.#parts = make.map((part) => part(view));
+    this.#found = h("div", { class: "card-found" }, ...this.#parts.map(({ element }) => element));
+    this.#strongest = new StrongestView(view).element;
+    this.element = h(
+      "section",
+      { class: "readout", "aria-label": "One cell" },
+      h(
+        "div",
+        { class: "readout-cell" },
+        h(
+          "p",
+          { class: "readout-head" },
+          this.#value,
+          this.#kind,
+          h("span", { class: "unseen" }, " · "),
+          this.#place,
+        ),
+        this.#meaning,
+        h("p", { class: "honesty" }, HONESTY),
+      ),
+      this.#actions,
+      this.#found,
+      this.#strongest,
+    );
+    frames.keep(listen(this.#pin, "click", () => this.#togglePin()));
+    frames.keep(listen(this.#turn, "click", () => store.turn(this.#other())));
+    frames.keep(listen(this.#release, "click", () => store.releaseCell()));
+    const values = [store.rows, store.arrived, store.cell, traits.tokens, traits.layer_info, traits.query];
+    frames.watch([...values, cursor], () => this.#paintCell());
+    frames.watch([store.cell, traits.direction, traits.pinned_sources, traits.tokens], () =>
+      this.#paintActions(),
+    );
+    frames.watch([...values, findings.changed, store.connection.state], () => this.#paintFound());
+  }
+
+  /** The fixed cell; else the one under the cursor, in short. */
+  #paintCell(): void {
+    const { store, cursor } = this.#view;
+    const fixed = store.cell.value;
+    const cell = fixed ?? cursor.value;
+    setAttribute(this.element, "data-cell", fixed !== null ? "selected" : cell === null ? "none" : "pointed");
+    if (cell === null) {
+      setText(this.#value, "");
+      setText(this.#kind, "");
+      setText(this.#place, "");
+      setText(this.#meaning, "Point at a cell to read it; click to keep it.");
+      return;
+    }
+    const context = contextOf(store);
+    const value = store.rows.value.influence(cell.layer, cell.source, cell.target);
+    const here = value !== undefined && !Number.isNaN(value);
+    setText(this.#value, cellValue(value, context.query));
+    setText(this.#kind, !here ? "" : context.query.exact ? "exact" : "an estimate");
+    setText(this.#place, cellPlace(context.tokens, cell.layer, cell.source, cell.target));
+    setText(this.#meaning, cellMeaning(context, cell.layer, cell.target, value));
+  }
+
+  #paintActions(): void {
+    const { store } = this.#view;
+    const cell = store.cell.value;
+    this.#actions.hidden = cell === null;
+    this.#found.hidden = cell === null;
+    this.#strongest.hidden = cell !== null;
+    if (cell === null) return;
+    const { tokens, pinned_sources: pins } = store.traits;
+    const pinned = pins.value.includes(cell.source);
+    const full = !pinned && pins.value.length >= MOST_PINS;
+    setText(this.#pin, `${pinned ? "Unpin" : "Pin"} ${named(tokens.value, cell.source)}`);
+    this.#pin.disabled = full;
+    setAttribute(this.#pin, "title", full ? `${MOST_PINS} tokens are pinned: unpin one first` : false);
+    setText(
+      this.#turn,
+      this.#other() === "column"
+        ? `Who else carries ${named(tokens.value, cell.target)}?`
+        : `What else is ${named(tokens.value, cell.source)} used for?`,
+    );
+  }
+
+  #paintFound(): void {
+    const cell = this.#view.store.cell.value;
+    if (cell !== null) for (const part of this.#parts) part.paint(cell);
+  }
+
+  #other(): "row" | "column" {
+    return this.#view.store.traits.direction.value === "row" ? "column" : "row";
+  }
+
+  #togglePin(): void {
+    const { store, announce } = this.#view;
+    const cell = store.cell.peek();
+    if (cell === null) return;
+    const pinned = store.togglePin(cell.source);
+    announce(`${named(store.traits.tokens.peek(), cell.source)} ${pinned ? "is pinned" : "is not pinned"}`);
+  }
+}

@@ -1,0 +1,205 @@
+/** Pinned sources, one line each: how far along the text each is used at the layer on the screen, on one scale. */
+
+import { css, type Rgb, type Theme } from "../../page/colour";
+import { h, listen, setAttribute, setText } from "../../page/dom";
+import { mark, quote, signed, withUnit } from "../../page/format";
+import { ahead, named, statisticValue } from "../../page/sentences";
+import type { Cell } from "../../state/reading";
+import { contextOf, type View } from "../shared";
+import { barsAlong, farLink, sharedScale } from "./pin-strip";
+
+/** What is told of each pin beside its strip. */
+const STATISTICS = ["own_share", "expected_horizon"];
+/** Height of a strip and least width, in pixels of its canvas: the page stretches it along the text. */
+const STRIP = { height: 60, width: 1200 };
+
+/** Apart from the hues of influence and of each other, also for the colour-blind, who have the numbers too. */
+const PINS: { readonly [T in Theme]: readonly [Rgb, ...Rgb[]] } = {
+  light: [
+    [122, 62, 157],
+    [23, 114, 93],
+    [166, 48, 92],
+    [94, 94, 30],
+  ],
+  dark: [
+    [196, 150, 232],
+    [98, 196, 166],
+    [238, 138, 172],
+    [196, 192, 108],
+  ],
+};
+
+export class PinsView {
+  readonly #note = h("span", { class: "quiet" });
+  readonly #list = h("ul", { class: "pins-list" });
+  readonly element = h(
+    "section",
+    { class: "pins", hidden: true, "aria-label": "Pinned tokens, compared" },
+    h("h3", {}, h("strong", {}, "Pinned"), this.#note),
+    this.#list,
+  );
+  readonly #view: View;
+  #lines: PinLine[] = [];
+  #far: readonly (Cell | null)[] = [];
+
+  constructor(view: View) {
+    this.#view = view;
+    const { store, frames, surroundings } = view;
+    const { traits } = store;
+    const values = [store.rows, store.arrived, store.layer, traits.layer_info, traits.statistics];
+    const words = [traits.tokens, traits.query, traits.window];
+    frames.keep(listen(this.#list, "click", (event) => this.#click(event)));
+    frames.watch([traits.pinned_sources, store.reading, ...values, ...words, surroundings], () =>
+      this.#paint(),
+    );
+  }
+
+  #paint(): void {
+    const { store } = this.#view;
+    const pins = store.traits.pinned_sources.value;
+    this.element.hidden = pins.length === 0;
+    while (this.#lines.length < pins.length) this.#lines.push(new PinLine());
+    this.#lines.length = pins.length;
+    if (this.#list.childElementCount !== pins.length)
+      this.#list.replaceChildren(...this.#lines.map(({ element }) => element));
+    if (pins.length === 0) return;
+    const layer = store.layer.value;
+    const { query } = contextOf(store);
+    const rows = pins.map((source) => store.rows.value.row(layer, source));
+    const scale = sharedScale(rows);
+    const ends = scale === 0 ? "" : ` · all strips ${withUnit(`± ${mark(scale)}`, query.unit)}`;
+    setText(
+      this.#note,
+      ` along the text, at layer ${layer}${ends} · up: needed there, down: removal would help`,
+    );
+    const fars: (Cell | null)[] = [];
+    for (const [i, source] of pins.entries()) {
+      const line = this.#lines[i];
+      if (line !== undefined) fars.push(this.#paintLine(line, i, source, rows[i], scale));
+    }
+    this.#far = fars;
+  }
+
+  /** Returns the cell of its strongest far link. */
+  #paintLine(
+    line: PinLine,
+    index: number,
+    source: number,
+    row: Float32Array | undefined,
+    scale: number,
+  ): Cell | null {
+    const { store, surroundings } = this.#view;
+    const context = contextOf(store);
+    const { tokens, query, layers, nTargets } = context;
+    const layer = store.layer.value;
+    const floor = layers[layer]?.noise_floor ?? null;
+    const colour = pinColour(index, surroundings.value.theme);
+    const reading = store.reading.value;
+    const far = farLink(row, source, floor);
+    const name = named(tokens, source);
+    setAttribute(line.element, "data-pin", index);
+    setAttribute(line.element, "style", `--pin: ${css(colour)}`);
+    setText(line.badge, String(index + 1));
+    setText(line.token, quote(tokens[source]));
+    setText(line.position, `(${source})`);
+    setAttribute(line.choose, "aria-label", `Read what ${name} is used for`);
+    setAttribute(line.choose, "aria-pressed", String(reading.kind === "row" && reading.source === source));
+    setAttribute(line.remove, "aria-label", `Unpin ${name}`);
+    setText(line.numbers, this.#numbers(layer, source));
+    line.far.disabled = far === null;
+    setText(
+      line.far,
+      row === undefined
+        ? "not computed yet"
+        : far === null
+          ? "nothing above the noise floor farther ahead"
+          : `${withUnit(signed(far.value), query.unit)} → ${named(tokens, far.target)}, ${ahead(source, far.target)}`,
+    );
+    setAttribute(line.strip, "aria-label", `Influence of ${name} along the text at layer ${layer}`);
+    const positions = Math.max(tokens.length, nTargets + 1);
+    drawStrip(line.strip, barsAlong(row, source, scale, floor), source, positions, colour);
+    return far === null ? null : { layer, source, target: far.target };
+  }
+
+  #numbers(layer: number, source: number): string {
+    const { store } = this.#view;
+    const context = contextOf(store);
+    return store.traits.statistics.value
+      .flatMap((statistic, index) =>
+        STATISTICS.includes(statistic.name)
+          ? [statisticValue(context, statistic, source, store.rows.value.statistic(index, layer, source))]
+          : [],
+      )
+      .filter((words, i, all) => all.indexOf(words) === i)
+      .join(" · ");
+  }
+
+  #click(event: Event): void {
+    const button = event.target instanceof Element ? event.target.closest("button") : null;
+    const index = Number(button?.closest("[data-pin]")?.getAttribute("data-pin") ?? Number.NaN);
+    const { store } = this.#view;
+    const source = store.traits.pinned_sources.peek()[index];
+    if (source === undefined || button === null) return;
+    const far = this.#far[index] ?? null;
+    if (button.dataset["does"] === "unpin") store.togglePin(source);
+    else if (button.dataset["does"] === "far" && far !== null) {
+      if (store.traits.direction.peek() === "column") store.turn("row");
+      store.selectCell(far);
+    } else store.selectToken(source, "row");
+  }
+}
+
+class PinLine {
+  readonly badge = h("span", { class: "pin-badge" });
+  readonly token = h("bdi", { class: "pin-token" });
+  readonly position = h("span", { class: "quiet" });
+  readonly choose = h(
+    "button",
+    { type: "button", class: "pin-choose", "data-does": "choose" },
+    this.badge,
+    this.token,
+    this.position,
+  );
+  readonly strip = h("canvas", { class: "pin-strip", role: "img" });
+  readonly numbers = h("span", { class: "pin-numbers quiet" });
+  readonly far = h("button", { type: "button", class: "plain pin-far", "data-does": "far" });
+  readonly remove = h("button", { type: "button", class: "plain pin-remove", "data-does": "unpin" }, "Unpin");
+  readonly element = h(
+    "li",
+    {},
+    this.choose,
+    this.strip,
+    h("span", { class: "pin-words" }, this.numbers, this.far),
+    this.remove,
+  );
+}
+
+/** Bars from the middle; a tick where the source itself stands. */
+function drawStrip(
+  canvas: HTMLCanvasElement,
+  bars: ReturnType<typeof barsAlong>,
+  source: number,
+  nPositions: number,
+  colour: Rgb,
+): void {
+  const step = Math.max(4, Math.ceil(STRIP.width / Math.max(1, nPositions)));
+  const middle = STRIP.height / 2;
+  canvas.width = step * nPositions;
+  canvas.height = STRIP.height;
+  const context = canvas.getContext("2d");
+  if (context === null) return;
+  context.fillStyle = css(colour);
+  for (const { position, height } of bars)
+    context.fillRect(
+      position * step,
+      middle - Math.max(0, height) * middle,
+      step - 1,
+      Math.max(1, Math.abs(height) * middle),
+    );
+  context.fillRect(source * step, 0, Math.max(2, step / 3), STRIP.height);
+}
+
+function pinColour(index: number, theme: Theme): Rgb {
+  const { [theme]: colours } = PINS;
+  return colours[index % colours.length] ?? colours[0];
+}

@@ -1,0 +1,116 @@
+/** A grid of cells as arithmetic: which pixel, which cell, which label. Row 0 lies at the bottom, as layer 0 does. */
+
+/** One cell of a grid. */
+export interface Place {
+  readonly row: number;
+  readonly column: number;
+}
+
+export interface Shape {
+  readonly nRows: number;
+  readonly nColumns: number;
+  /** Size of a cell on the page, in CSS pixels. */
+  readonly width: number;
+  readonly height: number;
+}
+
+/** How small and how large the cells may become, in CSS pixels, and how high all rows together would like to be. */
+export interface Sizes {
+  readonly narrowest: number;
+  readonly widest: number;
+  readonly lowest: number;
+  readonly highest: number;
+  readonly rows: number;
+}
+
+export const SIZES: Sizes = { narrowest: 4, widest: 28, lowest: 5, highest: 20, rows: 300 };
+
+/** Whole pixels for each cell, so that all are of one size; where they do not fit, the pane scrolls. */
+export function layOut(nRows: number, nColumns: number, room: number, sizes: Sizes = SIZES): Shape {
+  const width = clamp(Math.floor(room / Math.max(1, nColumns)), sizes.narrowest, sizes.widest);
+  const height = clamp(Math.round(sizes.rows / Math.max(1, nRows)), sizes.lowest, sizes.highest);
+  return { nRows, nColumns, width, height };
+}
+
+/** The cell under a point, measured from the top left corner; null outside. */
+export function placeAt(shape: Shape, x: number, y: number): Place | null {
+  const column = Math.floor(x / shape.width);
+  const fromTop = Math.floor(y / shape.height);
+  if (column < 0 || column >= shape.nColumns || fromTop < 0 || fromTop >= shape.nRows) return null;
+  return { row: shape.nRows - 1 - fromTop, column };
+}
+
+/** Top left corner of a cell. */
+export function cornerOf(shape: Shape, { row, column }: Place): { x: number; y: number } {
+  return { x: column * shape.width, y: (shape.nRows - 1 - row) * shape.height };
+}
+
+/** Where a cell's numbers lie in what is painted from the top left corner on, one entry for each cell. */
+export function indexOf({ nRows, nColumns }: Pick<Shape, "nRows" | "nColumns">, place: Place): number {
+  return (nRows - 1 - place.row) * nColumns + place.column;
+}
+
+/** The nearest cell of the grid. */
+export function within({ nRows, nColumns }: Pick<Shape, "nRows" | "nColumns">, place: Place): Place {
+  return { row: clamp(place.row, 0, nRows - 1), column: clamp(place.column, 0, nColumns - 1) };
+}
+
+/** Where a key leads from a cell; null for keys that do not move. With Shift, arrows go ten cells. */
+export function step(key: string, far: boolean, from: Place, shape: Shape): Place | null {
+  const by = far ? 10 : 1;
+  const page = Math.max(2, Math.round(shape.nRows / 4));
+  const moves: Readonly<Record<string, Place>> = {
+    ArrowUp: { row: from.row + by, column: from.column },
+    ArrowDown: { row: from.row - by, column: from.column },
+    ArrowRight: { row: from.row, column: from.column + by },
+    ArrowLeft: { row: from.row, column: from.column - by },
+    PageUp: { row: from.row + page, column: from.column },
+    PageDown: { row: from.row - page, column: from.column },
+    Home: { row: from.row, column: 0 },
+    End: { row: from.row, column: shape.nColumns - 1 },
+  };
+  const to = Object.hasOwn(moves, key) ? moves[key] : undefined;
+  return to === undefined ? null : within(shape, to);
+}
+
+/**
+ * The indices that get a label along an axis: the wanted ones, then the strongest, none closer than `gap` to another.
+ * `strengths` below `least` get none.
+ */
+export function labelled(
+  strengths: ArrayLike<number>,
+  size: number,
+  gap: number,
+  least: number,
+  wanted: readonly number[] = [],
+): number[] {
+  const order = Array.from(strengths, (strength, index) => ({ strength, index }))
+    .filter(({ strength }) => strength >= least && strength > 0)
+    .sort((a, b) => b.strength - a.strength || a.index - b.index)
+    .map(({ index }) => index);
+  // Each label takes the slots it lies in: only neighbouring slots can hold one that is too close.
+  const slots = new Map<number, number[]>();
+  const chosen: number[] = [];
+  for (const index of [...wanted, ...order]) {
+    if (index < 0 || index >= strengths.length) continue;
+    const slot = Math.floor((index * size) / gap);
+    const near = [slot - 1, slot, slot + 1].flatMap((s) => slots.get(s) ?? []);
+    if (near.some((other) => Math.abs(other - index) * size < gap)) continue;
+    slots.set(slot, [...(slots.get(slot) ?? []), index]);
+    chosen.push(index);
+  }
+  return chosen.sort((a, b) => a - b);
+}
+
+/** Strengths that label an axis of numbers evenly: its ends, and round steps between them. */
+export function evenly(count: number, size: number, gap: number): number[] {
+  const stride =
+    [1, 2, 5, 10, 20, 50, 100, 200, 500].find((candidate) => candidate * size >= 1.7 * gap) ?? 1000;
+  return Array.from({ length: count }, (_, index) =>
+    index === count - 1 ? 3 : index % stride === 0 ? 2 : 0,
+  );
+}
+
+function clamp(value: number, low: number, high: number): number {
+  return Math.max(low, Math.min(high, value));
+}
