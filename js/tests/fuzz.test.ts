@@ -1,0 +1,378 @@
+/** Ten thousand things that no kernel should send, into a view that somebody uses meanwhile. */
+
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { ASPECTS } from "../src/kernel/messages";
+import { PROTOCOL_VERSION, TRAITS, type Traits } from "../src/kernel/traits";
+import { mount } from "../src/view";
+import { type FakeModel, finding, N_LAYERS, openStore, tellMap, traits, unaligned, WORDS } from "./fake";
+
+const N_BROKEN = 10_000;
+const FRAME_MS = 20;
+
+/** Numbers 0..1, the same ones each time (mulberry32). */
+function generator(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+const MARKUP = [
+  "<img src=x onerror=planted()>",
+  "<script>planted()</script>",
+  '"><x-planted onload="planted()">',
+  "<svg><animate onbegin=planted()></svg>",
+  "javascript:planted()",
+  "</style><iframe srcdoc='<b>'></iframe>",
+];
+const TEXTS = [
+  ...MARKUP,
+  "",
+  "__proto__",
+  "constructor",
+  "toString",
+  "values",
+  "\u202egnol\u202c",
+  "\u200b\u200d\ufeff",
+  "\u0000\u001b[31m",
+  "\ud800",
+  "a".repeat(10_000),
+  "\n".repeat(300),
+];
+const INVISIBLE = ["\u0000", "\u001b", "\u00ad", "\u200b", "\u202e", "\u2066", "\ufeff", "\ud800"];
+const NUMBERS = [0, -0, 1, -1, 0.5, 3, 7, 8, 9, 255, 2 ** 31, 2 ** 32, 2 ** 53, 1e308, -1e308];
+const STRANGE = [
+  null,
+  undefined,
+  true,
+  false,
+  Number.NaN,
+  Number.POSITIVE_INFINITY,
+  Number.NEGATIVE_INFINITY,
+];
+
+class Fuzz {
+  readonly #random: () => number;
+
+  constructor(seed: number) {
+    this.#random = generator(seed);
+  }
+
+  chance(probability: number): boolean {
+    return this.#random() < probability;
+  }
+
+  below(n: number): number {
+    return Math.floor(this.#random() * n);
+  }
+
+  pick<T>(from: readonly T[]): T {
+    return from[this.below(from.length)] as T;
+  }
+
+  /** Anything that can arrive as JSON, and a little more. */
+  anything(depth = 0): unknown {
+    const kind = this.below(depth < 3 ? 6 : 3);
+    if (kind === 0) return this.pick(STRANGE);
+    if (kind === 1) return this.pick(NUMBERS);
+    if (kind === 2) return this.pick(TEXTS);
+    if (kind === 3) return Array.from({ length: this.below(5) }, () => this.anything(depth + 1));
+    const names = Array.from({ length: this.below(4) }, () => this.pick(["text", "type", ...TEXTS]));
+    const entries = names.map((name) => [name, this.anything(depth + 1)] as const);
+    if (kind === 4) return Object.fromEntries(entries);
+    return JSON.parse(`{"__proto__": {"type": "values"}, "constructor": ${this.below(9)}}`);
+  }
+
+  /** Something valid with one place of it changed, taken away or added. */
+  broken(value: unknown): unknown {
+    if (typeof value !== "object" || value === null || this.chance(0.2)) return this.anything();
+    if (Array.isArray(value)) {
+      const copy: unknown[] = [...value];
+      const at = this.below(copy.length + 1);
+      if (this.chance(0.1)) copy.length = 0;
+      else copy[at] = this.broken(copy[at]);
+      return copy;
+    }
+    const copy: Record<string, unknown> = { ...value };
+    const name = this.pick(Object.keys(copy));
+    if (this.chance(0.1)) delete copy[name];
+    else copy[name] = this.broken(copy[name]);
+    return copy;
+  }
+
+  buffers(): unknown[] {
+    const one = (): unknown => {
+      const length = this.pick([0, 1, 2, 7, 8, 14, 16, 56, 64]);
+      const value = this.pick([0.5, Number.NaN, Number.POSITIVE_INFINITY, -1e38]);
+      if (this.chance(0.1)) return this.anything();
+      if (this.chance(0.1)) return new ArrayBuffer(this.below(9));
+      return unaligned(new Array(length).fill(value));
+    };
+    return Array.from({ length: this.pick([0, 1, 2, 2, 2, 3]) }, one);
+  }
+
+  message(): unknown {
+    const layer = this.below(N_LAYERS + 1);
+    const cell = { layer, source: this.below(9), target: this.below(10) };
+    return this.pick([
+      { type: "pong", number: this.below(5) },
+      {
+        type: "values",
+        map_id: this.below(3),
+        layer,
+        sources: [this.below(9)],
+        n_targets: this.pick([7, 8]),
+      },
+      { type: "values", map_id: 1, layer, sources: [1], n_targets: 2 ** 31 },
+      { type: "values", map_id: 1, layer, sources: [2 ** 31], n_targets: 7 },
+      { type: "failed", field: this.pick(TEXTS), problem: this.problem() },
+      { type: "rejected", reason: this.pick(TEXTS) },
+      ...ASPECTS.map((aspect) => ({ ...finding(aspect, cell), map_id: this.below(3) })),
+      { ...finding("direct", cell, null), problem: this.problem() },
+      {
+        ...finding("predictions", cell),
+        found: [{ token: this.pick(TEXTS), kept: 1, removed: 0, actual: false }],
+      },
+      { ...finding("robustness", cell), found: [{ baseline: this.pick(TEXTS), influence: 1e300 }] },
+      { type: this.pick(TEXTS) },
+    ]);
+  }
+
+  problem(): unknown {
+    return { title: this.pick(TEXTS), advice: this.pick(TEXTS), detail: this.pick(TEXTS) };
+  }
+
+  /** Another valid value of a trait, as far from the usual as it may be. */
+  trait(name: keyof Traits): unknown {
+    const texts = {
+      text: this.pick(TEXTS),
+      piece: this.pick([null, [1, 2], [3, 2 ** 40]]),
+      word: this.below(9),
+    };
+    const unusual: { readonly [K in keyof Traits]?: unknown } = {
+      tokens: Array.from({ length: this.below(20) }, () => ({ ...texts, text: this.pick(TEXTS) })),
+      n_targets: this.pick(NUMBERS),
+      n_layers: this.pick([0, 1, 3, 40, 2 ** 31]),
+      map_id: this.below(3),
+      model_name: this.pick(TEXTS),
+      prompt: this.pick(TEXTS),
+      find: this.pick(["", "e", ...TEXTS]),
+      error: this.chance(0.5) ? this.problem() : null,
+      window: this.pick(NUMBERS),
+      selected_layer: this.below(9),
+      selected_source: this.pick([null, ...NUMBERS]),
+      selected_target: this.pick([null, ...NUMBERS]),
+      selected_offset: this.pick([null, ...NUMBERS]),
+      pinned_sources: Array.from({ length: this.below(8) }, () => this.pick(NUMBERS)),
+      sinks: Array.from({ length: this.below(8) }, () => this.pick(NUMBERS)),
+      layers: this.pick([null, [], [1], [2 ** 31]]),
+      written_from: this.pick([null, ...NUMBERS]),
+      fixed_scale: this.pick([null, 1e-300, 1, 1e300]),
+      show_words: this.chance(0.5),
+      show_arcs: this.chance(0.5),
+      include_sinks: this.chance(0.5),
+      direction: this.pick(["row", "column"]),
+      state: this.pick(["empty", "computing", "ready", "error"]),
+      query: {
+        method: "gradient",
+        metric: this.pick(TEXTS),
+        unit: this.pick(TEXTS),
+        site: "key",
+        exact: false,
+      },
+    };
+    return Object.hasOwn(unusual, name) && this.chance(0.7) ? unusual[name] : traits()[name];
+  }
+}
+
+const errors: unknown[] = [];
+const failed = (event: Event): void => void errors.push((event as ErrorEvent).error ?? event);
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  errors.length = 0;
+  window.addEventListener("error", failed);
+});
+
+afterEach(() => {
+  window.removeEventListener("error", failed);
+  vi.useRealTimers();
+  document.body.replaceChildren();
+});
+
+interface Shown {
+  readonly model: FakeModel;
+  readonly store: ReturnType<typeof openStore>["store"];
+  readonly page: ShadowRoot;
+  readonly close: () => void;
+}
+
+function show(): Shown {
+  const { model, store } = openStore();
+  const el = document.createElement("div");
+  document.body.append(el);
+  const close = mount(store, el);
+  store.greet();
+  const page = el.querySelector(".horizon-widget")?.shadowRoot;
+  if (!page) throw new Error("nothing is mounted");
+  return { model, store, page, close };
+}
+
+/** No element but ours, and nothing that would run. */
+function expectNoMarkup(page: ShadowRoot): void {
+  expect(page.querySelector("img, script, iframe, object, embed, link, x-planted, animate, base")).toBeNull();
+  for (const element of page.querySelectorAll("*"))
+    for (const { name, value } of element.attributes) {
+      expect(name).not.toMatch(/^on/);
+      if (["src", "href", "srcdoc", "action", "style"].includes(name)) expect(value).not.toContain("planted");
+    }
+}
+
+/** What the reader could do at any moment. */
+function use(fuzz: Fuzz, { page, store }: Shown): void {
+  const elements = [
+    ...page.querySelectorAll<HTMLElement>("button, [data-position], input, select, [tabindex]"),
+  ];
+  if (elements.length === 0) return;
+  const element = fuzz.pick(elements);
+  const key = fuzz.pick(["Enter", "Escape", "ArrowRight", "ArrowDown", "Home", "End", "c", "p", "s", " "]);
+  fuzz.pick([
+    () => element.click(),
+    () => element.focus(),
+    () => element.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true })),
+    () => element.dispatchEvent(new Event("input", { bubbles: true })),
+    () => element.dispatchEvent(new Event("change", { bubbles: true })),
+    () => element.dispatchEvent(new PointerEvent("pointermove", { bubbles: true, clientX: 9, clientY: 9 })),
+    () => store.selectCellAt(fuzz.below(10)),
+    () => store.undo(),
+    () => store.redo(),
+    () => store.want(fuzz.pick(ASPECTS)),
+  ])();
+}
+
+let mapId = 100;
+
+/** The kernel comes to its senses: everything valid, another map. */
+function recover({ model, store, page }: Shown): void {
+  mapId += 1;
+  model.fromKernel(traits({ map_id: mapId }));
+  for (let layer = 0; layer < N_LAYERS; layer += 1) {
+    const rows = unaligned(new Array(WORDS.length * 7).fill(0.25));
+    const head = { type: "values", map_id: mapId, layer, sources: WORDS.map((_, i) => i), n_targets: 7 };
+    model.tell(head, rows, unaligned(new Array(2 * WORDS.length).fill(0.5)));
+  }
+  vi.advanceTimersByTime(2 * FRAME_MS);
+  expect(store.rows.value.nSources(N_LAYERS - 1)).toBe(WORDS.length);
+  expect(page.querySelector('[data-position="0"]')?.textContent).toContain("Anna");
+  expect(page.querySelector('[data-position="1"]')?.getAttribute("aria-label")).toContain("0.50");
+}
+
+describe("ten thousand broken messages and traits", () => {
+  it("neither break the view nor become markup nor pile up", { timeout: 300_000 }, () => {
+    const fuzz = new Fuzz(20_250_131);
+    const shown = show();
+    const { model, store, page } = shown;
+    recover(shown);
+    const nListeners = model.nListeners;
+    const nElements: number[] = [];
+    for (let step = 0; step < N_BROKEN; step += 1) {
+      if (fuzz.chance(0.5)) {
+        const message = fuzz.message();
+        model.tell(fuzz.chance(0.7) ? fuzz.broken(message) : message, ...fuzz.buffers());
+      } else {
+        const name = fuzz.pick(TRAITS.filter((trait) => trait !== "protocol_version"));
+        const value = fuzz.trait(name);
+        model.fromKernel({ [name]: fuzz.chance(0.5) ? fuzz.broken(value) : value });
+      }
+      if (step % 10 === 0) use(fuzz, shown);
+      if (step % 50 === 0) {
+        vi.advanceTimersByTime(FRAME_MS);
+        expectNoMarkup(page);
+        expect(errors).toEqual([]);
+      }
+      if (step % 1000 === 999) {
+        recover(shown);
+        nElements.push(page.querySelectorAll("*").length);
+      }
+    }
+    expect(store.connection.state.value).not.toBe("refused");
+    expect(model.nListeners).toBe(nListeners);
+    expect(Math.max(...nElements.slice(5))).toBeLessThan(1.25 * Math.max(...nElements.slice(0, 5)));
+    expect(vi.getTimerCount()).toBeLessThan(20);
+    expect(({} as { readonly type?: unknown }).type).toBeUndefined();
+    shown.close();
+    store.dispose();
+  });
+
+  it("leave the store as it was where nothing of them fits", () => {
+    const { model, store } = openStore();
+    store.greet();
+    tellMap(model);
+    const fuzz = new Fuzz(7);
+    const before = store.arrived.value;
+    for (let step = 0; step < 2000; step += 1)
+      model.tell({
+        type: "values",
+        map_id: 1,
+        layer: fuzz.below(5),
+        sources: [1],
+        n_targets: 2 ** fuzz.below(40),
+      });
+    expect(store.arrived.value).toBe(before);
+    expect(store.rows.value.influence(1, 3, 7)).toBeCloseTo(3.76, 5);
+  });
+});
+
+describe("tokens and names", () => {
+  const evil = [
+    ...TEXTS,
+    "\u2066isolated\u2069",
+    "\u00ad",
+    "\u{e0041}",
+    `e${"\u0301".repeat(200)}`,
+    "🙂".repeat(5000),
+  ];
+
+  it("are shown as text, invisible characters as marks", () => {
+    const shown = show();
+    const { model, page } = shown;
+    const tokens = evil.map((text, word) => ({ text, piece: null, word }));
+    model.fromKernel({
+      ...traits({ map_id: 2, tokens, n_targets: tokens.length - 1, model_name: MARKUP[0] ?? "" }),
+      prompt: evil.join(""),
+      find: "planted",
+    });
+    vi.advanceTimersByTime(2 * FRAME_MS);
+    for (const [position, text] of evil.entries()) {
+      const token = page.querySelector<HTMLElement>(`[data-position="${position}"]`);
+      if (token === null) throw new Error(`no token ${position}`);
+      token.click();
+      token.focus();
+      vi.advanceTimersByTime(2 * FRAME_MS);
+      expectNoMarkup(page);
+      if (MARKUP.includes(text)) expect(token.textContent).toBe(text);
+      const seen = `${token.textContent} ${token.getAttribute("aria-label")} ${token.title}`;
+      expect(INVISIBLE.filter((character) => seen.includes(character))).toEqual([]);
+      expect(token.getAttribute("aria-label")?.length ?? 0).toBeLessThan(300);
+    }
+    expect(page.textContent).toContain(MARKUP[0]);
+    expect(errors).toEqual([]);
+    shown.close();
+    shown.store.dispose();
+  });
+});
+
+it("a kernel of another version is refused in words, whatever else it says", () => {
+  const shown = show();
+  shown.model.fromKernel({ protocol_version: PROTOCOL_VERSION + 1, model_name: MARKUP[1] });
+  const fuzz = new Fuzz(3);
+  for (let step = 0; step < 200; step += 1) shown.model.tell(fuzz.broken(fuzz.message()), ...fuzz.buffers());
+  vi.advanceTimersByTime(2 * FRAME_MS);
+  expect(shown.store.connection.state.value).toBe("refused");
+  expectNoMarkup(shown.page);
+  shown.close();
+  shown.store.dispose();
+});
