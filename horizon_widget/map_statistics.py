@@ -66,8 +66,12 @@ class MapStatistics:
             dims=("layer", "source"),
             coords={name: chosen[name] for name in OF_A_SOURCE},
             name=name,
-            attrs={"window": window, "unit": known[name].unit, "description": known[name].description},
+            attrs={"window": window, "unit": self.unit_of(known[name]), "description": known[name].description},
         )
+
+    def unit_of(self, statistic: statistics.Statistic) -> str:
+        """The unit of a statistic of this map; may be empty."""
+        return self.query.unit if statistic.unit is None else statistic.unit
 
     def own_share(self, *, layers: Any = None, window: int | None = None) -> xr.DataArray:
         """Share of each state's influence spent on its own next token; see ``statistic``."""
@@ -80,6 +84,13 @@ class MapStatistics:
     def half_horizon(self, *, layers: Any = None, window: int | None = None) -> xr.DataArray:
         """Within how many tokens half of each state's influence lies; see ``statistic``."""
         return self.statistic("half_horizon", layers=layers, window=window)
+
+    def later_influence(self, *, layers: Any = None, window: int | None = None) -> xr.DataArray:
+        """Total magnitude of each state's influence beyond its own next token, in the metric's unit; see ``statistic``.
+
+        Zero, and not NaN, where nothing is above the noise floor.
+        """
+        return self.statistic("later_influence", layers=layers, window=window)
 
     def horizon_distribution(self, *, layers: Any = None, window: int | None = None) -> xr.DataArray:
         """How each state's influence is spread over offsets, (layer, source, offset); NaN as for ``statistic``."""
@@ -133,8 +144,7 @@ class MapStatistics:
     def summary(self, *, layers: Any = None, window: int | None = None, sinks: bool = False) -> pd.DataFrame:
         """One line for each layer: means over sources, their number, its baseline and noise floor.
 
-        ``later`` is the total magnitude of influence beyond a source's own next token, over the sources that have
-        more than that ahead.
+        The means are those of ``statistics.STATISTICS``, over the sources that have the whole window ahead.
 
         Args:
             layers: Which layers; by default those of which something is computed.
@@ -150,10 +160,7 @@ class MapStatistics:
         chosen, floor = self._chosen(layers)
         counted = self._counted(sinks)
         influence = chosen["influence"].values
-        beyond = chosen["offset"].values >= 2
-        ahead = np.where(beyond, statistics.above_floor(influence, floor), 0.0).sum(axis=-1)
-        ahead = np.where(beyond.any(axis=-1), ahead, np.nan)  # the last sources have nothing to be zero of
-        columns = {"later": ahead, **{s.name: s.compute(influence, window, floor) for s in statistics.STATISTICS}}
+        columns = {s.name: s.compute(influence, window, floor) for s in statistics.STATISTICS}
         table = pd.DataFrame({"layer": chosen["layer"].values})
         for name, values in columns.items():
             table[name] = _mean(np.where(counted, values, np.nan))

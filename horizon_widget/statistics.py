@@ -119,6 +119,15 @@ def half_horizon(influence: Array, window: int, noise_floor: Array | float = 0.0
     return half
 
 
+def later_influence(influence: Array, window: int, noise_floor: Array | float = 0.0) -> Array:
+    """Total magnitude of a state's influence beyond its own next token, ``sum_{k=2..K} a[i,k]``; shape ``(..., T)``.
+
+    NaN where a source has fewer than ``K`` later targets, or is not computed.
+    """
+    total: Array = above_floor(by_offset(influence, window), noise_floor)[..., 1:].sum(axis=-1)
+    return total
+
+
 class OffsetProfile(NamedTuple):
     """A layer's average reach; every field of shape ``(..., K)``, element ``k-1`` is offset ``k``.
 
@@ -225,20 +234,20 @@ class Statistic:
     Attributes:
         name: As in Python.
         label: As shown.
-        unit: As shown after a value; may be empty.
+        unit: As shown after a value; may be empty. ``None``: that of the metric.
         description: One sentence.
         compute: ``(influence, window, noise_floor) -> (..., T)``.
         low: Least possible value.
-        high: Greatest possible value for a window of ``K`` tokens.
+        high: Greatest possible value for a window of ``K`` tokens; ``None`` where there is none.
     """
 
     name: str
     label: str
-    unit: str
+    unit: str | None
     description: str
     compute: Callable[[Array, int, Array | float], Array]
     low: float
-    high: Callable[[int], float]
+    high: Callable[[int], float] | None
 
 
 STATISTICS = (
@@ -268,5 +277,14 @@ STATISTICS = (
         half_horizon,
         1.0,
         float,
+    ),
+    Statistic(
+        "later_influence",
+        "influence on later tokens",
+        None,
+        "How much this state's influence on the tokens after its own next one comes to, signs left out.",
+        later_influence,
+        0.0,
+        None,
     ),
 )

@@ -212,9 +212,11 @@ def test_the_summary_is_that_of_a_plain_loop(sinks):
     for layer in range(L):
         line = table.loc[layer]
         later = [
-            sum(magnitude(hmap, layer, i, t) for t in targets_of(hmap) if t - i >= 2) for i in sources if i + 2 < T
+            sum(magnitude(hmap, layer, i, i + k) for k in range(2, hmap.window + 1))
+            for i in sources
+            if i + hmap.window < T
         ]
-        np.testing.assert_allclose(line["later"], np.mean(later), rtol=1e-6)
+        np.testing.assert_allclose(line["later_influence"], np.mean(later), rtol=1e-6)
         own = hmap.own_share().values[layer, list(sources)]
         np.testing.assert_allclose(line["own_share"], np.nanmean(own))
         assert line["sources"] == (~np.isnan(own)).sum()
@@ -227,7 +229,7 @@ def test_the_summary_is_that_of_a_plain_loop(sinks):
 def test_the_summary_of_an_empty_map_has_no_sources():
     table = empty().summary()
     assert (table["sources"] == 0).all()
-    assert table[["later", "own_share", "half_horizon"]].isna().all(axis=None)
+    assert table[["later_influence", "own_share", "half_horizon"]].isna().all(axis=None)
 
 
 @pytest.mark.parametrize("sinks", [False, True])

@@ -60,3 +60,16 @@ def test_a_row_not_computed_has_no_share(missing):
     influence[2, 2 + missing] = np.nan
     assert np.isnan(statistics.own_share(influence, 4)[2])
     assert not np.isnan(statistics.own_share(influence, 4)[1])
+
+
+def test_influence_on_later_tokens_leaves_out_the_own_next_one_and_all_beyond_the_window():
+    influence = np.zeros((6, 5))
+    influence[1, 1:] = [8.0, -2.0, 0.5, 4.0]  # offsets 1 to 4
+    assert statistics.later_influence(influence, 3)[1] == 2.5
+    assert statistics.later_influence(influence, 3, noise_floor=0.5)[1] == 2.0
+    assert statistics.later_influence(influence, 3)[0] == 0.0, "nothing is no influence, and not no value"
+    assert np.isnan(statistics.later_influence(influence, 3)[3:]).all(), "too little text behind it"
+    influence[1, 4] = np.nan
+    assert statistics.later_influence(influence, 3)[1] == 2.5
+    influence[1, 3] = np.nan
+    assert np.isnan(statistics.later_influence(influence, 3)[1])
