@@ -18,9 +18,17 @@ export class CellCard {
   readonly #release = h("button", { type: "button", class: "plain" }, "Back to the layer");
   readonly #actions = h("div", { class: "card-actions" }, this.#release, this.#pin, this.#turn);
   readonly #parts: readonly { readonly element: HTMLElement; paint(cell: Cell): void }[];
-  readonly #found: HTMLElement;
+  readonly #predictions: HTMLElement;
+  readonly #hint = h(
+    "p",
+    { class: "card-hint" },
+    "Click a cell to keep it: its direct and relayed parts, its value under other baselines, the heads that carry " +
+      "it, and a second pass that verifies it are found out then.",
+  );
   readonly #strongest: HTMLElement;
   readonly element: HTMLElement;
+  /** What takes the whole width, below. */
+  readonly found: HTMLElement;
   readonly #view: View;
 
   constructor(view: View) {
@@ -29,7 +37,15 @@ export class CellCard {
     const { traits, findings } = store;
     const make = [predictionsPart, directPart, robustnessPart, carriersPart, verificationPart];
     this.#parts = make.map((part) => part(view));
-    this.#found = h("div", { class: "card-found" }, ...this.#parts.map(({ element }) => element));
+    const elements = this.#parts.map(({ element }) => element);
+    this.#predictions = h("div", {}, ...elements.slice(0, 1));
+    this.found = h(
+      "section",
+      { class: "card-found", "aria-label": "What else is known of the cell" },
+      this.#hint,
+      ...elements.slice(1, 3),
+      h("div", { class: "card-asked" }, ...elements.slice(3)),
+    );
     this.#strongest = new StrongestView(view).element;
     this.element = h(
       "section",
@@ -49,7 +65,7 @@ export class CellCard {
         h("p", { class: "honesty" }, HONESTY),
       ),
       this.#actions,
-      this.#found,
+      this.#predictions,
       this.#strongest,
     );
     frames.keep(listen(this.#pin, "click", () => this.#togglePin()));
@@ -89,8 +105,10 @@ export class CellCard {
     const { store } = this.#view;
     const cell = store.cell.value;
     this.#actions.hidden = cell === null;
-    this.#found.hidden = cell === null;
+    this.#predictions.hidden = cell === null;
     this.#strongest.hidden = cell !== null;
+    this.#hint.hidden = cell !== null;
+    for (const { element } of this.#parts) element.hidden = cell === null;
     if (cell === null) return;
     const { tokens, pinned_sources: pins } = store.traits;
     const pinned = pins.value.includes(cell.source);

@@ -152,7 +152,11 @@ export class HeatMapView {
         this.#quick,
         `${cellValue(this.#valueOf(cell), query)} · ${cellPlace(tokens, cell.layer, cell.source, cell.target)}`,
       );
-    else setText(this.#quick, "Point at a cell to read it; click to keep it.");
+    else
+      setText(
+        this.#quick,
+        `Layers from the bottom up; ${this.#drilled?.reading.kind === "column" ? "earlier" : "later"} tokens from left to right; bars: sum of magnitudes`,
+      );
     setAttribute(this.#quick, "data-quiet", row === null && cell === null);
   }
 

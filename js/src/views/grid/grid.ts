@@ -42,6 +42,9 @@ export interface GridOptions {
 
 const NO_MARKS: Marks = { row: null, cell: null, cursor: null };
 
+/** Between the cells and the bars, as in the style sheet. */
+const SUMS_GAP = 8;
+
 export class GridView {
   readonly canvas: HTMLCanvasElement;
   /** Grain where a row is here in part: opaque where a value is known. */
@@ -57,6 +60,7 @@ export class GridView {
   /** Takes the focus; arrows move its cursor. */
   readonly #plot: HTMLElement;
   readonly #pane: HTMLElement;
+  readonly #main: HTMLElement;
   /** Tells what the keyboard's cursor is on. */
   readonly #spoken = h("div", { class: "unseen", "aria-live": "polite" });
   readonly element: HTMLElement;
@@ -87,19 +91,14 @@ export class GridView {
       this.#cursorFrame,
     );
     this.#pane = h("div", { class: "grid-pane" }, this.#plot, this.#columnLabels.element);
-    this.element = h(
-      "div",
-      { class: "grid" },
-      h("div", { class: "grid-main" }, this.#rowLabels.element, this.#pane, this.#sums.element),
-      this.#table.element,
-      this.#spoken,
-    );
+    this.#main = h("div", { class: "grid-main" }, this.#rowLabels.element, this.#pane, this.#sums.element);
+    this.element = h("div", { class: "grid" }, this.#main, this.#table.element, this.#spoken);
     if (typeof ResizeObserver !== "undefined") {
       const observer = new ResizeObserver(() => {
         const room = this.#measure();
         if (room > 0) this.#room.value = room;
       });
-      observer.observe(this.#pane);
+      observer.observe(this.#main);
       frames.keep(() => observer.disconnect());
     }
     frames.keep(listen(this.#plot, "pointermove", (event) => this.#point(this.#under(event))));
@@ -117,8 +116,10 @@ export class GridView {
   show(picture: Picture): void {
     const { rows, columns, pixels } = picture;
     this.#picture = picture;
-    // Out of the page there is nothing to measure: the last room is the best guess of the next.
-    this.#shape = layOut(rows.count, columns.count, this.#measure() || this.#room.peek(), this.#sizes);
+    this.#sums.element.hidden = picture.sums === undefined;
+    // Measured here only before the observer has: measuring makes the browser lay out the page at once.
+    const room = this.#room.peek() || this.#measure();
+    this.#shape = layOut(rows.count, columns.count, room, this.#sizes);
     const { width, height } = this.#shape;
     this.#plot.style.width = `${columns.count * width}px`;
     this.#plot.style.height = `${rows.count * height}px`;
@@ -157,7 +158,11 @@ export class GridView {
 
   /** 0 while the grid is not on the page. */
   #measure(): number {
-    return Math.max(0, this.#pane.clientWidth);
+    const { offsetWidth: sums } = this.#sums.element;
+    return Math.max(
+      0,
+      this.#main.clientWidth - this.#rowLabels.element.offsetWidth - (sums && sums + SUMS_GAP),
+    );
   }
 
   /** What lies under a row: nothing, a hatch, or a grain where something is not here yet. */

@@ -28,7 +28,6 @@ export class RowSums {
 
   /** By row, from the bottom; each `height` CSS pixels high. */
   show(sums: readonly Sum[], height: number): void {
-    this.element.hidden = sums.length === 0;
     if (this.#bars.length !== sums.length) {
       this.#bars = sums.map((_, row) => h("div", { class: "row-sum", "data-row": row }, h("i")));
       this.element.replaceChildren(...[...this.#bars].reverse());
