@@ -2,6 +2,9 @@
 
 import type { Units } from "./units";
 
+/** On both sides of the text there is so much white, in CSS pixels (`text.css`). */
+const MARGIN = 10;
+
 /** In CSS pixels from the top left corner of the text. A unit that is broken over lines: its first part. */
 export interface Box {
   readonly left: number;
@@ -10,31 +13,55 @@ export interface Box {
   readonly bottom: number;
 }
 
+/** The text that arcs run in: its width, and the room beside it that is not the text's. */
+export interface Room {
+  readonly width: number;
+  readonly margin: number;
+}
+
 export class Boxes {
+  readonly #text: HTMLElement;
   #boxes: readonly Box[] | null = null;
+  #room: Room = { width: 0, margin: 0 };
+  #gap = 0;
+
+  constructor(text: HTMLElement) {
+    this.#text = text;
+  }
 
   /** The layout has changed. */
   forget(): void {
     this.#boxes = null;
   }
 
-  of(text: HTMLElement, units: Units): readonly Box[] {
-    this.#boxes ??= measure(text, units.elements);
+  of(units: Units): readonly Box[] {
+    if (this.#boxes !== null) return this.#boxes;
+    const origin = this.#text.getBoundingClientRect();
+    const style = getComputedStyle(this.#text);
+    this.#boxes = units.elements.map((element) => {
+      const { left, top, right, bottom } = element.getClientRects()[0] ?? element.getBoundingClientRect();
+      return {
+        left: left - origin.left,
+        top: top - origin.top,
+        right: right - origin.left,
+        bottom: bottom - origin.top,
+      };
+    });
+    const first = this.#boxes[0];
+    const leading = Number.parseFloat(style.lineHeight) || 0;
+    this.#gap = first === undefined ? 0 : Math.max(0, leading - (first.bottom - first.top));
+    this.#room = { width: origin.width, margin: MARGIN };
     return this.#boxes;
   }
-}
 
-function measure(text: HTMLElement, elements: readonly HTMLElement[]): readonly Box[] {
-  const origin = text.getBoundingClientRect();
-  return elements.map((element) => {
-    const { left, top, right, bottom } = element.getClientRects()[0] ?? element.getBoundingClientRect();
-    return {
-      left: left - origin.left,
-      top: top - origin.top,
-      right: right - origin.left,
-      bottom: bottom - origin.top,
-    };
-  });
+  /** Of the white between two lines, when last measured. */
+  get gap(): number {
+    return this.#gap;
+  }
+
+  get room(): Room {
+    return this.#room;
+  }
 }
 
 /** The units between two heights, `[first, stop)`: lines follow each other downwards. */

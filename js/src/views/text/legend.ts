@@ -1,11 +1,13 @@
-/** What the colours mean, with units, and the token under the pointer in words. */
+/** What the colours mean, with their units, layer and window. */
 
+import { disturbed } from "../../kernel/traits";
 import { css, type Palette, type Rgb } from "../../page/colour";
-import { h, setAttribute, setText } from "../../page/dom";
-import { mark, quote, withUnit } from "../../page/format";
-import { baselineNote, SINK, scaleEnds, scaleNote, statisticValue, windowNote } from "../../page/sentences";
-import { anchorOf } from "../../state/reading";
+import { h, listen, setAttribute, setText } from "../../page/dom";
+import { mark, withUnit } from "../../page/format";
+import { baselineNote, scaleEnds, scaleNote } from "../../page/sentences";
 import { contextOf, type View } from "../shared";
+import { Keys } from "./keys";
+import { legendTitle, readingNote, statisticNote, wordsNote } from "./legend-words";
 import { statisticRange } from "./token-look";
 
 export class LegendView {
@@ -14,34 +16,26 @@ export class LegendView {
   readonly #bar = h("span", { class: "legend-bar", "aria-hidden": "true" });
   readonly #high = h("span", { class: "legend-high" });
   readonly #scale = h("span", { class: "legend-scale" });
+  readonly #keep = h("input", { type: "checkbox", name: "keep-scale" });
+  readonly #keeping = h("label", { class: "legend-keep" }, this.#keep, "keep this scale");
   readonly #notes = h("p", { class: "legend-notes" });
-  readonly #pointed = h("p", { class: "pointed" });
-  readonly #key = h(
-    "span",
-    { class: "legend-key" },
-    h("span", { class: "no-value-sample" }, "abc"),
-    " no value",
-  );
-  readonly element = h(
-    "div",
-    { class: "legend" },
-    h(
-      "div",
-      { class: "legend-line" },
-      this.#title,
-      h("span", { class: "legend-ramp" }, this.#low, this.#bar, this.#high),
-      this.#scale,
-      this.#key,
-    ),
-    this.#pointed,
-    this.#notes,
-  );
+  readonly element = h("div", { class: "legend" });
   readonly #view: View;
 
   constructor(view: View) {
     this.#view = view;
     const { store, frames } = view;
     const { traits } = store;
+    const line = h(
+      "div",
+      { class: "legend-line" },
+      this.#title,
+      h("span", { class: "legend-ramp" }, this.#low, this.#bar, this.#high),
+      this.#scale,
+      this.#keeping,
+    );
+    this.element.append(line, new Keys(view).element, this.#notes);
+    frames.keep(listen(this.#keep, "change", () => this.#keepScale()));
     frames.watch(
       [
         store.reading,
@@ -49,80 +43,75 @@ export class LegendView {
         store.layerInfo,
         store.scale,
         store.statistic,
+        store.arrived,
+        traits.tokens,
         traits.window,
         traits.query,
+        traits.show_words,
+        traits.fixed_scale,
+        traits.include_sinks,
         view.surroundings,
       ],
       () => this.#paint(),
     );
-    frames.watch(
-      [view.pointed, store.reading, store.statistic, store.layer, store.arrived, store.rows, traits.tokens],
-      () => this.#paintPointed(),
-    );
+  }
+
+  #keepScale(): void {
+    const { store } = this.#view;
+    const scale = store.scale.peek();
+    store.set({ fixed_scale: this.#keep.checked && !Number.isNaN(scale) ? scale : null });
   }
 
   #paint(): void {
+    const { store } = this.#view;
+    const { traits } = store;
+    const empty = traits.tokens.value.length === 0;
+    this.element.hidden = empty;
+    setAttribute(this.element, "data-shock", disturbed(store.layerInfo.value));
+    const reading = store.reading.value;
+    const isStatistic = reading.kind === "statistic";
+    // Hidden in place: the line stays as long as it is.
+    setAttribute(this.#keeping, "data-off", isStatistic || Number.isNaN(store.scale.value));
+    this.#keep.disabled = isStatistic || Number.isNaN(store.scale.value);
+    this.#keep.checked = traits.fixed_scale.value !== null;
+    const statistic = store.statistic.value;
+    setText(this.#title, legendTitle(contextOf(store), store.layer.value, reading, statistic));
+    if (isStatistic) this.#paintStatistic();
+    else this.#paintInfluence();
+    const notes = [
+      isStatistic ? statisticNote(statistic, traits.window.value) : readingNote(reading),
+      traits.show_words.value ? wordsNote(reading) : "",
+      baselineNote(store.layer.value, store.layerInfo.value),
+    ];
+    setText(this.#notes, notes.filter(Boolean).join(" "));
+  }
+
+  #paintStatistic(): void {
     const { store, surroundings } = this.#view;
-    const { palette } = surroundings.value;
-    const layer = store.layer.value;
-    const source = anchorOf(store.reading.value);
     const statistic = store.statistic.value;
-    const baseline = baselineNote(layer, store.layerInfo.value);
-    const { unit } = store.traits.query.value;
-    this.#key.hidden = source !== null;
-    setAttribute(this.element, "data-shock", store.layerInfo.value.shock);
-    if (source !== null) {
-      setText(this.#title, `Layer ${layer}, token ${source}`);
-      const [low, high] = scaleEnds(store.traits.query.value);
-      setText(this.#low, low);
-      setText(this.#high, high);
-      setText(this.#scale, scaleNote(store.scale.value, unit) || `± … ${unit}`);
-      this.#bar.style.backgroundImage = signedGradient(palette);
-      setText(this.#notes, baseline);
-      return;
-    }
-    setText(this.#scale, "");
     if (statistic === null) {
-      setText(this.#title, "");
-      setText(this.#low, "");
-      setText(this.#high, "");
+      for (const part of [this.#low, this.#high, this.#scale]) setText(part, "");
       this.#bar.style.backgroundImage = "none";
-      setText(
-        this.#notes,
-        store.traits.tokens.value.length === 0 ? "" : `${capital(windowNote(null))}. ${baseline}`,
-      );
       return;
     }
-    setText(this.#title, `Layer ${layer}, ${statistic.label}`);
-    setText(this.#low, mark(statistic.low));
-    setText(this.#high, withUnit(mark(statisticRange(store, statistic)[1]), statistic.unit));
-    this.#bar.style.backgroundImage = `linear-gradient(to right, ${css(palette.amount, 0)}, ${css(palette.amount)})`;
-    const description = statistic.description.replace(/[.\s]+$/u, "");
-    const { value: window } = store.traits.window;
-    const meaning = window === null ? windowNote(null) : `${description}, ${windowNote(window)}`;
-    setText(this.#notes, `${capital(meaning)}. ${baseline}`);
+    const [low, high] = statisticRange(store, statistic);
+    const { amount } = surroundings.value.palette;
+    setText(this.#low, mark(low));
+    setText(this.#high, withUnit(Number.isNaN(high) ? "…" : mark(high), statistic.unit));
+    setText(this.#scale, statistic.high === null ? "the layer’s greatest, rounded up" : "");
+    this.#bar.style.backgroundImage = `linear-gradient(to right, ${css(amount, 0)}, ${css(amount)})`;
   }
 
-  /** Without a selection, the token under the pointer; with one, its readout tells. */
-  #paintPointed(): void {
-    const { store, pointed } = this.#view;
-    const position = pointed.value;
-    const statistic = store.statistic.value;
-    const tokens = store.traits.tokens.value;
-    this.#pointed.hidden = anchorOf(store.reading.value) !== null || tokens.length === 0;
-    if (position === null || statistic === null) {
-      setText(this.#pointed, "Click a token to see which later tokens its state is used by.");
-      return;
-    }
-    const value = store.rows.value.statistic(store.statisticIndex.value, store.layer.value, position);
-    const words = statisticValue(contextOf(store), statistic, position, value);
-    const sink = position === 0 ? ` · ${SINK}` : "";
-    setText(this.#pointed, `${quote(tokens[position])} (${position}) · ${words}${sink}`);
+  #paintInfluence(): void {
+    const { store, surroundings } = this.#view;
+    const query = store.traits.query.value;
+    const [low, high] = scaleEnds(query);
+    const kept = store.traits.fixed_scale.value === null ? "" : ", kept";
+    setText(this.#low, low);
+    setText(this.#high, high);
+    setText(this.#scale, (scaleNote(store.scale.value, query.unit) || `± … ${query.unit}`) + kept);
+    this.#bar.style.backgroundImage = signedGradient(surroundings.value.palette);
   }
-}
-
-function capital(text: string): string {
-  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 /** The scale as it is used: linear in the value, the root in the opacity. */

@@ -1,22 +1,23 @@
 /** The prompt, set as text: each unit coloured by its value, one of them selected. */
 
 import { type Signal, signal } from "@preact/signals-core";
-import { css, inkOn, over } from "../../page/colour";
 import { h, listen, setAttribute } from "../../page/dom";
-import { occurrences } from "../../state/words";
+import { anchorOf } from "../../state/reading";
 import type { View } from "../shared";
+import { Arcs } from "./arcs";
 import { Boxes, between, lineFrom } from "./boxes";
 import { type Deed, deedOfClick, deedOfKey, keepTextUnselected, letGo, perform } from "./gestures";
-import { cellOf, type Looks, looksOf, sinksOf } from "./token-look";
+import { Hint } from "./hint";
+import { Marks } from "./marks";
+import { Painter } from "./painter";
+import { cellOf } from "./token-look";
+import { type Pointed, Tooltip } from "./tooltip";
 import { Units } from "./units";
 
 /** Above so many tokens the text scrolls in an area of its own. */
 const LONG = 250;
-/** Units painted in one frame beyond those that can be seen. */
-const PER_FRAME = 160;
 /** So much of the text around what can be seen is painted with it, in CSS pixels. */
 const AROUND = 80;
-const NO_UNITS = new Units([], 0, false, null);
 
 export class TextView {
   readonly #text = h("div", {
@@ -29,22 +30,20 @@ export class TextView {
   readonly #area = h("div", { class: "text-area" }, this.#text);
   readonly element = h("div", { class: "reading" }, this.#area);
   readonly #view: View;
-  readonly #units: Signal<Units> = signal(NO_UNITS);
-  readonly #boxes = new Boxes();
+  readonly #units: Signal<Units> = signal(new Units([], 0, false, null));
+  readonly #boxes = new Boxes(this.#text);
   /** Counts changes of the layout. */
   readonly #laidOut = signal(0);
-  /** Counts frames in which more of the text is to be painted. */
-  readonly #more = signal(0);
-  #looks: Looks | null = null;
-  /** What each unit was last painted as, so that only changes touch the page. */
-  #painted: string[] = [];
-  /** Units that still show what was before. */
-  #stale: boolean[] = [];
-  #firstStale = 0;
+  readonly #pointed: Signal<Pointed | null> = signal(null);
+  readonly #painter: Painter;
+  readonly #tooltip: Tooltip;
   /** The one unit that the Tab key reaches. */
   #focused = 0;
-  /** Whether a pointer is what moves the focus. */
+  /** Whether it is a pointer that moves the focus. */
   #pressing = false;
+  /** Whether the selection was made here. */
+  #own = false;
+  /** Where the area is scrolled to, and how high it is, in CSS pixels. */
   #scrolled = 0;
   #height = 0;
 
@@ -56,28 +55,15 @@ export class TextView {
     frames.watch([traits.tokens, traits.n_targets, traits.show_words, traits.written_from], () =>
       this.#build(),
     );
-    frames.watch(
-      [
-        this.#units,
-        store.rows,
-        store.arrived,
-        store.layer,
-        store.reading,
-        store.statistic,
-        store.scale,
-        traits.layer_info,
-        traits.query,
-        traits.window,
-        traits.sinks,
-        traits.include_sinks,
-        view.surroundings,
-      ],
-      () => this.#paint(),
-    );
-    frames.watch([this.#more], () => this.#paintMore());
-    frames.watch([this.#units, traits.find], () => this.#markFound());
-    frames.watch([this.#units, traits.sinks], () => this.#markSinks());
-    frames.watch([this.#units, store.reading, store.cell, view.cursor], () => this.#markEnds());
+    this.#painter = new Painter(view, this.#text, this.#units, () => this.#visible());
+    new Marks(view, this.#units);
+    const arcs = new Arcs(view, this.#units, this.#laidOut, this.#boxes);
+    frames.watch([traits.show_arcs], () => setAttribute(this.#text, "data-arcs", traits.show_arcs.value));
+    frames.watch([store.reading, store.cell], () => this.#bringIntoView());
+    this.#tooltip = new Tooltip(view, this.#pointed);
+    const hint = new Hint(view, this.#pointed);
+    this.#area.append(arcs.element);
+    this.element.append(hint.element, this.#tooltip.element);
   }
 
   #listen(): void {
@@ -86,11 +72,16 @@ export class TextView {
     frames.keep(listen(text, "click", (event) => this.#click(event)));
     frames.keep(listen(text, "keydown", (event) => this.#key(event)));
     frames.keep(listen(text, "focusin", (event) => this.#focusAt(this.#units.value.indexAt(event.target))));
-    frames.keep(listen(text, "focusout", () => this.#point(-1)));
-    frames.keep(listen(text, "pointerover", (event) => this.#point(this.#units.value.indexAt(event.target))));
-    frames.keep(listen(text, "pointerleave", () => this.#point(-1)));
-    frames.keep(listen(text, "pointerdown", () => this.#press(true)));
-    frames.keep(listen(text, "pointerup", () => this.#press(false)));
+    frames.keep(listen(text, "focusout", () => this.#leave("keyboard")));
+    frames.keep(
+      listen(text, "pointerover", (event) => this.#point(this.#units.value.indexAt(event.target), "pointer")),
+    );
+    frames.keep(listen(text, "pointerleave", () => this.#leave("pointer")));
+    frames.keep(
+      listen(text, "pointerdown", () => {
+        this.#pressing = true;
+      }),
+    );
     frames.keep(keepTextUnselected(text));
     frames.keep(listen(this.#area, "scroll", () => this.#scroll()));
     const observer = new ResizeObserver(() => {
@@ -103,15 +94,13 @@ export class TextView {
     frames.keep(() => observer.disconnect());
   }
 
-  // Building
-
   #build(): void {
     const { traits } = this.#view.store;
     const tokens = traits.tokens.value;
     const nPositions = tokens.length === 0 ? 0 : Math.max(tokens.length, traits.n_targets.value + 1);
     const units = new Units(tokens, nPositions, traits.show_words.value, traits.written_from.value);
-    this.#painted = [];
     this.#focused = Math.min(this.#focused, Math.max(0, units.length - 1));
+    this.#pointed.value = null;
     this.#text.replaceChildren(...units.nodes);
     setAttribute(this.#text, "aria-label", `Prompt, ${tokens.length} tokens`);
     setAttribute(this.element, "data-long", tokens.length > LONG);
@@ -120,132 +109,60 @@ export class TextView {
     this.#units.value = units;
   }
 
-  // Painting
-
-  #paint(): void {
-    const { store } = this.#view;
-    const units = this.#units.value;
-    this.#looks = looksOf(store);
-    this.#stale = new Array(units.length).fill(true);
-    this.#firstStale = 0;
-    const reading = store.reading.value.kind;
-    setAttribute(this.#text, "data-shock", store.layerInfo.value.shock);
-    setAttribute(this.#text, "data-mode", reading === "statistic" ? "statistic" : "influence");
-    setAttribute(this.#text, "data-reading", reading);
-    const [first, stop] = this.#visible();
-    this.#paintUnits(first, stop);
-    this.#paintLater();
-  }
-
-  /** The rest of a long text, some in each frame. */
-  #paintMore(): void {
-    while (this.#stale[this.#firstStale] === false) this.#firstStale += 1;
-    this.#paintUnits(this.#firstStale, Math.min(this.#firstStale + PER_FRAME, this.#stale.length));
-    this.#paintLater();
-  }
-
-  #paintLater(): void {
-    if (this.#stale.indexOf(true, this.#firstStale) >= 0) this.#more.value += 1;
-  }
-
-  #paintUnits(first: number, stop: number): void {
-    const looks = this.#looks;
-    if (looks === null) return;
-    const { spans, elements } = this.#units.value;
-    const { theme } = this.#view.surroundings.value;
-    for (let i = first; i < stop; i += 1) {
-      const span = spans[i];
-      const element = elements[i];
-      if (span === undefined || element === undefined || this.#stale[i] !== true) continue;
-      this.#stale[i] = false;
-      const look = looks.at(span);
-      const label = looks.label(span, look);
-      const key = `${look.kind} ${look.colour} ${look.alpha} ${theme} ${label}`;
-      if (this.#painted[i] === key) continue;
-      this.#painted[i] = key;
-      setAttribute(element, "data-kind", look.kind);
-      setAttribute(element, "aria-selected", String(look.kind === "source" || look.kind === "target"));
-      setAttribute(element, "aria-label", label);
-      this.#colour(element, this.#view.surroundings.value.palette[look.colour], look.alpha);
-    }
-  }
-
-  #colour(element: HTMLElement, colour: readonly [number, number, number], alpha: number): void {
-    const { paper, ink } = this.#view.surroundings.value;
-    const chosen = inkOn(over(colour, alpha, paper), ink);
-    element.style.backgroundColor = alpha === 0 ? "" : css(colour, alpha);
-    element.style.color = chosen === ink || alpha === 0 ? "" : css(chosen);
-  }
+  // A long text, in an area that scrolls
 
   /** The units that can be seen, `[first, stop)`: all of them where the text is short. */
   #visible(): readonly [number, number] {
     const units = this.#units.value;
-    if (units.length <= LONG || this.#height === 0) return [0, units.length];
-    const boxes = this.#boxes.of(this.#text, units);
+    if (!this.element.hasAttribute("data-long") || this.#height === 0) return [0, units.length];
+    const boxes = this.#boxes.of(units);
     return between(boxes, this.#scrolled - AROUND, this.#scrolled + this.#height + AROUND);
   }
 
   #scroll(): void {
     this.#scrolled = this.#area.scrollTop;
-    const [first, stop] = this.#visible();
-    this.#paintUnits(first, stop);
+    this.#tooltip.hide();
+    this.#painter.paintVisible();
   }
 
-  // Marks
-
-  #mark(name: string, indices: readonly number[]): void {
-    const { elements } = this.#units.value;
-    const wanted = new Set(indices.map((index) => elements[index]));
-    for (const element of this.#text.querySelectorAll(`[${name}]`)) {
-      if (!wanted.has(element as HTMLElement)) element.removeAttribute(name);
-    }
-    for (const element of wanted) element?.setAttribute(name, "");
-  }
-
-  #markFound(): void {
-    const { traits } = this.#view.store;
+  /** What was selected elsewhere is scrolled to, within the area. */
+  #bringIntoView(): void {
+    const { store } = this.#view;
+    const own = this.#own;
+    this.#own = false;
+    if (own || this.#height === 0 || !this.element.hasAttribute("data-long")) return;
     const units = this.#units.value;
-    const found = occurrences(traits.tokens.value, traits.find.value);
-    this.#mark(
-      "data-found",
-      found.flatMap(({ start, stop }) =>
-        Array.from({ length: stop - start }, (_, i) => units.indexOf(start + i)),
-      ),
-    );
-  }
-
-  #markSinks(): void {
-    const units = this.#units.value;
-    this.#mark(
-      "data-sink",
-      sinksOf(this.#view.store).map((position) => units.indexOf(position)),
-    );
-  }
-
-  /** The other end of the cell under the cursor, or of the selected one. */
-  #markEnds(): void {
-    const { store, cursor } = this.#view;
-    const units = this.#units.value;
-    const reading = store.reading.value;
-    const cell = cursor.value ?? store.cell.value;
-    const sources = cell === null || reading.kind === "row" ? [] : [units.indexOf(cell.source)];
-    const targets = cell === null || reading.kind === "column" ? [] : [units.indexOf(cell.target)];
-    this.#mark("data-source", sources);
-    this.#mark("data-target", targets);
+    const { kind } = store.reading.value;
+    const cell = store.cell.value;
+    const other = cell === null ? null : kind === "row" ? cell.target : cell.source;
+    const box = this.#boxes.of(units)[units.indexOf(other ?? anchorOf(store.reading.value))];
+    if (box === undefined) return;
+    const seen = box.top >= this.#scrolled && box.bottom <= this.#scrolled + this.#height;
+    if (!seen) this.#area.scrollTop = Math.max(0, box.top - this.#height / 3);
   }
 
   // Pointer and keys
 
-  #point(index: number): void {
+  #point(index: number, by: Pointed["by"]): void {
     const { store, cursor, pointed } = this.#view;
-    const span = this.#units.value.spans[index];
-    pointed.value = span === undefined ? null : span.start;
-    cursor.value =
-      span === undefined ? null : cellOf(store.reading.value, store.rows.value, store.layer.value, span);
+    const units = this.#units.value;
+    const unit = units.spans[index];
+    const element = units.elements[index];
+    if (unit === undefined || element === undefined) {
+      this.#leave(by);
+      return;
+    }
+    this.#pointed.value = { element, unit, by };
+    pointed.value = unit.start;
+    cursor.value = cellOf(store.reading.value, store.rows.value, store.layer.value, unit);
   }
 
-  #press(pressing: boolean): void {
-    this.#pressing = pressing;
+  /** The pointer, or the focus, is on no unit any more. */
+  #leave(by: Pointed["by"]): void {
+    if (this.#pointed.value?.by !== by) return;
+    this.#pointed.value = null;
+    this.#view.pointed.value = null;
+    this.#view.cursor.value = null;
   }
 
   #click(event: MouseEvent): void {
@@ -256,6 +173,7 @@ export class TextView {
 
   #do(deed: Deed, index: number, event: Event): void {
     const unit = this.#units.value.spans[index];
+    this.#own = deed !== "pin";
     if (unit !== undefined) perform(this.#view, deed, unit, event.timeStamp);
   }
 
@@ -267,19 +185,20 @@ export class TextView {
       this.#focused = index;
       elements[index]?.setAttribute("tabindex", "0");
     }
-    if (!this.#pressing) this.#point(index);
+    if (!this.#pressing) this.#point(index, "keyboard");
+    this.#pressing = false;
   }
 
   #key(event: KeyboardEvent): void {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const units = this.#units.value;
-    const here = this.#focused;
     const deed = deedOfKey(event);
-    if (deed !== null) this.#do(deed, here, event);
+    if (deed !== null) this.#do(deed, this.#focused, event);
     else if (event.key === "Escape") {
-      if (!letGo(this.#view.store)) return;
+      if (this.#tooltip.isOpen) this.#tooltip.hide();
+      else if (!letGo(this.#view.store)) return;
     } else {
-      const there = this.#way(event.key, here);
+      const there = this.#way(event.key, this.#focused);
       if (there === null) return;
       units.elements[Math.max(0, Math.min(there, units.length - 1))]?.focus();
     }
@@ -295,9 +214,9 @@ export class TextView {
       case "ArrowLeft":
         return here - 1;
       case "ArrowDown":
-        return lineFrom(this.#boxes.of(this.#text, units), here, 1);
+        return lineFrom(this.#boxes.of(units), here, 1);
       case "ArrowUp":
-        return lineFrom(this.#boxes.of(this.#text, units), here, -1);
+        return lineFrom(this.#boxes.of(units), here, -1);
       case "Home":
         return 0;
       case "End":

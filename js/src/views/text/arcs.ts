@@ -1,0 +1,104 @@
+/** The strongest links of what is read, drawn on request between the lines of the text. */
+
+import type { ReadonlySignal } from "@preact/signals-core";
+import { alphaOf, css } from "../../page/colour";
+import { roundUp } from "../../state/scale";
+import type { View } from "../shared";
+import { arcPath } from "./arc-geometry";
+import type { Boxes } from "./boxes";
+import { type Link, strongestLinks } from "./links";
+import { svg } from "./profile";
+import { sinksOf } from "./token-look";
+import type { Units } from "./units";
+
+const MOST = 12;
+const MOST_OF_LAYER = 24;
+/** Arcs take turns in so many lanes, where many share the white between two lines. */
+const LANES = 4;
+const FAINTEST = 70;
+const THINNEST = 0.8;
+const THICKEST = 2.6;
+
+export class Arcs {
+  readonly element = svg("svg", { class: "arcs", "aria-hidden": "true" });
+  readonly #view: View;
+  readonly #units: ReadonlySignal<Units>;
+  readonly #boxes: Boxes;
+  readonly #paths: SVGPathElement[] = [];
+
+  constructor(view: View, units: ReadonlySignal<Units>, laidOut: ReadonlySignal<number>, boxes: Boxes) {
+    this.#view = view;
+    this.#units = units;
+    this.#boxes = boxes;
+    const { store, frames } = view;
+    const { traits } = store;
+    frames.watch(
+      [
+        traits.show_arcs,
+        units,
+        laidOut,
+        store.reading,
+        store.layer,
+        store.rows,
+        store.arrived,
+        store.scale,
+        traits.sinks,
+        traits.include_sinks,
+        traits.layer_info,
+        view.surroundings,
+      ],
+      () => this.#paint(),
+    );
+  }
+
+  #paint(): void {
+    const links = this.#view.store.traits.show_arcs.value ? this.#links() : [];
+    if (links.length === 0 && this.#paths.length === 0) return;
+    while (this.#paths.length > links.length) this.#paths.pop()?.remove();
+    while (this.#paths.length < links.length) {
+      const path = svg("path", {});
+      this.#paths.push(path);
+      this.element.append(path);
+    }
+    if (links.length === 0) return;
+    const scale = this.#scale(links);
+    // The strongest is drawn last, over the others.
+    for (const [i, link] of [...links].reverse().entries()) this.#draw(this.#paths[i], link, i, scale);
+  }
+
+  #links(): readonly Link[] {
+    const { store } = this.#view;
+    const reading = store.reading.value;
+    const layer = store.layer.value;
+    const whole = reading.kind === "statistic" || reading.kind === "offset";
+    const without = store.traits.include_sinks.value ? [] : sinksOf(store);
+    const floor = store.layerInfo.value.noise_floor;
+    return strongestLinks(store.rows.value, reading, layer, whole ? MOST_OF_LAYER : MOST, floor, without);
+  }
+
+  #scale(links: readonly Link[]): number {
+    const scale = this.#view.store.scale.value;
+    return Number.isNaN(scale) ? roundUp(Math.abs(links[0]?.value ?? 1)) : scale;
+  }
+
+  #draw(path: SVGPathElement | undefined, link: Link, number: number, scale: number): void {
+    const units = this.#units.value;
+    const boxes = this.#boxes.of(units);
+    const source = boxes[units.indexOf(link.source)];
+    const target = boxes[units.indexOf(link.target)];
+    if (path === undefined) return;
+    path.setAttribute("d", "");
+    if (source === undefined || target === undefined || source === target) return;
+    const { palette } = this.#view.surroundings.value;
+    const alpha = alphaOf(link.value, scale);
+    const lane = (number % LANES) / (LANES - 1);
+    path.setAttribute("d", arcPath(source, target, this.#boxes.room, this.#boxes.gap, lane));
+    path.setAttribute(
+      "stroke",
+      css(palette[link.value > 0 ? "needed" : "hindering"], Math.max(FAINTEST, alpha)),
+    );
+    path.setAttribute("stroke-width", (THINNEST + ((THICKEST - THINNEST) * alpha) / 255).toFixed(2));
+    // Hindering links are dashed too, so that the sign does not hang on the hue alone.
+    path.setAttribute("stroke-dasharray", link.value > 0 ? "none" : "4 2.5");
+  }
+}

@@ -1,0 +1,44 @@
+/** One quiet line that says what clicks and keys do now. */
+
+import { computed, type ReadonlySignal } from "@preact/signals-core";
+import { h, setText } from "../../page/dom";
+import type { View } from "../shared";
+import type { Pointed } from "./tooltip";
+
+export class Hint {
+  readonly element = h("p", { class: "hint" });
+
+  constructor(view: View, pointed: ReadonlySignal<Pointed | null>) {
+    const { store, frames } = view;
+    const { direction, tokens } = store.traits;
+    const byKeys = computed(() => pointed.value?.by === "keyboard");
+    frames.watch([byKeys, store.reading, store.cell, direction, tokens], () => {
+      const kind = store.reading.value.kind;
+      const read = kind === "row" || kind === "column";
+      const words = byKeys.value
+        ? keysHint(read)
+        : pointerHint(read, direction.value, store.cell.value !== null);
+      setText(this.element, tokens.value.length === 0 ? "" : words);
+    });
+  }
+}
+
+const QUESTIONS = {
+  row: "what is its state used for later?",
+  column: "who carries its prediction?",
+} as const;
+
+function pointerHint(read: boolean, direction: "row" | "column", cell: boolean): string {
+  const other = direction === "row" ? "column" : "row";
+  const pinKey = /Mac|iP(hone|ad|od)/u.test(navigator.platform) ? "⌘" : "Ctrl";
+  if (!read)
+    return `Click a token: ${QUESTIONS[direction]} Shift+click: ${QUESTIONS[other]} ${pinKey}+click pins it.`;
+  const link = cell
+    ? "Alt+click it again to let go of the link"
+    : `Alt+click ${direction === "row" ? "a later" : "an earlier"} token for that one link`;
+  return `${link} · Shift+click: ${QUESTIONS[other]} · ${pinKey}+click pins · Esc goes back`;
+}
+
+function keysHint(read: boolean): string {
+  return `Arrows move · Enter reads a token, C the other way · ${read ? "S selects the link · " : ""}P pins · Esc goes back`;
+}

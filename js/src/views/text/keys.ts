@@ -1,0 +1,138 @@
+/** Samples of how tokens look that carry no colour of their own, each only where the text has such tokens. */
+
+import { disturbed } from "../../kernel/traits";
+import { css, pinColour } from "../../page/colour";
+import { h, setText } from "../../page/dom";
+import { number, withUnit } from "../../page/format";
+import { WRITTEN } from "../../page/sentences";
+import { unitsOf } from "../../state/words";
+import type { View } from "../shared";
+import { type Kind, looksOf, sinksOf } from "./token-look";
+
+type Key = "none" | "pending" | "dust" | "sink" | "outside" | "shock" | "written" | "found" | "pins";
+
+const ORDER: readonly Key[] = [
+  "none",
+  "pending",
+  "dust",
+  "outside",
+  "sink",
+  "shock",
+  "written",
+  "found",
+  "pins",
+];
+
+export class Keys {
+  readonly #words = new Map<Key, HTMLElement>();
+  readonly #items = new Map<Key, HTMLElement>();
+  readonly element = h("p", { class: "legend-keys" });
+  readonly #view: View;
+
+  constructor(view: View) {
+    this.#view = view;
+    for (const key of ORDER) {
+      const words = h("span", {});
+      const sample = h("span", { class: "sample", "data-sample": key, "aria-hidden": "true" }, sampleOf(key));
+      const item = h("span", { class: "legend-key", "data-key": key, hidden: true }, sample, words);
+      this.#words.set(key, words);
+      this.#items.set(key, item);
+      this.element.append(item);
+    }
+    const { store, frames } = view;
+    const { traits } = store;
+    frames.watch(
+      [
+        store.reading,
+        store.layer,
+        store.layerInfo,
+        store.statistic,
+        store.rows,
+        store.arrived,
+        traits.tokens,
+        traits.n_targets,
+        traits.sinks,
+        traits.include_sinks,
+        traits.written_from,
+        traits.find,
+        traits.pinned_sources,
+        view.surroundings,
+      ],
+      () => this.#paint(),
+    );
+  }
+
+  #paint(): void {
+    const words = this.#say();
+    for (const key of ORDER) {
+      const item = this.#items.get(key);
+      const said = words[key];
+      if (item === undefined) continue;
+      item.hidden = said === undefined;
+      const element = this.#words.get(key);
+      if (said !== undefined && element !== undefined) setText(element, said);
+    }
+    this.#samplePins();
+  }
+
+  #say(): Partial<Record<Key, string>> {
+    const { store } = this.#view;
+    const { traits } = store;
+    const kinds = this.#kinds();
+    const { noise_floor: floor } = store.layerInfo.value;
+    const window = traits.window.value;
+    const isRow = store.reading.value.kind === "row";
+    const left = traits.include_sinks.value ? "" : ", left out of summaries";
+    return {
+      ...(kinds.has("none") && {
+        none:
+          window === null
+            ? "no value: the prompt is too short"
+            : `no value: fewer than ${window} tokens ahead`,
+      }),
+      ...(kinds.has("pending") && { pending: "not computed yet" }),
+      ...(kinds.has("dust") && {
+        dust: `under the noise floor${floor === null ? "" : ` of ${withUnit(number(floor), traits.query.value.unit)}`}`,
+      }),
+      ...(kinds.has("outside") && {
+        outside: isRow ? "earlier: nothing flows back" : "comes too late for it",
+      }),
+      ...(traits.tokens.value.length > 0 && {
+        sink: `attention sink${sinksOf(store).length === 1 ? "" : "s"}${left}`,
+      }),
+      ...(disturbed(store.layerInfo.value) && { shock: "flawed baseline: see below" }),
+      ...(traits.written_from.value !== null && { written: WRITTEN }),
+      ...(traits.find.value !== "" && { found: "found" }),
+      ...(traits.pinned_sources.value.length > 0 && { pins: this.#pinWords() }),
+    };
+  }
+
+  #pinWords(): string {
+    return "pinned tokens: the lines under later tokens, dashed where removal would help";
+  }
+
+  #kinds(): ReadonlySet<Kind> {
+    const { store } = this.#view;
+    const looks = looksOf(store);
+    const { nTokens } = store.rows.value;
+    const tokens = store.traits.tokens.value;
+    return new Set(unitsOf(tokens, nTokens, false).map((unit) => looks.at(unit).kind));
+  }
+
+  #samplePins(): void {
+    const sample = this.#items.get("pins")?.firstElementChild;
+    const pins = this.#view.store.traits.pinned_sources.value;
+    const { theme } = this.#view.surroundings.value;
+    sample?.replaceChildren(
+      ...pins.map((_, pin) => {
+        const badge = h("span", { class: "badge" }, String(pin + 1));
+        badge.style.setProperty("--pin", css(pinColour(theme, pin)));
+        return badge;
+      }),
+    );
+  }
+}
+
+function sampleOf(key: Key): string {
+  return key === "shock" || key === "sink" || key === "pins" ? "" : "abc";
+}

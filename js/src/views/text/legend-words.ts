@@ -1,0 +1,62 @@
+/** What the legend says. */
+
+import type { Statistic } from "../../kernel/traits";
+import { plural } from "../../page/format";
+import { type Context, HONESTY, named, windowNote } from "../../page/sentences";
+import type { Reading } from "../../state/reading";
+
+/** `Layer 12 · influence of “ key” (3) on later predictions` */
+export function legendTitle(
+  { tokens }: Pick<Context, "tokens">,
+  layer: number,
+  reading: Reading,
+  statistic: Statistic | null,
+): string {
+  switch (reading.kind) {
+    case "row":
+      return `Layer ${layer} · where ${named(tokens, reading.source)} is used`;
+    case "column":
+      return `Layer ${layer} · who carries ${named(tokens, reading.target)}`;
+    case "offset":
+      return `Layer ${layer} · each token’s influence ${plural(reading.offset, "token")} ahead`;
+    case "statistic":
+      return statistic === null ? "" : `Layer ${layer} · ${statistic.label}`;
+  }
+}
+
+/** What a statistic is, and within which window. */
+export function statisticNote(statistic: Statistic | null, window: number | null): string {
+  if (statistic === null || window === null) return `${capital(windowNote(null))}.`;
+  const description = statistic.description.replace(/[.\s]+$/u, "") || statistic.label;
+  const within = description.includes("window") ? "" : `, ${windowNote(window)}`;
+  return `${capital(description)}${within}.`;
+}
+
+/** How the value of a word is made. */
+export function wordsNote(reading: Reading): string {
+  switch (reading.kind) {
+    case "row":
+      return "A word’s value is the sum over its tokens.";
+    case "column":
+    case "offset":
+    case "statistic":
+      return "A word’s value is that of its last token, which has read the others.";
+  }
+}
+
+/** What the colours of influence show, and what they do not. */
+export function readingNote(reading: Reading): string {
+  switch (reading.kind) {
+    case "row":
+    case "offset":
+      return HONESTY;
+    case "column":
+      return "Coloured by what this prediction loses without each earlier token’s state.";
+    case "statistic":
+      return "";
+  }
+}
+
+function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

@@ -1,0 +1,55 @@
+/** Marks on single units: what was searched for, sinks, the ends of the link that is looked at. */
+
+import type { ReadonlySignal } from "@preact/signals-core";
+import { occurrences } from "../../state/words";
+import type { View } from "../shared";
+import { sinksOf } from "./token-look";
+import type { Units } from "./units";
+
+export class Marks {
+  readonly #view: View;
+  readonly #units: ReadonlySignal<Units>;
+  readonly #marked = new Map<string, ReadonlySet<HTMLElement>>();
+
+  constructor(view: View, units: ReadonlySignal<Units>) {
+    this.#view = view;
+    this.#units = units;
+    const { store, frames, cursor } = view;
+    const { traits } = store;
+    frames.watch([units, traits.find], () => this.#markFound());
+    frames.watch([units, traits.sinks], () => this.#mark("data-sink", sinksOf(store)));
+    frames.watch([units, store.reading, store.cell, cursor], () => this.#markEnds());
+  }
+
+  #markFound(): void {
+    const { traits } = this.#view.store;
+    const found = occurrences(traits.tokens.value, traits.find.value);
+    this.#mark(
+      "data-found",
+      found.flatMap(({ start, stop }) => Array.from({ length: stop - start }, (_, i) => start + i)),
+    );
+  }
+
+  /** The other end of the cell under the cursor, or of the selected one. */
+  #markEnds(): void {
+    const { store, cursor } = this.#view;
+    const { kind } = store.reading.value;
+    const cell = cursor.value ?? store.cell.value;
+    this.#mark("data-source", cell === null || kind === "row" ? [] : [cell.source]);
+    this.#mark("data-target", cell === null || kind === "column" ? [] : [cell.target]);
+  }
+
+  /** Marks the units at these positions, and no others. */
+  #mark(name: string, positions: readonly number[]): void {
+    const units = this.#units.value;
+    const wanted = new Set<HTMLElement>();
+    for (const position of positions) {
+      const element = units.elements[units.indexOf(position)];
+      if (element !== undefined) wanted.add(element);
+    }
+    const before = this.#marked.get(name) ?? new Set();
+    for (const element of before) if (!wanted.has(element)) element.removeAttribute(name);
+    for (const element of wanted) if (!before.has(element)) element.setAttribute(name, "");
+    this.#marked.set(name, wanted);
+  }
+}

@@ -1,0 +1,97 @@
+/** Pinned tokens in the text: a number each, and a line under every later token that their state is used by. */
+
+import { alphaOf, css, pinColour, type Theme, tells } from "../../page/colour";
+import { signed, withUnit } from "../../page/format";
+import { type Reading, type Strip, stripOf } from "../../state/reading";
+import { scaleOf } from "../../state/scale";
+import type { Store } from "../../state/store";
+import { type Span, unitValue } from "../../state/words";
+
+/** Of a line, and of the white above it, in CSS pixels. */
+const THICK = 2;
+const WHITE = 1;
+/** Weaker lines than this (0..255) would not be seen. */
+const FAINTEST = 24;
+
+/** One line under a unit. */
+export interface Underline {
+  /** Which pin, counted from 0. */
+  readonly pin: number;
+  readonly value: number;
+  /** 0..255 */
+  readonly alpha: number;
+}
+
+export interface PinLines {
+  readonly n: number;
+  readonly sources: readonly number[];
+  of(unit: Span): readonly Underline[];
+  /** The same in words: `pin 1: +3.76 nats`. */
+  words(lines: readonly Underline[]): string;
+}
+
+export function pinLinesOf(store: Store): PinLines {
+  const { traits, layer } = store;
+  const rows = store.rows.value;
+  const pins = traits.pinned_sources.value.filter((source) => source < rows.nTokens);
+  const readings = pins.map((source): Reading => ({ kind: "row", source }));
+  const strips = readings.map((reading) => stripOf(rows, reading, layer.value));
+  const scale = pinScale(store);
+  const floor = store.layerInfo.value.noise_floor;
+  const { unit } = traits.query.value;
+  return {
+    n: pins.length,
+    sources: pins,
+    of: (span) =>
+      strips.flatMap((strip, pin) => {
+        const line = underline(strip, readings[pin], span, pin, scale, floor);
+        return line === null ? [] : [line];
+      }),
+    words: (lines) =>
+      lines.map(({ pin, value }) => `pin ${pin + 1}: ${withUnit(signed(value), unit)}`).join(", "),
+  };
+}
+
+/** One scale for all pins, so that they can be compared: the largest that one of them needs. */
+export function pinScale({ traits, rows }: Store): number {
+  const { fixed_scale: fixed, pinned_sources: pins, layer_info: layers } = traits;
+  const scales = pins.value
+    .filter((source) => source < rows.value.nTokens)
+    .map((source) => scaleOf(rows.value, { kind: "row", source }, layers.value))
+    .filter((scale) => !Number.isNaN(scale));
+  return fixed.value ?? Math.max(0, ...scales);
+}
+
+function underline(
+  strip: Strip | null,
+  reading: Reading | undefined,
+  span: Span,
+  pin: number,
+  scale: number,
+  floor: number | null,
+): Underline | null {
+  const value = strip === null || reading === undefined ? undefined : unitValue(strip, span, reading);
+  if (value === undefined || Number.isNaN(value) || !tells(value, floor)) return null;
+  const alpha = alphaOf(value, scale);
+  return alpha < FAINTEST ? null : { pin, value, alpha };
+}
+
+/** The lines as backgrounds of the room below a unit, which a border keeps free: the first pin's on top. */
+export function backgroundOf(lines: readonly Underline[], nPins: number, theme: Theme): string {
+  return lines
+    .map(({ pin, value, alpha }) => {
+      const colour = css(pinColour(theme, pin), alpha);
+      const image =
+        value > 0
+          ? `linear-gradient(${colour}, ${colour})`
+          : `repeating-linear-gradient(to right, ${colour} 0 4px, transparent 4px 7px)`;
+      const up = roomFor(nPins - 1 - pin);
+      return `${image} 0 calc(100% - ${up}px) / 100% ${THICK}px no-repeat border-box`;
+    })
+    .join(", ");
+}
+
+/** The room below a unit that `n` pins need, in CSS pixels. */
+export function roomFor(n: number): number {
+  return n === 0 ? 0 : n * (THICK + WHITE);
+}

@@ -1,0 +1,151 @@
+/** What is known of the unit under the pointer or the keyboard's focus, beside it. */
+
+import { effect, type ReadonlySignal } from "@preact/signals-core";
+import { h, setText } from "../../page/dom";
+import { number, withUnit } from "../../page/format";
+import { SINK, WRITTEN } from "../../page/sentences";
+import type { Store } from "../../state/store";
+import type { Span } from "../../state/words";
+import { contextOf, type View } from "../shared";
+import { Profile } from "./profile";
+import { looksOf, nameOf, sinksOf, within } from "./token-look";
+
+/** A pointer that only passes by opens nothing. */
+const OPEN_AFTER_MS = 140;
+/** From word to word there is white between them. */
+const CLOSE_AFTER_MS = 90;
+/** Between the unit and the tooltip, in CSS pixels. */
+const GAP = 7;
+
+/** The unit that is pointed at, and how. */
+export interface Pointed {
+  readonly element: HTMLElement;
+  readonly unit: Span;
+  readonly by: "pointer" | "keyboard";
+}
+
+export class Tooltip {
+  readonly #name = h("p", { class: "tip-name" });
+  readonly #value = h("p", { class: "tip-value" });
+  readonly #remark = h("p", { class: "tip-remark" });
+  readonly #profile = new Profile();
+  readonly #profileTitle = h("p", { class: "tip-title" });
+  readonly #summary = h("p", { class: "tip-summary", id: "tip-summary" });
+  readonly element = h(
+    "div",
+    { class: "tooltip", role: "tooltip", hidden: true },
+    this.#name,
+    this.#value,
+    this.#remark,
+    this.#profileTitle,
+    this.#profile.element,
+    this.#summary,
+  );
+  readonly #view: View;
+  readonly #pointed: ReadonlySignal<Pointed | null>;
+  #described: HTMLElement | null = null;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(view: View, pointed: ReadonlySignal<Pointed | null>) {
+    this.#view = view;
+    this.#pointed = pointed;
+    const { store, frames } = view;
+    frames.keep(effect(() => this.#wait(pointed.value)));
+    frames.keep(() => clearTimeout(this.#timer));
+    frames.watch([pointed, store.reading, store.layer, store.statistic, store.arrived, store.rows], () => {
+      if (!this.element.hidden) this.#show();
+    });
+  }
+
+  get isOpen(): boolean {
+    return !this.element.hidden;
+  }
+
+  /** Until something else is pointed at. */
+  hide(): void {
+    clearTimeout(this.#timer);
+    this.element.hidden = true;
+    this.#describe(null);
+  }
+
+  #wait(pointed: Pointed | null): void {
+    clearTimeout(this.#timer);
+    if (pointed === null) this.#timer = setTimeout(() => this.hide(), CLOSE_AFTER_MS);
+    else if (!this.isOpen)
+      this.#timer = setTimeout(() => this.#show(), pointed.by === "keyboard" ? 0 : OPEN_AFTER_MS);
+  }
+
+  #show(): void {
+    const pointed = this.#pointed.peek();
+    if (pointed === null) return;
+    this.#fill(pointed.unit);
+    this.element.hidden = false;
+    this.#place(pointed.element);
+    this.#describe(pointed.by === "keyboard" ? pointed.element : null);
+  }
+
+  #fill(unit: Span): void {
+    const { store } = this.#view;
+    const context = contextOf(store);
+    const looks = looksOf(store);
+    const look = looks.at(unit);
+    setText(this.#name, nameOf(context, unit));
+    setText(this.#value, looks.words(unit, look));
+    this.#value.dataset["kind"] = look.kind;
+    const { written_from: writtenFrom, pinned_sources: pins } = store.traits;
+    const pin = pins.value.findIndex((position) => within(unit, position));
+    const remarks = [
+      ...(sinksOf(store).some((position) => within(unit, position)) ? [SINK] : []),
+      ...(writtenFrom.value !== null && unit.start >= writtenFrom.value ? [WRITTEN] : []),
+      ...(pin >= 0 ? [`pin ${pin + 1}`] : []),
+    ];
+    setText(this.#remark, remarks.join(" · "));
+    this.#remark.hidden = remarks.length === 0;
+    const layer = store.layer.value;
+    const source = unit.stop - 1;
+    const row = store.rows.value.row(layer, source);
+    const known = row !== undefined && row.length > 0;
+    for (const part of [this.#profileTitle, this.#profile.element, this.#summary]) part.hidden = !known;
+    if (!known) return;
+    setText(this.#profileTitle, `Its influence at layer ${layer}, by tokens ahead`);
+    this.#profile.draw(row, context.layers[layer]?.noise_floor ?? null, context.window);
+    setText(this.#summary, summary(store, source));
+  }
+
+  /** Below the unit where there is room, else above it; never over it, and within the widget. */
+  #place(element: HTMLElement): void {
+    const within = this.element.offsetParent;
+    const page = this.element.closest(".page") ?? within;
+    const rects = element.getClientRects();
+    const first = rects[0];
+    const last = rects[rects.length - 1];
+    if (within === null || page === null || first === undefined || last === undefined) return;
+    const origin = within.getBoundingClientRect();
+    const room = page.getBoundingClientRect();
+    const size = this.element.getBoundingClientRect();
+    const below = last.bottom + GAP + size.height <= room.bottom;
+    const above = first.top - GAP - size.height >= room.top;
+    const up = !below && (above || first.top - room.top > room.bottom - last.bottom);
+    const top = up ? first.top - GAP - size.height : last.bottom + GAP;
+    const at = up ? first.left : last.left;
+    const left = Math.max(room.left, Math.min(at, room.right - size.width));
+    this.element.style.transform = `translate(${Math.round(left - origin.left)}px, ${Math.round(top - origin.top)}px)`;
+  }
+
+  #describe(element: HTMLElement | null): void {
+    if (element === this.#described) return;
+    this.#described?.removeAttribute("aria-describedby");
+    element?.setAttribute("aria-describedby", this.#summary.id);
+    this.#described = element;
+  }
+}
+
+/** `own share 0.20 · expected horizon 31.8 tokens · half horizon 30 tokens`: all statistics that have a value. */
+function summary({ traits, rows, layer }: Store, source: number): string {
+  return traits.statistics.value
+    .flatMap(({ label, unit }, index) => {
+      const value = rows.value.statistic(index, layer.value, source);
+      return value === undefined || Number.isNaN(value) ? [] : [`${label} ${withUnit(number(value), unit)}`];
+    })
+    .join(" · ");
+}
