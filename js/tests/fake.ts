@@ -10,6 +10,14 @@ import { Store } from "../src/state/store";
 
 type Callback = (...args: never[]) => void;
 
+/** happy-dom lays nothing out, and has no `offsetParent`. */
+if (!("offsetParent" in HTMLElement.prototype))
+  Object.defineProperty(HTMLElement.prototype, "offsetParent", {
+    get(this: HTMLElement): Element | null {
+      return this.parentElement;
+    },
+  });
+
 /** A model like anywidget's, that counts its listeners and remembers what was sent and saved. */
 export class FakeModel {
   readonly sent: unknown[] = [];
