@@ -131,6 +131,19 @@ describe("a silence", () => {
 });
 
 describe("pings", () => {
+  it("are sent at once where the reader asks again, but only into a silence", () => {
+    const { model, store } = connected();
+    store.connection.askAgain();
+    expect(pings(model)).toEqual([]);
+    store.selectToken(3);
+    vi.advanceTimersByTime(PATIENCE_MS + 1);
+    const before = pings(model).length;
+    store.connection.askAgain();
+    expect(pings(model)).toHaveLength(before + 1);
+    pong(model);
+    expect(store.connection.state.value).toBe("connected");
+  });
+
   it("are one at a time, however fast the clicks", () => {
     const { model, store } = connected();
     for (let click = 0; click < 500; click += 1) store.selectToken(click % WORDS.length);

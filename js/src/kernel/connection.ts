@@ -45,6 +45,13 @@ export class Connection {
     this.#wait();
   }
 
+  /** While the kernel is silent: asks at once, not when the next ping is due. */
+  askAgain(): void {
+    if (this.#state.peek() !== "silent") return;
+    this.#ping();
+    this.#wait();
+  }
+
   /** Something came from the kernel: it is there, whether or not it has read the last question. */
   heard(): void {
     if (this.#state.peek() === "refused" || this.#state.peek() === "new") return;
