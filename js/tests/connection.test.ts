@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { PATIENCE_MS } from "../src/kernel/connection";
+import { Connection, PATIENCE_MS } from "../src/kernel/connection";
 import { PROTOCOL_VERSION } from "../src/kernel/traits";
 import { ASK_AFTER_MS } from "../src/state/inquiry";
 import { type FakeModel, finding, openStore, tellLayer, WORDS, welcome } from "./fake";
@@ -186,6 +186,19 @@ describe("pings", () => {
 });
 
 describe("a kernel that answers again", () => {
+  it("may do so before hello has been said to the end", () => {
+    const sent: string[] = [];
+    const connection = new Connection(({ type }) => {
+      sent.push(type);
+      if (type === "hello" && sent.length > 1) connection.answered();
+    });
+    connection.greet();
+    vi.advanceTimersByTime(PROMISED_MS);
+    connection.heard();
+    expect(connection.state.value).toBe("connected");
+    expect(sent).toEqual(["hello", "ping", "hello"]);
+  });
+
   it("is asked for everything anew", () => {
     const { model, store } = connected();
     store.selectToken(3);

@@ -57,9 +57,10 @@ export class Connection {
     if (this.#state.peek() === "refused" || this.#state.peek() === "new") return;
     // Values may come from before the question: what is waited for is its own answer.
     if (this.#timer !== undefined) this.#wait();
+    const wasSilent = this.#state.peek() === "silent";
+    this.#state.value = "connected"; // before hello, which may be answered at once
     // Meanwhile values may have been lost.
-    if (this.#state.peek() === "silent") this.#hello();
-    this.#state.value = "connected";
+    if (wasSilent) this.#hello();
   }
 
   /** The answer to `hello`, or to the ping of this number. */
