@@ -14,6 +14,7 @@ import overviewStyle from "./style/overview.css";
 import pageStyle from "./style/page.css";
 import surroundingsStyle from "./style/surroundings.css";
 import textStyle from "./style/text.css";
+import { EditorView } from "./views/controls/editor";
 import { ProgressView } from "./views/controls/progress";
 import { StatusView } from "./views/controls/status";
 import { ToolbarView } from "./views/controls/toolbar";
@@ -82,6 +83,7 @@ export function mount(store: Store, container: HTMLElement): () => void {
     new ToolbarView(view),
     new ProgressView(view),
     new StatusView(view),
+    new EditorView(view),
     new TextView(view),
     new LegendView(view),
     new DrillDownView(view),

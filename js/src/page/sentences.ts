@@ -125,21 +125,44 @@ export function scaleNote(scale: number, unit: string): string {
   return Number.isNaN(scale) ? "" : withUnit(`± ${mark(scale)}`, unit);
 }
 
-/** `Computing layer 12 · 43 % · about 8 s left`. `task` is what is computed: “layer 12”, “all layers”. */
-export function progressNote(progress: Progress, state: Traits["state"]): string {
+/** Layers of which every source is computed, and those that are asked for. */
+export interface LayersDone {
+  readonly done: number;
+  readonly asked: number;
+  readonly all: boolean;
+}
+
+export function layersDone(
+  layers: readonly Layer[],
+  asked: readonly number[] | null,
+  nTokens: number,
+): LayersDone {
+  const counted = asked === null ? layers : layers.filter((_, layer) => asked.includes(layer));
+  const done = counted.filter(({ n_done }) => nTokens > 0 && n_done >= nTokens).length;
+  return { done, asked: counted.length, all: asked === null };
+}
+
+/**
+ * `Computing layer 12 · 43 % · about 8 s left · 3 of 30 layers done`. `task` is what is computed: “layer 12”, “all
+ * layers”.
+ */
+export function progressNote(progress: Progress, state: Traits["state"], layers: LayersDone): string {
   const { task, done, seconds_left: left, filling } = progress;
   if (task === "") return "";
   const percent = `${Math.floor(100 * Math.min(1, Math.max(0, done)))} %`;
   const time = left === null ? [] : [`${duration(left)} left`];
-  if (filling === "stopped") return [`Stopped: ${task}`, percent].join(" · ");
-  if (state === "computing") return [`Computing ${task}`, percent, ...time].join(" · ");
+  const count = `${layers.done} of ${plural(layers.asked, "layer")} done`;
+  if (filling === "stopped") return [`Stopped: ${task}`, percent, count].join(" · ");
+  if (state === "computing") return [`Computing ${task}`, percent, ...time, count].join(" · ");
   switch (filling) {
     case "running":
-      return [`In the background: ${task}`, percent, ...time].join(" · ");
+      return [`In the background: ${task}`, percent, ...time, count].join(" · ");
     case "waiting":
-      return [`In the background: ${task}`, percent, "waits for the running cell"].join(" · ");
+      return [`In the background: ${task}`, percent, "waits for the running cell", count].join(" · ");
     case "complete":
-      return "All layers are computed";
+      return layers.all
+        ? `All ${layers.asked} layers are computed`
+        : `Computed: ${plural(layers.asked, "layer")}`;
     case "idle":
       return "";
   }

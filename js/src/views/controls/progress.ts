@@ -1,26 +1,30 @@
 /** How far the computation is, with a way to stop it and to go on. */
 
 import { h, listen, setAttribute, setText } from "../../page/dom";
-import { progressNote } from "../../page/sentences";
+import { layersDone, progressNote } from "../../page/sentences";
 import type { View } from "../shared";
+import { SwapButton } from "./swap";
 
 export class ProgressView {
   readonly #words = h("span", { class: "progress-words" });
-  readonly #button = h("button", { type: "button", class: "plain" });
+  readonly #button = new SwapButton("plain", "Cancel", "Resume");
   readonly #bar = h("div", {
     class: "progress-bar",
     role: "progressbar",
     "aria-valuemin": 0,
     "aria-valuemax": 100,
   });
-  readonly element = h("div", { class: "progress" }, this.#bar, this.#words, this.#button);
+  readonly element = h("div", { class: "progress" }, this.#bar, this.#words, this.#button.element);
   readonly #view: View;
 
   constructor(view: View) {
     this.#view = view;
     const { store, frames } = view;
-    frames.keep(listen(this.#button, "click", () => this.#stopOrGoOn()));
-    frames.watch([store.traits.progress, store.traits.state], () => this.#paint());
+    const { traits } = store;
+    frames.keep(listen(this.#button.element, "click", () => this.#stopOrGoOn()));
+    frames.watch([traits.progress, traits.state, traits.layer_info, traits.layers, traits.tokens], () =>
+      this.#paint(),
+    );
   }
 
   #stopOrGoOn(): void {
@@ -35,15 +39,18 @@ export class ProgressView {
     const state = traits.state.value;
     const { filling, done, task } = progress;
     const percent = Math.floor(100 * Math.min(1, Math.max(0, done)));
-    setText(this.#words, progressNote(progress, state));
+    const nDone = layersDone(traits.layer_info.value, traits.layers.value, traits.tokens.value.length);
+    const words = progressNote(progress, state, nDone);
+    setText(this.#words, words);
     const stopped = filling === "stopped";
     const busy = !stopped && (state === "computing" || filling === "running" || filling === "waiting");
     setAttribute(this.element, "data-filling", filling);
     setAttribute(this.element, "data-busy", busy);
     setAttribute(this.#bar, "aria-valuenow", percent);
     setAttribute(this.#bar, "aria-label", task === "" ? "Computation" : task);
+    setAttribute(this.#bar, "aria-valuetext", words === "" ? "nothing is computed" : words);
     this.#bar.style.setProperty("--done", `${percent}%`);
-    this.#button.hidden = !(stopped || busy);
-    setText(this.#button, stopped ? "Resume" : "Cancel");
+    this.#button.element.hidden = !(stopped || busy);
+    this.#button.show(stopped ? 1 : 0);
   }
 }

@@ -3,16 +3,27 @@
 import type { ConnectionState } from "../../kernel/connection";
 import { PROTOCOL_VERSION, type Problem } from "../../kernel/traits";
 import { h, listen, setAttribute, setText } from "../../page/dom";
-import type { Store } from "../../state/store";
 import type { View } from "../shared";
+import { CopyButton } from "./copy";
+import { isOfEditor } from "./editor";
 
-const CONNECTION: Partial<Record<ConnectionState, Problem>> = {
+type Kind = "error" | "failed" | "problem" | "silent" | "refused";
+
+interface Notice extends Problem {
+  readonly kind: Kind;
+}
+
+const CONNECTION: Partial<Record<ConnectionState, Notice>> = {
   silent: {
+    kind: "silent",
     title: "The kernel does not answer",
-    advice: "It is busy or gone. Values appear here when it answers; otherwise run the cell again.",
+    advice:
+      "It is busy with something else, or gone. It is asked again every few seconds, and values appear here when it " +
+      "answers. If it was restarted, run the cell again; what is on the screen can still be read.",
     detail: "",
   },
   refused: {
+    kind: "refused",
     title: "This page and the kernel do not speak the same version",
     advice:
       "horizon_widget was probably upgraded meanwhile: restart the kernel, reload the page, and run the cell again.",
@@ -23,71 +34,90 @@ const CONNECTION: Partial<Record<ConnectionState, Problem>> = {
 export class StatusView {
   readonly #title = h("strong", { class: "status-title" });
   readonly #advice = h("p", { class: "status-advice" });
-  readonly #detail = h("pre", { class: "status-detail" });
-  readonly #copy = h("button", { type: "button", class: "plain" }, "Copy details");
-  readonly #details = h("details", {}, h("summary", {}, "Details"), this.#detail, this.#copy);
-  readonly #notice = h(
-    "div",
-    { class: "notice", role: "status", hidden: true },
-    this.#title,
-    this.#advice,
-    this.#details,
-  );
+  readonly #detail = h("pre", { class: "status-detail", tabindex: 0, "aria-label": "Details" });
+  readonly #details: HTMLDetailsElement;
+  readonly #again = h("button", { type: "button", class: "tool", hidden: true }, "Ask again");
+  readonly #dismiss = h("button", { type: "button", class: "tool", hidden: true }, "Dismiss");
+  readonly #notice: HTMLElement;
   readonly #empty = h("p", { class: "empty", hidden: true });
-  readonly element = h("div", { class: "status" }, this.#notice, this.#empty);
+  readonly element: HTMLElement;
   readonly #view: View;
+  #shown: Notice | null = null;
 
   constructor(view: View) {
     this.#view = view;
     const { store, frames } = view;
     const { traits } = store;
-    frames.keep(listen(this.#copy, "click", () => this.#copyDetail()));
-    frames.watch([traits.error, store.connection.state, store.problem], () => this.#paintNotice());
-    frames.watch([traits.tokens, traits.state, store.connection.state], () => this.#paintEmpty());
+    const copy = new CopyButton(view, "tool", "Copy details", () => detailsOf(this.#shown));
+    this.#details = h("details", {}, h("summary", {}, "Details"), this.#detail, copy.element, copy.fallback);
+    this.#notice = h(
+      "div",
+      { class: "notice", hidden: true },
+      h("div", { class: "notice-words" }, this.#title, this.#advice),
+      h("div", { class: "notice-deeds" }, this.#again, this.#dismiss),
+      this.#details,
+    );
+    this.element = h("div", { class: "status" }, this.#notice, this.#empty);
+    frames.keep(listen(this.#again, "click", () => store.connection.askAgain()));
+    frames.keep(listen(this.#dismiss, "click", () => this.#dismissNotice()));
+    frames.watch([traits.error, store.connection.state, store.problem, store.failed, view.editing], () =>
+      this.#paintNotice(),
+    );
+    frames.watch([traits.tokens, traits.state, store.connection.state, view.editing], () =>
+      this.#paintEmpty(),
+    );
   }
 
   #paintNotice(): void {
-    const problem = problemOf(this.#view.store);
-    this.#notice.hidden = problem === null;
-    setAttribute(
-      this.#notice,
-      "data-kind",
-      this.#view.store.traits.error.value === null ? "notice" : "error",
-    );
-    setText(this.#title, problem?.title ?? "");
-    setText(this.#advice, problem?.advice ?? "");
-    setText(this.#detail, problem?.detail ?? "");
-    this.#details.hidden = (problem?.detail ?? "") === "";
-    setText(this.#copy, "Copy details");
+    const notice = noticeOf(this.#view);
+    this.#shown = notice;
+    setAttribute(this.#notice, "data-kind", notice?.kind ?? "none");
+    // An alert interrupts a screen reader: for what stops the work.
+    const urgent = notice?.kind === "error" || notice?.kind === "failed" || notice?.kind === "refused";
+    setAttribute(this.#notice, "role", urgent ? "alert" : "status");
+    setText(this.#title, notice?.title ?? "");
+    setText(this.#advice, notice?.advice ?? "");
+    setText(this.#detail, notice?.detail ?? "");
+    this.#details.hidden = (notice?.detail ?? "") === "";
+    this.#again.hidden = notice?.kind !== "silent";
+    this.#dismiss.hidden = notice?.kind !== "failed" && notice?.kind !== "problem";
+    this.#notice.hidden = notice === null;
+  }
+
+  #dismissNotice(): void {
+    const { store } = this.#view;
+    if (this.#shown?.kind === "failed") store.failed.value = null;
+    if (this.#shown?.kind === "problem") store.problem.value = null;
   }
 
   #paintEmpty(): void {
-    const { traits } = this.#view.store;
-    this.#empty.hidden = traits.tokens.value.length > 0 || traits.state.value === "error";
-    setText(this.#empty, traits.state.value === "computing" ? "Reading the prompt …" : "No prompt yet.");
-  }
-
-  #copyDetail(): void {
-    const copied = navigator.clipboard?.writeText(this.#detail.textContent ?? "") ?? Promise.reject();
-    copied.then(
-      () => setText(this.#copy, "Copied"),
-      () => {
-        // No clipboard in this host: select the text, so that the keyboard can copy it.
-        this.#details.open = true;
-        getSelection()?.selectAllChildren(this.#detail);
-        setText(this.#copy, "Selected: copy with Ctrl+C");
-      },
+    const { store, editing } = this.#view;
+    const { traits } = store;
+    this.#empty.hidden = traits.tokens.value.length > 0 || traits.state.value === "error" || editing.value;
+    setText(
+      this.#empty,
+      traits.state.value === "computing" ? "Reading the prompt …" : "No prompt yet: “Edit” takes one.",
     );
   }
 }
 
 /** The one thing to tell first. */
-function problemOf(store: Store): Problem | null {
-  const { connection, problem, traits } = store;
-  if (connection.state.value === "refused")
+function noticeOf({ store, editing }: View): Notice | null {
+  const { connection, traits } = store;
+  const state = connection.state.value;
+  if (state === "refused")
     return {
-      ...(CONNECTION["refused"] as Problem),
+      ...(CONNECTION["refused"] as Notice),
       detail: `page: protocol ${PROTOCOL_VERSION}, kernel: protocol ${traits.protocol_version.value}`,
     };
-  return traits.error.value ?? CONNECTION[connection.state.value] ?? problem.value;
+  if (traits.error.value !== null) return { ...traits.error.value, kind: "error" };
+  const failed = store.failed.value;
+  if (failed !== null && !(editing.value && isOfEditor(failed.field)))
+    return { ...failed.problem, kind: "failed" };
+  const problem = store.problem.value;
+  return CONNECTION[state] ?? (problem === null ? null : { ...problem, kind: "problem" });
+}
+
+function detailsOf(notice: Notice | null): string {
+  return notice === null ? "" : [notice.title, notice.advice, "", notice.detail].join("\n");
 }

@@ -1,64 +1,83 @@
-/** What is asked: the model, the method, what the tokens are coloured by, and the layer. */
+/** What is asked, and how it is looked at: direction, statistic, layer, find, words and arcs. */
 
+import type { Direction } from "../../kernel/traits";
 import { h, listen, setAttribute, setText } from "../../page/dom";
 import { baselineLabel, queryLabels } from "../../page/sentences";
 import type { View } from "../shared";
+import { Choices } from "./choices";
+import { DeedsView } from "./deeds";
+import { FindView } from "./find";
+import { listenToKeys } from "./keys";
+import { LayerView } from "./layer";
 
-let groups = 0;
+const DIRECTIONS = [
+  { value: "row", label: "used later", title: "Click a token: what is its state used for later?" },
+  { value: "column", label: "comes from", title: "Click a token: which states carry its prediction?" },
+];
+const SWITCHES = [
+  { name: "show_words", label: "words", title: "Read the tokens of a word as one" },
+  { name: "show_arcs", label: "arcs", title: "Draw the strongest links of the selected token as arcs" },
+] as const;
 
 export class ToolbarView {
   readonly #model = h("strong", { class: "model" });
   readonly #labels = h("span", { class: "labels" });
-  readonly #statistics = h("fieldset", { class: "statistics" });
-  readonly #layerNumber = h("output", { class: "layer-number" });
-  readonly #layerTotal = h("span");
-  readonly #slider = h("input", {
-    type: "range",
-    class: "layer-slider",
-    min: 0,
-    step: 1,
-    "aria-label": "Layer",
+  readonly #direction: Choices;
+  readonly #statistics: Choices;
+  /** The same choice, where there is no room for its words. */
+  readonly #select = h("select", {
+    class: "field-text statistic-select",
+    "aria-label": "Colour the tokens by",
   });
-  /** How much of each layer is computed, under the slider. */
-  readonly #strip = h("div", { class: "layer-strip", "aria-hidden": "true" });
-  readonly element = h(
-    "header",
-    { class: "toolbar" },
-    h("div", { class: "about" }, this.#model, this.#labels),
-    h(
-      "div",
-      { class: "choices" },
-      this.#statistics,
-      h(
-        "div",
-        { class: "layers" },
-        h("span", { class: "layer-label" }, "layer ", this.#layerNumber, this.#layerTotal),
-        h("div", { class: "layer-control" }, this.#slider, this.#strip),
-      ),
-    ),
-  );
+  readonly element: HTMLElement;
   readonly #view: View;
-  readonly #group: string;
 
   constructor(view: View) {
     this.#view = view;
     const { store, frames } = view;
     const { traits } = store;
-    groups += 1;
-    this.#group = `horizon-widget-statistic-${groups}`;
-    frames.keep(listen(this.#slider, "input", () => store.selectLayer(this.#slider.valueAsNumber)));
-    // A click also comes from the arrow keys, and from the choice that is already made: back to the whole text.
-    frames.keep(
-      listen(this.#statistics, "click", (event) => {
-        if (!(event.target instanceof HTMLInputElement)) return;
-        store.selectStatistic(event.target.value);
-      }),
+    this.#direction = new Choices(frames, "direction", "What a click on a token asks", "segmented", (value) =>
+      store.turn(value as Direction),
     );
+    this.#direction.offer(DIRECTIONS);
+    this.#statistics = new Choices(frames, "statistic", "Colour the tokens by", "tabs statistics", (value) =>
+      store.selectStatistic(value),
+    );
+    frames.keep(listen(this.#select, "change", () => store.selectStatistic(this.#select.value)));
+    const deeds = new DeedsView(view);
+    this.element = h(
+      "header",
+      { class: "toolbar" },
+      h("div", { class: "about" }, this.#model, this.#labels),
+      deeds.element,
+      h(
+        "div",
+        { class: "choices" },
+        this.#direction.element,
+        this.#statistics.element,
+        this.#select,
+        new LayerView(view).element,
+        h("div", { class: "seeing" }, new FindView(view).element, ...this.#switches()),
+      ),
+      deeds.fallback,
+    );
+    listenToKeys(view);
     frames.watch([traits.model_name, traits.query, store.layerInfo], () => this.#paintAbout());
-    frames.watch([traits.statistics], () => this.#buildStatistics());
+    frames.watch([traits.direction], () => this.#direction.check(traits.direction.value));
+    frames.watch([traits.statistics], () => this.#offerStatistics());
     frames.watch([traits.statistics, store.statistic, store.reading], () => this.#paintStatistics());
-    frames.watch([traits.n_layers, store.layer], () => this.#paintLayer());
-    frames.watch([traits.layer_info, traits.tokens, traits.n_layers], () => this.#paintStrip());
+  }
+
+  #switches(): HTMLElement[] {
+    const { store, frames } = this.#view;
+    return SWITCHES.map(({ name, label, title }) => {
+      const button = h("button", { type: "button", class: "tool toggle", title }, label);
+      frames.keep(listen(button, "click", () => store.set({ [name]: !store.traits[name].value })));
+      frames.watch([store.traits[name]], () =>
+        setAttribute(button, "aria-pressed", String(store.traits[name].value)),
+      );
+      return button;
+    });
   }
 
   #paintAbout(): void {
@@ -68,49 +87,23 @@ export class ToolbarView {
     this.#labels.replaceChildren(...labels.map((label) => h("span", {}, label)));
   }
 
-  #buildStatistics(): void {
+  #offerStatistics(): void {
     const statistics = this.#view.store.traits.statistics.value;
-    this.#statistics.hidden = statistics.length === 0;
-    this.#statistics.replaceChildren(
-      h("legend", { class: "unseen" }, "Colour the tokens by"),
-      ...statistics.map(({ name, label, description }) =>
-        h(
-          "label",
-          { title: description },
-          h("input", { type: "radio", name: this.#group, value: name, class: "unseen" }),
-          h("span", {}, label),
-        ),
-      ),
+    this.#statistics.offer(
+      statistics.map(({ name, label, description }) => ({ value: name, label, title: description })),
+    );
+    this.#select.disabled = statistics.length === 0;
+    this.#select.replaceChildren(
+      h("option", { value: "", hidden: true }, "colour by …"),
+      ...statistics.map(({ name, label }) => h("option", { value: name }, label)),
     );
   }
 
   #paintStatistics(): void {
     const { statistic, reading } = this.#view.store;
-    setAttribute(this.#statistics, "data-inactive", reading.value.kind !== "statistic");
-    for (const input of this.#statistics.querySelectorAll("input"))
-      input.checked = input.value === statistic.value?.name;
-  }
-
-  #paintLayer(): void {
-    const { traits, layer } = this.#view.store;
-    const nLayers = traits.n_layers.value;
-    setAttribute(this.#slider, "max", Math.max(0, nLayers - 1));
-    if (this.#slider.valueAsNumber !== layer.value) this.#slider.value = String(layer.value);
-    this.#slider.disabled = nLayers === 0;
-    setAttribute(this.#slider, "aria-valuetext", `layer ${layer.value} of ${nLayers}`);
-    setText(this.#layerNumber, nLayers === 0 ? "" : String(layer.value));
-    setText(this.#layerTotal, nLayers === 0 ? "" : ` of ${nLayers}`);
-  }
-
-  #paintStrip(): void {
-    const { traits } = this.#view.store;
-    const nTokens = traits.tokens.value.length;
-    const nLayers = traits.n_layers.value;
-    if (this.#strip.childElementCount !== nLayers)
-      this.#strip.replaceChildren(...Array.from({ length: nLayers }, () => h("i")));
-    for (const [layer, cell] of [...this.#strip.children].entries()) {
-      const share = Math.min(1, (traits.layer_info.value[layer]?.n_done ?? 0) / Math.max(1, nTokens));
-      (cell as HTMLElement).style.setProperty("--share", share.toFixed(2));
-    }
+    const name = statistic.value?.name;
+    const inactive = reading.value.kind !== "statistic";
+    this.#statistics.check(name, inactive);
+    this.#select.value = inactive ? "" : (name ?? "");
   }
 }

@@ -1,0 +1,81 @@
+/** What the editor's fields mean: metrics, baselines and layers as they are chosen and typed, and as they are sent. */
+
+/** A metric as it is offered. */
+export interface MetricChoice {
+  readonly value: string;
+  readonly name: string;
+  /** How many tokens the reader names. */
+  readonly nTokens: number;
+  readonly label: string;
+}
+
+export const METRICS: readonly MetricChoice[] = [
+  { value: "logprob", name: "logprob", nTokens: 0, label: "log-probability of the actual token" },
+  { value: "logit", name: "logit", nTokens: 0, label: "logit of the actual token" },
+  {
+    value: "centred_logit",
+    name: "centred_logit",
+    nTokens: 0,
+    label: "centred logit of the actual token",
+  },
+  { value: "logprob of", name: "logprob", nTokens: 1, label: "log-probability of a token I name" },
+  { value: "logit of", name: "logit", nTokens: 1, label: "logit of a token I name" },
+  { value: "centred_logit of", name: "centred_logit", nTokens: 1, label: "centred logit of a token I name" },
+  { value: "contrast", name: "contrast", nTokens: 2, label: "contrast of two tokens (difference of logits)" },
+  { value: "entropy", name: "entropy", nTokens: 0, label: "entropy of the prediction" },
+  { value: "kl", name: "kl", nTokens: 0, label: "change of the whole prediction (KL divergence)" },
+];
+
+export const BASELINES = [
+  { value: "auto", label: "automatic: the mean, where that is no shock" },
+  { value: "mean", label: "mean state of the layer" },
+  { value: "zero", label: "zero" },
+  { value: "resample", label: "another token’s state (resample)" },
+  { value: "counterfactual", label: "state of another prompt (counterfactual)" },
+] as const;
+
+/** The choice that a metric, as it is sent, comes from; null where it can only be said in Python. */
+export function metricChoice(metric: readonly string[]): MetricChoice | null {
+  const [name, ...tokens] = metric;
+  return METRICS.find((choice) => choice.name === name && choice.nTokens === tokens.length) ?? null;
+}
+
+export type Parsed<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly title: string; readonly advice: string };
+
+/** `0-5, 12`, or “all”: the layers, or null for all. */
+export function parseLayers(text: string, nLayers: number): Parsed<readonly number[] | null> {
+  const trimmed = text.trim();
+  if (trimmed === "" || trimmed.toLowerCase() === "all") return { ok: true, value: null };
+  const advice = `Write “all”, or numbers and ranges from 0 to ${nLayers - 1}, such as 0-5, 12.`;
+  const found = new Set<number>();
+  for (const part of trimmed.split(/[\s,;]+(?![-–—])(?<![-–—]\s*)/u).filter(Boolean)) {
+    const match = /^(\d+)(?:\s*[-–—]\s*(\d+))?$/u.exec(part);
+    if (match === null) return { ok: false, title: `“${shortened(part)}” is no layer`, advice };
+    const first = Number(match[1]);
+    const last = Number(match[2] ?? match[1]);
+    if (last < first) return { ok: false, title: `The range ${first}-${last} runs backwards`, advice };
+    if (last >= nLayers) return { ok: false, title: `There is no layer ${last}`, advice };
+    for (let layer = first; layer <= last; layer += 1) found.add(layer);
+  }
+  const layers = [...found].sort((a, b) => a - b);
+  return { ok: true, value: layers.length === nLayers ? null : layers };
+}
+
+/** Layers as they are typed. */
+export function layersText(layers: readonly number[] | null): string {
+  if (layers === null) return "all";
+  const ranges: [number, number][] = [];
+  for (const layer of layers) {
+    const range = ranges.at(-1);
+    if (range !== undefined && layer === range[1] + 1) range[1] = layer;
+    else ranges.push([layer, layer]);
+  }
+  return ranges.map(([first, last]) => (first === last ? `${first}` : `${first}-${last}`)).join(", ");
+}
+
+function shortened(text: string): string {
+  const characters = [...text];
+  return characters.length > 20 ? `${characters.slice(0, 19).join("")}…` : text;
+}

@@ -1,0 +1,97 @@
+/** What can be done: edit, write on, undo, copy, fill the screen. */
+
+import { TRAITS, type TraitName, type Traits } from "../../kernel/traits";
+import { h, listen, setAttribute } from "../../page/dom";
+import { pythonCall } from "../../page/python";
+import { icon } from "../../page/svg";
+import type { View } from "../shared";
+import { CopyButton } from "./copy";
+import { SwapButton } from "./swap";
+import { WriteOnView } from "./write-on";
+
+const UNDO = "M6.5 3.5 3 7l3.5 3.5M3.4 7h6.1a3.5 3.5 0 0 1 0 7H7.5";
+const REDO = "M9.5 3.5 13 7 9.5 10.5M12.6 7H6.5a3.5 3.5 0 0 0 0 7h2";
+
+export class DeedsView {
+  readonly #edit = new SwapButton("tool", "Edit", "Close");
+  readonly #undo = h("button", { type: "button", class: "tool square" }, icon(UNDO));
+  readonly #redo = h("button", { type: "button", class: "tool square" }, icon(REDO));
+  readonly #copy: CopyButton;
+  readonly #whole = new SwapButton("tool", "Full screen", "Leave full screen");
+  readonly element: HTMLElement;
+  /** Shown below where there is no clipboard. */
+  readonly fallback: HTMLElement;
+  readonly #view: View;
+  #wasEditing = false;
+
+  constructor(view: View) {
+    this.#view = view;
+    const { store, frames, root } = view;
+    const { canUndo, canRedo } = store.history;
+    this.#copy = new CopyButton(view, "tool", "Copy as Python", () => pythonCall(traitsOf(view)));
+    setAttribute(this.#copy.element, "title", "The call in Python that makes this view");
+    this.fallback = this.#copy.fallback;
+    this.element = h(
+      "div",
+      { class: "deeds" },
+      this.#edit.element,
+      new WriteOnView(view).element,
+      h("span", { class: "pair" }, this.#undo, this.#redo),
+      this.#copy.element,
+      this.#whole.element,
+    );
+    named(this.#undo, "Undo the selection", "Control+Z Meta+Z");
+    named(this.#redo, "Redo the selection", "Control+Shift+Z Meta+Shift+Z Control+Y");
+    frames.keep(
+      listen(this.#edit.element, "click", () => {
+        view.editing.value = !view.editing.value;
+      }),
+    );
+    frames.keep(listen(this.#undo, "click", () => store.undo()));
+    frames.keep(listen(this.#redo, "click", () => store.redo()));
+    frames.watch([canUndo, canRedo], () => {
+      setAttribute(this.#undo, "aria-disabled", !canUndo.value && "true");
+      setAttribute(this.#redo, "aria-disabled", !canRedo.value && "true");
+    });
+    frames.watch([view.editing], () => this.#paintEditing());
+    this.#whole.element.hidden = !document.fullscreenEnabled || typeof root.requestFullscreen !== "function";
+    frames.keep(listen(this.#whole.element, "click", () => void this.#fillScreen()));
+    const changed = (): void => this.#whole.show(root.matches(":fullscreen") ? 1 : 0);
+    document.addEventListener("fullscreenchange", changed);
+    frames.keep(() => document.removeEventListener("fullscreenchange", changed));
+  }
+
+  #paintEditing(): void {
+    const { editing, root } = this.#view;
+    const open = editing.value;
+    setAttribute(root, "data-editing", open);
+    setAttribute(this.#edit.element, "aria-expanded", String(open));
+    this.#edit.show(open ? 1 : 0);
+    const focused = root.shadowRoot?.activeElement ?? null;
+    // The editor goes, and would take the focus with it.
+    if (this.#wasEditing && !open && (focused === null || focused.closest(".editor") !== null))
+      this.#edit.element.focus();
+    this.#wasEditing = open;
+  }
+
+  async #fillScreen(): Promise<void> {
+    const { root, announce } = this.#view;
+    try {
+      if (root.matches(":fullscreen")) await document.exitFullscreen();
+      else await root.requestFullscreen();
+    } catch {
+      announce("This page does not allow full screen.");
+    }
+  }
+}
+
+function named(button: HTMLElement, name: string, keys: string): void {
+  setAttribute(button, "aria-label", name);
+  setAttribute(button, "aria-keyshortcuts", keys);
+  setAttribute(button, "title", `${name} (Ctrl+${name.startsWith("Undo") ? "Z" : "Shift+Z"})`);
+}
+
+function traitsOf({ store }: View): Traits {
+  const entries = TRAITS.map((name: TraitName) => [name, store.traits[name].value]);
+  return Object.fromEntries(entries) as unknown as Traits;
+}

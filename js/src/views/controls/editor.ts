@@ -1,0 +1,206 @@
+/** In the place of the text: the prompt to edit, and what is asked about it. */
+
+import { h, listen, setAttribute, setText } from "../../page/dom";
+import type { View } from "../shared";
+import { BASELINES, layersText, METRICS, metricChoice, parseLayers } from "./asking";
+import { Field } from "./field";
+
+/** Metrics and baselines that only Python can say stay what they are. */
+const AS_SET = "as set";
+
+function input(name: string, placeholder = ""): HTMLInputElement {
+  return h("input", {
+    type: "text",
+    class: "field-text",
+    "aria-label": name,
+    placeholder,
+    spellcheck: "false",
+    autocomplete: "off",
+  });
+}
+
+export class EditorView {
+  readonly #prompt = h("textarea", { class: "field-text prompt-field", rows: 4, dir: "auto" });
+  readonly #metric = h("select", { class: "field-text" });
+  readonly #tokens = [input("Token", "“ Paris”"), input("Other token", "“ Rome”")] as const;
+  readonly #baseline = h("select", { class: "field-text" });
+  readonly #other = h("textarea", {
+    class: "field-text",
+    rows: 2,
+    "aria-label": "The other prompt, of as many tokens",
+    placeholder: "the other prompt",
+  });
+  readonly #layers = h("input", {
+    type: "text",
+    class: "field-text",
+    autocomplete: "off",
+    spellcheck: "false",
+  });
+  readonly #fields = {
+    prompt: new Field("prompt", "Prompt", "", this.#prompt),
+    metric: new Field(
+      "metric",
+      "Measured",
+      "A token is named with its leading space.",
+      this.#metric,
+      ...this.#tokens,
+    ),
+    baseline: new Field("baseline", "Removed states become", "", this.#baseline, this.#other),
+    layers: new Field("layers", "Layers", "“all”, or for example 0-5, 12", this.#layers),
+  };
+  readonly #cancel = h("button", { type: "button", class: "tool" }, "Cancel");
+  readonly #note = h("span", { class: "quiet", role: "status" });
+  readonly element = h(
+    "form",
+    { class: "editor", hidden: true, novalidate: true, "aria-label": "Another map" },
+    this.#fields.prompt.element,
+    h(
+      "div",
+      { class: "editor-fields" },
+      this.#fields.metric.element,
+      this.#fields.baseline.element,
+      this.#fields.layers.element,
+    ),
+    h(
+      "div",
+      { class: "editor-deeds" },
+      h(
+        "button",
+        { type: "submit", class: "tool main", "aria-keyshortcuts": "Control+Enter Meta+Enter" },
+        "Run",
+      ),
+      this.#cancel,
+      this.#note,
+    ),
+  );
+  readonly #view: View;
+  #mapId: number;
+
+  constructor(view: View) {
+    this.#view = view;
+    const { store, frames } = view;
+    const { traits } = store;
+    this.#mapId = traits.map_id.value;
+    frames.keep(listen(this.element, "submit", (event) => this.#run(event)));
+    frames.keep(listen(this.element, "keydown", (event) => this.#key(event)));
+    frames.keep(listen(this.element, "change", () => this.#showOwn()));
+    frames.keep(listen(this.#cancel, "click", () => this.#close()));
+    frames.watch([traits.map_id], () => {
+      if (traits.map_id.value !== this.#mapId) this.#close();
+      this.#mapId = traits.map_id.value;
+    });
+    frames.watch([view.editing], () => this.#open());
+    frames.watch([store.failed], () => this.#complain());
+  }
+
+  #open(): void {
+    const open = this.#view.editing.value;
+    if (open === !this.element.hidden) return;
+    this.element.hidden = !open;
+    if (!open) return;
+    this.#fill();
+    this.#prompt.focus({ preventScroll: true });
+  }
+
+  /** What the map on the screen was asked with. */
+  #fill(): void {
+    const { traits } = this.#view.store;
+    const { metric, baseline } = traits.asked.value;
+    this.#prompt.value = traits.prompt.value;
+    const choice = metricChoice(metric);
+    offer(this.#metric, METRICS, choice === null);
+    this.#metric.value = choice?.value ?? AS_SET;
+    for (const [i, token] of this.#tokens.entries())
+      token.value = choice === null ? "" : (metric[i + 1] ?? "");
+    offer(this.#baseline, BASELINES, baseline === null);
+    this.#baseline.value = baseline?.[0] ?? AS_SET;
+    this.#other.value = baseline?.[1] ?? "";
+    this.#layers.value = layersText(traits.layers.value);
+    for (const field of Object.values(this.#fields)) field.complain(null);
+    setText(this.#note, "Ctrl+Enter or ⌘Enter runs, Escape cancels");
+    this.#showOwn();
+  }
+
+  /** Fields that only some choices have. */
+  #showOwn(): void {
+    const nTokens = METRICS.find(({ value }) => value === this.#metric.value)?.nTokens ?? 0;
+    for (const [i, token] of this.#tokens.entries()) token.hidden = i >= nTokens;
+    setAttribute(this.#fields.metric.element, "data-names", nTokens > 0);
+    this.#other.hidden = this.#baseline.value !== "counterfactual";
+  }
+
+  #run(event: Event): void {
+    event.preventDefault();
+    const { store } = this.#view;
+    const layers = parseLayers(this.#layers.value, store.traits.n_layers.value);
+    this.#fields.layers.complain(layers.ok ? null : layers);
+    if (!layers.ok) {
+      this.#fields.layers.focus();
+      return;
+    }
+    for (const field of Object.values(this.#fields)) field.complain(null);
+    setText(this.#note, "Asking the kernel …");
+    store.open({
+      prompt: this.#prompt.value,
+      metric: this.#metricNow(),
+      baseline: this.#baselineNow(),
+      layers: layers.value,
+    });
+  }
+
+  #metricNow(): readonly string[] {
+    const choice = METRICS.find(({ value }) => value === this.#metric.value);
+    if (choice === undefined) return this.#view.store.traits.asked.value.metric;
+    return [choice.name, ...this.#tokens.slice(0, choice.nTokens).map(({ value }) => value)];
+  }
+
+  #baselineNow(): readonly string[] | null {
+    const kind = this.#baseline.value;
+    if (kind === AS_SET) return null;
+    return kind === "counterfactual" ? [kind, this.#other.value] : [kind];
+  }
+
+  /** What could not be done is said at its field; what was typed stays. */
+  #complain(): void {
+    const failed = this.#view.store.failed.value;
+    if (!this.#view.editing.value || failed === null) return;
+    setText(this.#note, "");
+    const fields: Readonly<Record<string, Field>> = this.#fields;
+    const field = fields[failed.field ?? ""];
+    if (field === undefined) return;
+    field.complain(failed.problem);
+    field.focus();
+  }
+
+  #key(event: KeyboardEvent): void {
+    if (event.isComposing) return;
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.element.requestSubmit();
+    else if (event.key === "Escape") this.#close();
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  #close(): void {
+    const { editing, store } = this.#view;
+    if (!editing.value) return;
+    editing.value = false;
+    if (isOfEditor(store.failed.value?.field)) store.failed.value = null;
+  }
+}
+
+const OF_EDITOR: readonly string[] = ["prompt", "metric", "baseline", "layers"];
+
+/** Whether a failure is told at a field of the editor, as long as that is open. */
+export function isOfEditor(field: string | null | undefined): boolean {
+  return typeof field === "string" && OF_EDITOR.includes(field);
+}
+
+function offer(
+  select: HTMLSelectElement,
+  choices: readonly { readonly value: string; readonly label: string }[],
+  withSet: boolean,
+): void {
+  const set = withSet ? [h("option", { value: AS_SET }, "as set in Python")] : [];
+  select.replaceChildren(...set, ...choices.map(({ value, label }) => h("option", { value }, label)));
+}

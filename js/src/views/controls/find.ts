@@ -1,0 +1,67 @@
+/** Finds a text in the prompt, and goes from one place to the next. */
+
+import { h, listen, setAttribute, setText } from "../../page/dom";
+import { anchorOf } from "../../state/reading";
+import { occurrences, representative, type Span } from "../../state/words";
+import type { View } from "../shared";
+
+export class FindView {
+  readonly #field = h("input", {
+    type: "search",
+    class: "field-text find-field",
+    placeholder: "find",
+    "aria-label": "Find in the prompt",
+    title: "Enter: the next place; Shift+Enter: the one before; Escape: clear",
+    spellcheck: "false",
+    autocomplete: "off",
+  });
+  readonly #count = h("output", { class: "find-count" });
+  readonly element = h("div", { class: "find", role: "search" }, this.#field, this.#count);
+  readonly #view: View;
+  #found: readonly Span[] = [];
+
+  constructor(view: View) {
+    this.#view = view;
+    const { store, frames } = view;
+    const { traits } = store;
+    frames.keep(listen(this.#field, "input", () => store.set({ find: this.#field.value })));
+    frames.keep(listen(this.#field, "keydown", (event) => this.#key(event)));
+    frames.watch([traits.find, traits.tokens, store.reading], () => this.#paint());
+  }
+
+  #paint(): void {
+    const { traits, reading } = this.#view.store;
+    const wanted = traits.find.value;
+    if (this.#field.value !== wanted) this.#field.value = wanted;
+    this.#found = occurrences(traits.tokens.value, wanted);
+    const anchor = anchorOf(reading.value);
+    const at = this.#found.findIndex((span) => anchor !== null && anchor >= span.start && anchor < span.stop);
+    const n = this.#found.length;
+    setText(this.#count, wanted === "" ? "" : n === 0 ? "none" : at < 0 ? `${n} found` : `${at + 1} of ${n}`);
+    setAttribute(this.element, "data-none", wanted !== "" && n === 0);
+  }
+
+  #key(event: KeyboardEvent): void {
+    if (event.isComposing) return;
+    if (event.key === "Enter") this.#go(event.shiftKey ? -1 : 1);
+    else if (event.key === "Escape" && this.#field.value !== "") this.#view.store.set({ find: "" });
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  /** Selects the next place behind the selected token, or the one before it; around the ends. */
+  #go(by: 1 | -1): void {
+    const { store } = this.#view;
+    // What was typed in this frame has not been painted yet.
+    this.#view.frames.flush();
+    const direction = store.traits.direction.value;
+    const places = this.#found
+      .map((span) => representative(span, direction))
+      .filter((place) => direction === "row" || place > 0);
+    if (by < 0) places.reverse();
+    const anchor = anchorOf(store.reading.value);
+    const next = places.find((place) => anchor !== null && (place - anchor) * by > 0) ?? places[0];
+    if (next !== undefined) store.selectToken(next);
+  }
+}

@@ -1,0 +1,51 @@
+/** Lets the model write on: prompt and continuation become one map. */
+
+import { h, listen, setAttribute } from "../../page/dom";
+import type { View } from "../shared";
+
+const DEFAULT = 20;
+
+export class WriteOnView {
+  readonly #number = h("input", {
+    type: "number",
+    class: "field-text number",
+    min: 1,
+    step: 1,
+    value: DEFAULT,
+    "aria-label": "How many tokens the model writes on",
+  });
+  readonly element = h(
+    "form",
+    {
+      class: "write-on",
+      title: "Lets the model write on; prompt and continuation become one map",
+      novalidate: true,
+    },
+    h("button", { type: "submit", class: "tool" }, "Write on"),
+    this.#number,
+    h("span", { class: "quiet", "aria-hidden": "true" }, "tokens"),
+  );
+
+  constructor({ store, frames }: View) {
+    frames.keep(
+      listen(this.element, "submit", (event) => {
+        event.preventDefault();
+        const wanted = this.#number.valueAsNumber;
+        if (Number.isSafeInteger(wanted) && wanted >= 1) store.writeOn(wanted);
+        else
+          store.failed.value = {
+            type: "failed",
+            field: "n_tokens",
+            problem: {
+              title: "The model can write on by a whole number of tokens",
+              advice: "Give a number from 1 on.",
+              detail: "",
+            },
+          };
+      }),
+    );
+    frames.watch([store.failed], () => {
+      setAttribute(this.#number, "aria-invalid", store.failed.value?.field === "n_tokens" && "true");
+    });
+  }
+}
