@@ -105,10 +105,11 @@ function picture(character: string, named: Readonly<Record<string, string>>): st
   return `⟨U+${code.toString(16).toUpperCase().padStart(4, "0")}⟩`;
 }
 
-/** A few digits, as many as mean something: 31.8, 3.76, 0.20, 0.0042. */
+/** A few digits, as many as mean something: 31.8, 3.76, 0.20, 0.0042, 3e−9, 16. */
 export function number(value: number): string {
   const magnitude = Math.abs(value);
-  if (magnitude === 0) return "0";
+  if (Number.isInteger(magnitude)) return value < 0 ? MINUS + magnitude : String(magnitude);
+  if (magnitude < 1e-6) return `${value < 0 ? MINUS : ""}${magnitude.toExponential(0).replace("-", MINUS)}`;
   let digits = magnitude < 9.995 ? 2 : magnitude < 99.95 ? 1 : 0;
   if (magnitude < 0.0995) digits = Math.min(8, 1 - Math.floor(Math.log10(magnitude)));
   const shown = magnitude.toFixed(digits);

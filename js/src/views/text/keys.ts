@@ -4,9 +4,10 @@ import { disturbed } from "../../kernel/traits";
 import { css, pinColour } from "../../page/colour";
 import { h, setText } from "../../page/dom";
 import { number, withUnit } from "../../page/format";
-import { WRITTEN } from "../../page/sentences";
+import { scaleEnds, scaleNote, WRITTEN } from "../../page/sentences";
 import { unitsOf } from "../../state/words";
 import type { View } from "../shared";
+import { pinScale } from "./pins";
 import { type Kind, looksOf, sinksOf } from "./token-look";
 
 type Key = "none" | "pending" | "dust" | "sink" | "outside" | "shock" | "written" | "found" | "pins";
@@ -22,6 +23,13 @@ const ORDER: readonly Key[] = [
   "found",
   "pins",
 ];
+
+const OUTSIDE = {
+  statistic: "",
+  row: "earlier: nothing flows back",
+  column: "comes too late for it",
+  offset: "nothing so far ahead",
+} as const;
 
 export class Keys {
   readonly #words = new Map<Key, HTMLElement>();
@@ -47,6 +55,7 @@ export class Keys {
         store.layer,
         store.layerInfo,
         store.statistic,
+        store.scale,
         store.rows,
         store.arrived,
         traits.tokens,
@@ -81,7 +90,6 @@ export class Keys {
     const kinds = this.#kinds();
     const { noise_floor: floor } = store.layerInfo.value;
     const window = traits.window.value;
-    const isRow = store.reading.value.kind === "row";
     const left = traits.include_sinks.value ? "" : ", left out of summaries";
     return {
       ...(kinds.has("none") && {
@@ -94,13 +102,15 @@ export class Keys {
       ...(kinds.has("dust") && {
         dust: `under the noise floor${floor === null ? "" : ` of ${withUnit(number(floor), traits.query.value.unit)}`}`,
       }),
-      ...(kinds.has("outside") && {
-        outside: isRow ? "earlier: nothing flows back" : "comes too late for it",
-      }),
+      ...(kinds.has("outside") && { outside: OUTSIDE[store.reading.value.kind] }),
       ...(traits.tokens.value.length > 0 && {
         sink: `attention sink${sinksOf(store).length === 1 ? "" : "s"}${left}`,
       }),
-      ...(disturbed(store.layerInfo.value) && { shock: "flawed baseline: see below" }),
+      ...(store.layerInfo.value.shock && {
+        shock: disturbed(store.layerInfo.value)
+          ? "flawed baseline: mostly its shock"
+          : "flawed mean: resampled instead",
+      }),
       ...(traits.written_from.value !== null && { written: WRITTEN }),
       ...(traits.find.value !== "" && { found: "found" }),
       ...(traits.pinned_sources.value.length > 0 && { pins: this.#pinWords() }),
@@ -108,7 +118,10 @@ export class Keys {
   }
 
   #pinWords(): string {
-    return "pinned tokens: the lines under later tokens, dashed where removal would help";
+    const { store } = this.#view;
+    const scale = scaleNote(pinScale(store), store.traits.query.value.unit);
+    const [low] = scaleEnds(store.traits.query.value);
+    return `pinned: lines under the tokens they are used by, ${scale}; dashed where ${low}`;
   }
 
   #kinds(): ReadonlySet<Kind> {

@@ -16,7 +16,7 @@ export function legendTitle(
     case "row":
       return `Layer ${layer} · where ${named(tokens, reading.source)} is used`;
     case "column":
-      return `Layer ${layer} · who carries ${named(tokens, reading.target)}`;
+      return `Layer ${layer} · who carries the prediction of ${named(tokens, reading.target)}`;
     case "offset":
       return `Layer ${layer} · each token’s influence ${plural(reading.offset, "token")} ahead`;
     case "statistic":

@@ -1,6 +1,5 @@
 /** What the colours mean, with their units, layer and window. */
 
-import { disturbed } from "../../kernel/traits";
 import { css, type Palette, type Rgb } from "../../page/colour";
 import { h, listen, setAttribute, setText } from "../../page/dom";
 import { mark, withUnit } from "../../page/format";
@@ -67,7 +66,7 @@ export class LegendView {
     const { traits } = store;
     const empty = traits.tokens.value.length === 0;
     this.element.hidden = empty;
-    setAttribute(this.element, "data-shock", disturbed(store.layerInfo.value));
+    setAttribute(this.element, "data-shock", store.layerInfo.value.shock);
     const reading = store.reading.value;
     const isStatistic = reading.kind === "statistic";
     // Hidden in place: the line stays as long as it is.

@@ -1,6 +1,7 @@
 /** Marks on single units: what was searched for, sinks, the ends of the link that is looked at. */
 
 import type { ReadonlySignal } from "@preact/signals-core";
+import { anchorOf } from "../../state/reading";
 import { occurrences } from "../../state/words";
 import type { View } from "../shared";
 import { sinksOf } from "./token-look";
@@ -30,13 +31,20 @@ export class Marks {
     );
   }
 
-  /** The other end of the cell under the cursor, or of the selected one. */
+  /** The other end of the selected cell, and of the one under the cursor. */
   #markEnds(): void {
     const { store, cursor } = this.#view;
     const { kind } = store.reading.value;
-    const cell = cursor.value ?? store.cell.value;
-    this.#mark("data-source", cell === null || kind === "row" ? [] : [cell.source]);
-    this.#mark("data-target", cell === null || kind === "column" ? [] : [cell.target]);
+    const cell = store.cell.value;
+    this.#mark("data-source", cell === null || kind !== "column" ? [] : [cell.source]);
+    this.#mark("data-target", cell === null || kind !== "row" ? [] : [cell.target]);
+    const pointed = cursor.value;
+    const ends = pointed === null ? [] : [pointed.source, pointed.target];
+    const anchor = anchorOf(store.reading.value);
+    this.#mark(
+      "data-cursor",
+      ends.filter((position) => position !== anchor),
+    );
   }
 
   /** Marks the units at these positions, and no others. */

@@ -86,8 +86,10 @@ export class TextView {
     frames.keep(listen(this.#area, "scroll", () => this.#scroll()));
     const observer = new ResizeObserver(() => {
       this.#boxes.forget();
+      const first = this.#height === 0;
       this.#height = this.#area.clientHeight;
       this.#laidOut.value += 1;
+      if (first) this.#bringIntoView();
     });
     observer.observe(text);
     observer.observe(this.#area);

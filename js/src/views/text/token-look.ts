@@ -153,21 +153,20 @@ function influenceLooks(store: Store, context: Context): Inner {
       if (kind === "source") return "the token that is asked about: its own state";
       if (kind === "target") return "the token whose prediction is asked about";
       if (kind === "outside") return whyOutside(reading);
-      const words = cellValue(value, context.query);
-      if (kind === "pending") return words;
+      if (kind === "pending") return cellValue(value, context.query);
       const cell = cellOf(reading, rows, layer, unit);
-      const distance = cell === null ? "" : `, ${ahead(cell.source, cell.target)}`;
       const to =
         reading.kind === "offset" && cell !== null ? ` for ${named(context.tokens, cell.target)}` : "";
-      const noise =
-        kind !== "dust"
-          ? ""
-          : floor === null
-            ? ", no effect"
-            : `, below the noise floor of ${withUnit(number(floor), context.query.unit)}`;
-      return `${words}${to}${distance}${noise}`;
+      const distance = cell === null ? "" : `, ${ahead(cell.source, cell.target)}`;
+      if (kind === "dust") return `${noEffect(floor, context)}${to}${distance}`;
+      return `${cellValue(value, context.query)}${to}${distance}`;
     },
   };
+}
+
+function noEffect(floor: number | null, { query }: Context): string {
+  if (floor === null || floor === 0) return "no effect";
+  return `nothing above the noise floor of ${withUnit(number(floor), query.unit)}`;
 }
 
 function whyOutside(reading: Reading): string {
