@@ -1,11 +1,11 @@
 /** Paints the units: those that can be seen at once, the rest of a long text in later frames. */
 
-import { type ReadonlySignal, signal } from "@preact/signals-core";
-import { css, inkOn, over, pinColour, type Rgb } from "../../page/colour";
+import { computed, type ReadonlySignal, signal } from "@preact/signals-core";
+import { css, inkOn, over, pinColour } from "../../page/colour";
 import { setAttribute } from "../../page/dom";
 import type { View } from "../shared";
-import { backgroundOf, type PinLines, pinLinesOf } from "./pins";
-import { type Looks, looksOf, within } from "./token-look";
+import { backgroundOf, type PinLines, pinLinesOf, type Underline } from "./pins";
+import { type Look, type Looks, looksOf } from "./token-look";
 import type { Units } from "./units";
 
 /** Units painted in one frame beyond those that can be seen. */
@@ -19,10 +19,12 @@ export class Painter {
   /** Counts frames in which more of the text is to be painted. */
   readonly #more = signal(0);
   #looks: Looks | null = null;
-  #lines: PinLines | null = null;
+  /** Made again only where pins or their values change: a click on another token changes neither. */
+  readonly #lines: ReadonlySignal<PinLines>;
   #paintedUnits: Units | null = null;
   /** What each unit was last painted as, so that only changes touch the page. */
   #painted: string[] = [];
+  #paintedLines: string[] = [];
   /** Units that still show what was before. */
   #stale: boolean[] = [];
 
@@ -39,6 +41,10 @@ export class Painter {
     this.#visible = visible;
     const { store, frames } = view;
     const { traits } = store;
+    this.#lines = computed(() => {
+      store.arrived.value;
+      return pinLinesOf(store);
+    });
     frames.watch(
       [
         units,
@@ -53,7 +59,7 @@ export class Painter {
         traits.window,
         traits.sinks,
         traits.include_sinks,
-        traits.pinned_sources,
+        this.#lines,
         view.surroundings,
       ],
       () => this.#paint(),
@@ -69,16 +75,18 @@ export class Painter {
   #paint(): void {
     const { store } = this.#view;
     const units = this.#units.value;
-    if (units !== this.#paintedUnits) this.#painted = [];
+    if (units !== this.#paintedUnits) {
+      this.#painted = [];
+      this.#paintedLines = [];
+    }
     this.#paintedUnits = units;
     this.#looks = looksOf(store);
-    this.#lines = pinLinesOf(store);
     this.#stale = new Array(units.length).fill(true);
     const reading = store.reading.value.kind;
     setAttribute(this.#text, "data-shock", store.layerInfo.value.shock);
     setAttribute(this.#text, "data-mode", reading === "statistic" ? "statistic" : "influence");
     setAttribute(this.#text, "data-reading", reading);
-    setAttribute(this.#text, "data-pins", this.#lines.n === 0 ? false : this.#lines.n);
+    setAttribute(this.#text, "data-pins", this.#lines.value.n || false);
     this.paintVisible();
     this.#paintLater();
   }
@@ -95,10 +103,10 @@ export class Painter {
 
   #paintUnits(first: number, stop: number): void {
     const looks = this.#looks;
-    const lines = this.#lines;
-    if (looks === null || lines === null) return;
+    if (looks === null) return;
     const { spans, elements } = this.#units.value;
-    const { theme, palette } = this.#view.surroundings.value;
+    const lines = this.#lines.value;
+    const { theme } = this.#view.surroundings.value;
     for (let i = first; i < stop; i += 1) {
       const span = spans[i];
       const element = elements[i];
@@ -106,35 +114,36 @@ export class Painter {
       this.#stale[i] = false;
       const look = looks.at(span);
       const drawn = lines.of(span);
-      const label = [looks.label(span, look), lines.words(drawn)].filter(Boolean).join("; ");
-      const key = `${look.kind} ${look.colour} ${look.alpha} ${theme} ${lines.n} ${label}`;
-      if (this.#painted[i] === key) continue;
+      const said = lines.words(drawn);
+      const label = said === "" ? looks.label(span, look) : `${looks.label(span, look)}; ${said}`;
+      const key = `${look.kind} ${look.colour} ${look.alpha} ${theme} ${label}`;
+      const lineKey = `${theme} ${lines.n} ${said} ${lines.pinOf(span)}`;
+      if (this.#paintedLines[i] !== lineKey) this.#paintLines(element, drawn, lines, lines.pinOf(span));
+      if (this.#painted[i] !== key || this.#paintedLines[i] !== lineKey)
+        this.#paintUnit(element, look, label);
       this.#painted[i] = key;
-      setAttribute(element, "data-kind", look.kind);
-      setAttribute(element, "aria-selected", String(look.kind === "source" || look.kind === "target"));
-      setAttribute(element, "aria-label", label);
-      this.#colour(element, palette[look.colour], look.alpha, backgroundOf(drawn, lines.n, theme));
-      this.#number(element, lines, i);
+      this.#paintedLines[i] = lineKey;
     }
   }
 
-  #colour(element: HTMLElement, colour: Rgb, alpha: number, lines: string): void {
-    const { paper, ink } = this.#view.surroundings.value;
-    const chosen = inkOn(over(colour, alpha, paper), ink);
-    const ground = alpha === 0 ? "" : css(colour, alpha);
-    if (lines === "") {
-      element.style.background = "";
-      element.style.backgroundColor = ground;
-    } else element.style.background = `${lines}, ${ground || "transparent"} padding-box`;
-    element.style.color = chosen === ink || alpha === 0 ? "" : css(chosen);
+  #paintUnit(element: HTMLElement, look: Look, label: string): void {
+    const { paper, ink, palette } = this.#view.surroundings.value;
+    const colour = palette[look.colour];
+    const chosen = inkOn(over(colour, look.alpha, paper), ink);
+    setAttribute(element, "data-kind", look.kind);
+    setAttribute(element, "aria-selected", String(look.kind === "source" || look.kind === "target"));
+    setAttribute(element, "aria-label", label);
+    element.style.backgroundColor = look.alpha === 0 ? "" : css(colour, look.alpha);
+    element.style.color = chosen === ink || look.alpha === 0 ? "" : css(chosen);
   }
 
-  /** The number and the colour of the pin that a unit carries, if any. */
-  #number(element: HTMLElement, lines: PinLines, index: number): void {
-    const span = this.#units.value.spans[index];
-    const pin = span === undefined ? -1 : lines.sources.findIndex((source) => within(span, source));
+  /** The lines below a unit, and the number and colour of the pin that it carries itself. */
+  #paintLines(element: HTMLElement, drawn: readonly Underline[], lines: PinLines, pin: number): void {
+    const { theme } = this.#view.surroundings.value;
+    const background = backgroundOf(drawn, lines.n, theme);
+    element.style.background = background === "" ? "" : `${background}, none padding-box`;
     setAttribute(element, "data-pin", pin < 0 ? false : pin + 1);
     if (pin < 0) element.style.removeProperty("--pin");
-    else element.style.setProperty("--pin", css(pinColour(this.#view.surroundings.value.theme, pin)));
+    else element.style.setProperty("--pin", css(pinColour(theme, pin)));
   }
 }

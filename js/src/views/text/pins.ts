@@ -6,6 +6,7 @@ import { type Reading, type Strip, stripOf } from "../../state/reading";
 import { scaleOf } from "../../state/scale";
 import type { Store } from "../../state/store";
 import { type Span, unitValue } from "../../state/words";
+import { within } from "./token-look";
 
 /** Of a line, and of the white above it, in CSS pixels. */
 const THICK = 2;
@@ -24,7 +25,8 @@ export interface Underline {
 
 export interface PinLines {
   readonly n: number;
-  readonly sources: readonly number[];
+  /** Which pin a unit carries, counted from 0; -1: none. */
+  pinOf(unit: Span): number;
   of(unit: Span): readonly Underline[];
   /** The same in words: `pin 1: +3.76 nats`. */
   words(lines: readonly Underline[]): string;
@@ -39,14 +41,20 @@ export function pinLinesOf(store: Store): PinLines {
   const scale = pinScale(store);
   const floor = store.layerInfo.value.noise_floor;
   const { unit } = traits.query.value;
+  const found = new WeakMap<Span, readonly Underline[]>();
   return {
     n: pins.length,
-    sources: pins,
-    of: (span) =>
-      strips.flatMap((strip, pin) => {
+    pinOf: (span) => pins.findIndex((source) => within(span, source)),
+    of: (span) => {
+      const known = found.get(span);
+      if (known !== undefined) return known;
+      const lines = strips.flatMap((strip, pin) => {
         const line = underline(strip, readings[pin], span, pin, scale, floor);
         return line === null ? [] : [line];
-      }),
+      });
+      found.set(span, lines);
+      return lines;
+    },
     words: (lines) =>
       lines.map(({ pin, value }) => `pin ${pin + 1}: ${withUnit(signed(value), unit)}`).join(", "),
   };
