@@ -1,91 +1,143 @@
 import { describe, expect, it } from "vitest";
 import { alphaOf, PALETTES } from "../src/page/colour";
-import { Rows } from "../src/state/rows";
+import type { Reading } from "../src/state/reading";
 import {
-  cellAt,
+  cellOf,
   columnStrengths,
-  cornerOf,
-  gridOf,
-  labelled,
-  paintCells,
-  within,
-} from "../src/views/heat-map-geometry";
-import { traits } from "./fake";
+  type Drilled,
+  drill,
+  knownOf,
+  layerSums,
+  nComplete,
+  pixelsOf,
+  placeOf,
+  strongestOf,
+  valueAt,
+} from "../src/views/drill-down/layers-of";
+import { indexOf } from "../src/views/grid/geometry";
+import { influence, N_LAYERS, rows, traits, WORDS } from "./fake";
 
-/** Three layers, four tokens, the state of token 1: targets 2 and 3. */
-function rows(byLayer: Readonly<Record<number, readonly [number, number]>>): Rows {
-  const map = new Rows(4, 3, 0);
-  for (const [layer, [a, b]] of Object.entries(byLayer)) {
-    const influence = Float32Array.from([0, a, b]);
-    const reason = map.receive({
-      type: "values",
-      map_id: 1,
-      layer: Number(layer),
-      sources: [1],
-      n_targets: 3,
-      influence,
-      statistics: new Float32Array(0),
-    });
-    expect(reason).toBeNull();
-  }
-  return map;
+const LAYERS = traits().layer_info;
+const ROW: Reading = { kind: "row", source: 3 };
+const COLUMN: Reading = { kind: "column", target: 7 };
+
+function drilled(reading: Reading, nTargets?: number, layers?: readonly number[]): Drilled {
+  const found = drill(rows(nTargets, layers), reading);
+  if (found === null) throw new Error("nothing is read");
+  return found;
 }
 
-const layers = traits().layers.slice(0, 3);
+/** Three layers of one row, given: [target 2, target 3] of source 1. */
+function given(...strips: (readonly [number, number])[]): Drilled {
+  const values = strips.map((strip) => ({ first: 2, values: Float32Array.from(strip) }));
+  const reading: Reading = { kind: "row", source: 1 };
+  return { reading, nTokens: 4, nTargets: 3, nLayers: 3, first: 2, nColumns: 2, strips: values };
+}
 
-describe("grid", () => {
-  it("has whole pixels, neither too small nor too large", () => {
-    expect(gridOf(3, 85, 30, 860)).toMatchObject({ nTargets: 81, width: 10, height: 10 });
-    expect(gridOf(3, 85, 30, 256).width).toBe(3);
-    expect(gridOf(0, 1000, 30, 800).width).toBe(3);
-    expect(gridOf(0, 3, 4, 800)).toMatchObject({ width: 28, height: 20 });
-    expect(gridOf(4, 5, 4, 800).nTargets).toBe(0);
+function pixelOf(pixels: Uint8ClampedArray, of: Drilled, row: number, column: number): number[] {
+  const at = 4 * indexOf({ nRows: of.nLayers, nColumns: of.nColumns }, { row, column });
+  return [...pixels.slice(at, at + 4)];
+}
+
+describe("a row and a column at every layer", () => {
+  it("have one grid column for each token that can be reached, or that reaches", () => {
+    expect(drilled(ROW)).toMatchObject({ first: 4, nColumns: 4, nLayers: N_LAYERS });
+    expect(drilled(COLUMN)).toMatchObject({ first: 0, nColumns: 7 });
+    expect(drilled(ROW, WORDS.length)).toMatchObject({ first: 4, nColumns: 5 });
+    expect(drilled({ kind: "column", target: 8 }, 8)).toMatchObject({ first: 0, nColumns: 8 });
+    expect(drill(rows(), { kind: "statistic" })).toBeNull();
+    expect(drill(rows(), { kind: "offset", offset: 2 })).toBeNull();
   });
 
-  it("finds cells under points, layer 0 at the bottom", () => {
-    const grid = gridOf(3, 85, 30, 860);
-    expect(cellAt(grid, 0, 0)).toEqual({ layer: 29, target: 4 });
-    expect(cellAt(grid, 705, 175)).toEqual({ layer: 12, target: 74 });
-    expect(cellAt(grid, 809, 299)).toEqual({ layer: 0, target: 84 });
-    expect(cellAt(grid, 810, 10)).toBeNull();
-    expect(cellAt(grid, -1, 10)).toBeNull();
-    expect(cornerOf(grid, { layer: 12, target: 74 })).toEqual({ x: 700, y: 170 });
-    expect(within(grid, { layer: 30, target: 3 })).toEqual({ layer: 29, target: 4 });
+  it("lead from a place to its cell, and back", () => {
+    expect(cellOf(drilled(ROW), { row: 2, column: 3 })).toEqual({ layer: 2, source: 3, target: 7 });
+    expect(cellOf(drilled(COLUMN), { row: 2, column: 3 })).toEqual({ layer: 2, source: 3, target: 7 });
+    expect(placeOf(drilled(ROW), { layer: 2, source: 3, target: 7 })).toEqual({ row: 2, column: 3 });
+    expect(placeOf(drilled(COLUMN), { layer: 0, source: 0, target: 7 })).toEqual({ row: 0, column: 0 });
+    expect(placeOf(drilled(ROW), { layer: 2, source: 4, target: 7 })).toBeNull();
+    expect(placeOf(drilled(COLUMN), { layer: 2, source: 3, target: 6 })).toBeNull();
+    expect(valueAt(drilled(COLUMN), { row: 1, column: 5 })).toBeCloseTo(influence(1, 5, 7));
+  });
+
+  it("know what is here: whole layers of a row, single cells of a column", () => {
+    const row = drilled(ROW, undefined, [1, 2]);
+    expect(nComplete(row)).toBe(2);
+    expect([...knownOf(row)]).toEqual([0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0]);
+    const some = rows(undefined, []);
+    some.receive({
+      type: "values",
+      map_id: 1,
+      layer: 3,
+      sources: [2],
+      n_targets: 7,
+      influence: new Float32Array(7).fill(1),
+      statistics: new Float32Array(0),
+    });
+    const column = drill(some, COLUMN);
+    if (column === null) throw new Error("nothing is read");
+    expect([...knownOf(column)].indexOf(1)).toBe(2);
+    expect([...knownOf(column)].filter((one) => one === 1)).toHaveLength(1);
+    expect(nComplete(column)).toBe(0);
   });
 });
 
 describe("pixels", () => {
-  const pixelOf = (pixels: Uint8ClampedArray, row: number, column: number): number[] => [
-    ...pixels.slice(4 * (2 * row + column), 4 * (2 * row + column) + 4),
-  ];
-
-  it("have the hue of the sign and the strength as opacity", () => {
-    const pixels = new Uint8ClampedArray(4 * 2 * 3);
-    const painted = paintCells(pixels, rows({ 0: [1, -2], 2: [4, 0.0005] }), 1, 4, layers, PALETTES.light);
-    expect(painted).toBe(2);
-    expect(pixelOf(pixels, 2, 0)).toEqual([...PALETTES.light.needed, alphaOf(1, 4)]);
-    expect(pixelOf(pixels, 2, 1)).toEqual([...PALETTES.light.hindering, alphaOf(-2, 4)]);
-    expect(pixelOf(pixels, 0, 0)).toEqual([...PALETTES.light.needed, 255]);
+  it("have the hue of the sign and the strength as opacity, for every cell of a real row and column", () => {
+    for (const reading of [ROW, COLUMN]) {
+      const of = drilled(reading);
+      const pixels = pixelsOf(of, 4, LAYERS, PALETTES.light);
+      for (let layer = 0; layer < of.nLayers; layer += 1)
+        for (let column = 0; column < of.nColumns; column += 1) {
+          const cell = cellOf(of, { row: layer, column });
+          const value = Math.fround(influence(layer, cell?.source ?? 0, cell?.target ?? 0));
+          const colour = value > 0 ? PALETTES.light.needed : PALETTES.light.hindering;
+          expect(pixelOf(pixels, of, layer, column)).toEqual([...colour, alphaOf(value, 4)]);
+        }
+    }
   });
 
   it("are clear below the noise floor, and where nothing is known", () => {
-    const pixels = new Uint8ClampedArray(4 * 2 * 3).fill(99);
-    paintCells(pixels, rows({ 2: [Number.NaN, 0.0005] }), 1, 4, layers, PALETTES.light);
+    const of = given([Number.NaN, 0.0005], [0, -0.0009], [Number.NaN, Number.NaN]);
+    const pixels = pixelsOf(of, 4, LAYERS, PALETTES.dark);
+    expect(pixels).toHaveLength(4 * 2 * 3);
     expect([...pixels].every((channel) => channel === 0)).toBe(true);
   });
 });
 
-describe("labels", () => {
-  it("go to the strongest columns, and never lie on each other", () => {
-    expect(labelled([5, 4, 1, 3], 10, 13, 2)).toEqual([0, 3]);
-    expect(labelled([5, 4, 1, 3], 20, 13, 2)).toEqual([0, 1, 3]);
-    expect(labelled([5, 4, 1, 3], 10, 13, 2, [2])).toEqual([0, 2]);
-    expect(labelled([0, 0], 10, 13, 0, [-3, 9])).toEqual([]);
+describe("what stands beside the cells", () => {
+  const shocked = LAYERS.map((layer, i) => ({ ...layer, shock: i === 0 }));
+
+  it("is labelled by the strongest cell of a column; shocks, noise and weak columns are not", () => {
+    expect([...columnStrengths(given([9, 9], [-1, 0.0001], [0.5, 0.2]), shocked, 0)]).toEqual([
+      1,
+      Math.fround(0.2),
+    ]);
+    expect([...columnStrengths(given([0, 0], [-1, 0], [0.5, 0.2]), LAYERS, 0.4)]).toEqual([1, 0]);
   });
 
-  it("leave out noise and layers under a shock", () => {
-    const shocked = layers.map((layer, i) => ({ ...layer, shock: i === 0 }));
-    const strengths = columnStrengths(rows({ 0: [9, 9], 1: [-1, 0.0001] }), 1, shocked);
-    expect([...strengths]).toEqual([1, 0]);
+  it("adds up the magnitudes of each layer over the noise floor; a shock does not set the scale", () => {
+    const [shock, half, none] = layerSums(given([90, 9], [-1, 0.0001], [Number.NaN, Number.NaN]), shocked);
+    expect(shock).toMatchObject({ sum: 99, share: 1, shocked: true });
+    expect(half).toMatchObject({ sum: 1, share: 1, nKnown: 2, shocked: false });
+    expect(none).toMatchObject({ share: 0, nKnown: 0 });
+    expect(none?.sum).toBeNaN();
+    expect(layerSums(given([2, 2], [-1, 1], [1, 0]), LAYERS).map(({ share }) => share)).toEqual([
+      1, 0.5, 0.25,
+    ]);
+    const alone = layerSums(given([90, 9], [Number.NaN, 1], [Number.NaN, Number.NaN]), shocked);
+    expect(alone[1]).toMatchObject({ sum: 1, nKnown: 1 });
+    expect(layerSums(given([4, 4], [0, 0], [0, 0]), shocked)[0]?.share).toBe(1);
+  });
+
+  it("lists the strongest cells of a layer, whatever their sign, without noise", () => {
+    const of = drilled(ROW);
+    const links = strongestOf(of, 1, LAYERS, 3);
+    expect(links.map(({ cell }) => cell.target)).toEqual([7, 4, 5]);
+    expect(links.map(({ value }) => value)).toEqual(
+      [3.76, influence(1, 3, 4), influence(1, 3, 5)].map(Math.fround),
+    );
+    const loud = LAYERS.map((layer) => ({ ...layer, noise_floor: 1 }));
+    expect(strongestOf(of, 1, loud, 3)).toHaveLength(1);
+    expect(strongestOf(drilled(ROW, undefined, []), 1, LAYERS, 3)).toEqual([]);
   });
 });

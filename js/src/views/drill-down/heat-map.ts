@@ -35,6 +35,8 @@ export class HeatMapView {
   readonly #view: View;
   #drilled: Drilled | null = null;
   #sums: readonly LayerSum[] = [];
+  /** What was painted last: a cell selected in the same row repaints nothing. */
+  #painted: readonly unknown[] = [];
 
   constructor(view: View) {
     this.#view = view;
@@ -58,7 +60,21 @@ export class HeatMapView {
 
   #paint(): void {
     const { store } = this.#view;
-    const { reading } = store;
+    const { reading, traits } = store;
+    const inputs = [
+      reading.value.kind,
+      anchorOf(reading.value),
+      store.rows.value,
+      store.arrived.value,
+      store.scale.value,
+      traits.tokens.value,
+      traits.query.value,
+      traits.layer_info.value,
+      this.#view.surroundings.value,
+      this.#grid.room.value,
+    ];
+    if (inputs.every((input, i) => Object.is(input, this.#painted[i]))) return;
+    this.#painted = inputs;
     this.#drilled = drill(store.rows.value, reading.value);
     const drilled = this.#drilled;
     if (drilled === null) return;

@@ -1,6 +1,6 @@
 /** Pinned sources, one line each: how far along the text each is used at the layer on the screen, on one scale. */
 
-import { css, type Rgb, type Theme } from "../../page/colour";
+import { css, inkOn, pinColour, type Rgb } from "../../page/colour";
 import { h, listen, setAttribute, setText } from "../../page/dom";
 import { mark, quote, signed, withUnit } from "../../page/format";
 import { ahead, named, statisticValue } from "../../page/sentences";
@@ -12,22 +12,6 @@ import { barsAlong, farLink, sharedScale } from "./pin-strip";
 const STATISTICS = ["own_share", "expected_horizon"];
 /** Height of a strip and least width, in pixels of its canvas: the page stretches it along the text. */
 const STRIP = { height: 60, width: 1200 };
-
-/** Apart from the hues of influence and of each other, also for the colour-blind, who have the numbers too. */
-const PINS: { readonly [T in Theme]: readonly [Rgb, ...Rgb[]] } = {
-  light: [
-    [122, 62, 157],
-    [23, 114, 93],
-    [166, 48, 92],
-    [94, 94, 30],
-  ],
-  dark: [
-    [196, 150, 232],
-    [98, 196, 166],
-    [238, 138, 172],
-    [196, 192, 108],
-  ],
-};
 
 export class PinsView {
   readonly #note = h("span", { class: "quiet" });
@@ -56,7 +40,8 @@ export class PinsView {
 
   #paint(): void {
     const { store } = this.#view;
-    const pins = store.traits.pinned_sources.value;
+    const nTokens = store.traits.tokens.value.length;
+    const pins = [...store.traits.pinned_sources.value.entries()].filter(([, source]) => source < nTokens);
     this.element.hidden = pins.length === 0;
     while (this.#lines.length < pins.length) this.#lines.push(new PinLine());
     this.#lines.length = pins.length;
@@ -65,7 +50,7 @@ export class PinsView {
     if (pins.length === 0) return;
     const layer = store.layer.value;
     const { query } = contextOf(store);
-    const rows = pins.map((source) => store.rows.value.row(layer, source));
+    const rows = pins.map(([, source]) => store.rows.value.row(layer, source));
     const scale = sharedScale(rows);
     const ends = scale === 0 ? "" : ` · all strips ${withUnit(`± ${mark(scale)}`, query.unit)}`;
     setText(
@@ -73,9 +58,9 @@ export class PinsView {
       ` along the text, at layer ${layer}${ends} · up: needed there, down: removal would help`,
     );
     const fars: (Cell | null)[] = [];
-    for (const [i, source] of pins.entries()) {
+    for (const [i, [number, source]] of pins.entries()) {
       const line = this.#lines[i];
-      if (line !== undefined) fars.push(this.#paintLine(line, i, source, rows[i], scale));
+      if (line !== undefined) fars[number] = this.#paintLine(line, number, source, rows[i], scale);
     }
     this.#far = fars;
   }
@@ -93,12 +78,13 @@ export class PinsView {
     const { tokens, query, layers, nTargets } = context;
     const layer = store.layer.value;
     const floor = layers[layer]?.noise_floor ?? null;
-    const colour = pinColour(index, surroundings.value.theme);
+    const { theme, paper } = surroundings.value;
+    const colour = pinColour(theme, index);
     const reading = store.reading.value;
     const far = farLink(row, source, floor);
     const name = named(tokens, source);
     setAttribute(line.element, "data-pin", index);
-    setAttribute(line.element, "style", `--pin: ${css(colour)}`);
+    setAttribute(line.element, "style", `--pin: ${css(colour)}; --pin-ink: ${css(inkOn(colour, paper))}`);
     setText(line.badge, String(index + 1));
     setText(line.token, quote(tokens[source]));
     setText(line.position, `(${source})`);
@@ -197,9 +183,4 @@ function drawStrip(
       Math.max(1, Math.abs(height) * middle),
     );
   context.fillRect(source * step, 0, Math.max(2, step / 3), STRIP.height);
-}
-
-function pinColour(index: number, theme: Theme): Rgb {
-  const { [theme]: colours } = PINS;
-  return colours[index % colours.length] ?? colours[0];
 }

@@ -129,13 +129,14 @@ export class GridView {
     this.#rowLabels.show(rows, this.#shape);
     this.#columnLabels.show(columns, this.#shape);
     this.#sums.show(picture.sums ?? [], height);
-    this.#table.show(picture, this.#marks.cell);
+    this.#table.show(picture);
     this.#paintMarks();
   }
 
   mark(marks: Marks): void {
     const moved = !same(marks.cell, this.#marks.cell);
     this.#marks = marks;
+    this.#table.choose(marks.cell);
     this.#paintMarks();
     if (moved && marks.cell !== null) this.reveal(marks.cell);
   }

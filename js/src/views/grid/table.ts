@@ -38,11 +38,14 @@ export class GridTable {
     frames.keep(listen(this.#after, "click", () => this.#turn(COLUMNS_AT_ONCE)));
   }
 
-  /** `chosen`: the cell whose columns are shown first. */
-  show(picture: Picture, chosen: Place | null): void {
+  show(picture: Picture): void {
     this.#picture = picture;
-    this.#chosen = chosen;
     if (!this.#opened.hidden) this.#fill();
+  }
+
+  /** The cell whose columns are shown first when the table is opened. */
+  choose(cell: Place | null): void {
+    this.#chosen = cell;
   }
 
   #open(open: boolean): void {
