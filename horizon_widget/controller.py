@@ -10,21 +10,28 @@ import logging
 import threading
 import time
 import traceback
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from horizon_widget.attribution.ablation_engine import AblationEngine
 from horizon_widget.attribution.ask import exact_engine_for
-from horizon_widget.attribution.plan import Interest, Part, bisecting
+from horizon_widget.attribution.cell import Cell, inspect
+from horizon_widget.attribution.plan import Interest, Part, bisecting, neighbours_of
 from horizon_widget.errors import HorizonError
 from horizon_widget.horizon_map import HorizonMap
 from horizon_widget.models import thread
 from horizon_widget.models.model import Model
+from horizon_widget.models.writing import Writing
 from horizon_widget.query import Query
 
 logger = logging.getLogger(__name__)
+
+LONGEST_DETAIL = 100_000  # characters; a traceback of endless recursion is long, and its end says most
+CANCELLED = {"title": "It was cancelled.", "advice": "Ask again to see it.", "detail": ""}
 
 
 @dataclass(frozen=True)
@@ -50,13 +57,22 @@ class Status:
 
 
 class Listener(Protocol):
-    """Told of everything the controller does; called on the model thread."""
+    """Told of everything the controller does; called on the model thread, or by who cancels."""
 
     def on_rows(self, layer: int, sources: tuple[int, ...]) -> None:
         """Rows are new in the map."""
 
     def on_status(self, status: Status) -> None:
         """What is being done has changed."""
+
+    def on_finding(self, cell: Cell, aspect: str, found: Any, problem: dict[str, str] | None) -> None:
+        """One aspect of a cell was looked into; ``found`` as ``attribution.cell.inspect`` gives it, or a problem."""
+
+    def on_written(self, token_ids: tuple[int, ...]) -> None:
+        """The model has written on: the prompt and what follows."""
+
+    def on_failed(self, field: str | None, problem: dict[str, str]) -> None:
+        """Something that was asked for, other than values, could not be done."""
 
 
 class Controller:
@@ -66,19 +82,34 @@ class Controller:
         model: Whose states are asked about.
         query: The question.
         layer: The layer first shown.
-        listener: Told of rows and status.
+        layers: Those that idle time is used for; ``None``: all.
+        listener: Told of rows, status, findings and failures.
     """
 
     # Idle time belongs to the widget last used: those left behind by a cell that was run again would else share it.
     _last_used: ClassVar[Controller | None] = None
 
-    def __init__(self, model: Model, query: Query, *, layer: int, listener: Listener) -> None:
+    def __init__(
+        self,
+        model: Model,
+        query: Query,
+        *,
+        layer: int,
+        listener: Listener,
+        layers: Sequence[int] | None = None,
+    ) -> None:
+        self._model = model
         self._engine: AblationEngine = exact_engine_for(model, query)
         self._listener = listener
         self._condition = threading.Condition()
         self._layer = layer
         self._source: int | None = None
-        self._fill_order = bisecting(model.n_layers)
+        self._target: int | None = None  # of which the column is looked at
+        self._filled = "all layers" if layers is None else "the chosen layers"
+        self._fill_order = [layer for layer in bisecting(model.n_layers) if layers is None or layer in layers]
+        self._cell: Cell | None = None
+        self._aspects: tuple[str, ...] = ()  # of this cell, not yet looked into
+        self._writing: Writing | None = None
         self._filling_allowed = False  # nobody looks yet
         self._cells_running = False
         self._cancelled = False
@@ -103,10 +134,32 @@ class Controller:
         """Begin with the layer first shown."""
         self._change()
 
-    def look_at(self, layer: int, source: int | None) -> None:
-        """Another layer or source is selected: it is answered even after a cancellation or an error."""
+    def look_at(self, layer: int, source: int | None, *, target: int | None = None) -> None:
+        """Something else is selected: it is answered even after a cancellation or an error.
+
+        Args:
+            layer: The layer on the screen.
+            source: The token whose state's row is looked at.
+            target: The token whose prediction's column is looked at instead.
+        """
         Controller._last_used = self
-        self._change(_layer=layer, _source=source, _cancelled=False, _error=None)
+        self._change(_layer=layer, _source=source, _target=target, _cancelled=False, _error=None)
+
+    def inspect(self, cell: Cell, aspects: Sequence[str]) -> None:
+        """Look into aspects of a cell, in this order; those of another cell not yet begun are given up.
+
+        Args:
+            cell: Which.
+            aspects: Some of ``attribution.cell.ASPECTS``.
+        """
+        with self._condition:
+            waiting = self._aspects if self._cell == cell else ()
+            new = tuple(aspect for aspect in dict.fromkeys(aspects) if aspect not in waiting)
+            self._change(_cell=cell, _aspects=waiting + new)
+
+    def write_on(self, n_tokens: int) -> None:
+        """Let the model write on, so many tokens at most; the newest wish counts."""
+        self._change(_writing=Writing(self._model, self._engine.query.token_ids, n_tokens))
 
     def allow_filling(self) -> None:
         """Somebody looks: use idle time to fill the rest of the map."""
@@ -118,8 +171,18 @@ class Controller:
         self._change(_cells_running=running)
 
     def cancel(self) -> None:
-        """Compute nothing more until asked again, and fill nothing more until ``resume``."""
-        self._change(_cancelled=True, _filling_stopped=True)
+        """Compute nothing more until asked again, and fill nothing more until ``resume``.
+
+        What the model was writing ends where it is; what was to be found out of a cell is answered with ``CANCELLED``.
+        """
+        with self._condition:
+            cell, aspects = self._cell, self._aspects
+            if self._writing is not None:
+                self._writing.stop()
+            self._change(_cancelled=True, _filling_stopped=True, _aspects=())
+        for aspect in aspects:
+            assert cell is not None
+            self._listener.on_finding(cell, aspect, None, CANCELLED)
 
     def resume(self) -> None:
         """Go on after a cancellation or an error."""
@@ -129,7 +192,7 @@ class Controller:
         """Stop for good after the part under way."""
         if Controller._last_used is self:
             Controller._last_used = None
-        self._change(_closed=True)
+        self._change(_closed=True, _aspects=(), _writing=None)
 
     def wait(self, *, whole_map: bool = False, timeout: float | None = None) -> Status:
         """Block until what is asked for is computed (or the whole map), or an error or a cancellation ends it.
@@ -177,20 +240,20 @@ class Controller:
             self._closed = True
 
     def _step(self) -> None:
-        """Compute the most wanted part, tell the listener, and queue the next step behind other widgets' work."""
+        """Do the most wanted piece of work, tell the listener, and queue the next step behind other widgets' work."""
         try:
             with self._condition:
-                part = self._next()
+                work = self._take_work()
                 self._begin_task()
-            if part is not None:
+            if work is not None:
                 self._tell_status()
-                self._compute(part)
+                work()
             self._tell_rows()
         except Exception as error:
             logger.exception("a step of the controller failed")
             self._fail(error)
         with self._condition:
-            self._scheduled = self._next() is not None
+            self._scheduled = self._has_work()
             if self._scheduled:
                 self._submit()
         try:
@@ -199,6 +262,49 @@ class Controller:
             logger.exception("the status could not be told")
         with self._condition:
             self._condition.notify_all()
+
+    def _has_work(self) -> bool:
+        return not self._closed and bool(self._aspects or self._writing or self._next() is not None)
+
+    def _take_work(self) -> Callable[[], None] | None:
+        if self._closed:
+            return None
+        if self._aspects and self._cell is not None:
+            aspect, *rest = self._aspects
+            self._aspects = tuple(rest)
+            return partial(self._inspect, self._cell, aspect)
+        if self._writing is not None:
+            return partial(self._write, self._writing)
+        part = self._next()
+        return None if part is None else partial(self._compute, part)
+
+    def _inspect(self, cell: Cell, aspect: str) -> None:
+        try:
+            found, problem = inspect(self._engine, cell, aspect), None
+        except Exception as error:
+            logger.debug("%s of %s failed", aspect, cell, exc_info=True)
+            found, problem = None, describe(error)
+        if not self._closed:
+            self._listener.on_finding(cell, aspect, found, problem)
+
+    def _write(self, writing: Writing) -> None:
+        """One token."""
+        failure = None
+        try:
+            going_on = writing.step()
+        except Exception as error:
+            logger.debug("writing on failed", exc_info=True)
+            going_on, failure = False, error
+        if going_on:
+            return
+        with self._condition:
+            newest, self._writing = self._writing, None if self._writing is writing else self._writing
+        if newest is not writing:
+            return
+        if failure is not None:
+            self._listener.on_failed(getattr(failure, "field", None), describe(failure))
+        elif writing.written:
+            self._listener.on_written(writing.token_ids)
 
     def _compute(self, part: Part) -> None:
         began, before = time.perf_counter(), self._engine.operations
@@ -238,7 +344,15 @@ class Controller:
 
     def _interest(self, *, filling: bool) -> Interest:
         rest = [layer for layer in self._fill_order if layer != self._layer] if filling else []
-        return Interest(layer=self._layer, source=self._source, layers=[self._layer, *rest], sample_first=True)
+        near = neighbours_of(self._source, self._engine.query.n_tokens) if filling and self._source is not None else ()
+        return Interest(
+            layer=self._layer,
+            source=self._source,
+            layers=[self._layer, *rest],
+            sample_first=True,
+            neighbours=near,
+            target=self._target if filling else None,
+        )
 
     # -- what the reader is told -----------------------------------------------------------------------------------
 
@@ -267,6 +381,15 @@ class Controller:
         missing = self._missing(everything=not asked_for)
         operations, seconds = self._learned
         busy = asked_for and not self._cancelled
+        writing = self._writing
+        if writing is not None:
+            return Status(
+                state="computing",
+                task=f"writing, {len(writing.written)} of {writing.n_tokens} tokens",
+                done=len(writing.written) / writing.n_tokens,
+                seconds_left=None,
+                filling=self._filling(missing_any=missing > 0),
+            )
         state = "error" if self._error else "computing" if busy else "ready"
         return Status(
             state=state,
@@ -279,7 +402,7 @@ class Controller:
 
     def _task(self, asked_for: bool) -> str:
         if not asked_for:
-            return "all layers"
+            return self._filled
         if self._source is not None and not self.map.done[:, self._source].all():
             return f"token {self._source} at every layer"
         return f"layer {self._layer}"
@@ -296,7 +419,7 @@ class Controller:
 
 def describe(error: BaseException) -> dict[str, str]:
     """An exception as the widget shows it: in plain words, with the details for copying."""
-    detail = "".join(traceback.format_exception(error))
+    detail = "".join(traceback.format_exception(error))[-LONGEST_DETAIL:]
     if isinstance(error, HorizonError):
         return {"title": error.message, "advice": error.advice, "detail": detail}
     if isinstance(error, MemoryError) or "out of memory" in str(error).lower():

@@ -1,4 +1,4 @@
-"""``HorizonWidget``: traits and messages between a ``Controller`` and the browser."""
+"""``HorizonWidget``: between the user, a ``Controller`` and the browser."""
 
 from __future__ import annotations
 
@@ -7,38 +7,65 @@ import contextvars
 import logging
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import numpy as np
 import traitlets
 
 from horizon_widget import protocol
+from horizon_widget import widget_descriptions as descriptions
 from horizon_widget.attribution.ask import read_query
-from horizon_widget.controller import Controller, Status
+from horizon_widget.attribution.cell import Cell
+from horizon_widget.controller import Controller, Status, describe
 from horizon_widget.errors import HorizonError, QueryError
 from horizon_widget.horizon_map import HorizonMap
 from horizon_widget.models.model import Model
-from horizon_widget.query import Query, check_index
+from horizon_widget.query import Query
 from horizon_widget.statistics import STATISTICS
+from horizon_widget.widget_traits import CONTROLS, Checked, WidgetTraits, check_wanted_layers
 
 logger = logging.getLogger(__name__)
 
-POSITIONS = ("selected_source", "selected_target")
 BUNDLE = Path(__file__).parent / "static" / "widget.js"
+QUESTION = ("prompt", "metric", "baseline", "layers")
+POSITIONS = ("selected_source", "selected_target", "selected_offset")
 
 
-class HorizonWidget(anywidget.AnyWidget):
+@dataclass(frozen=True)
+class _Question:
+    """What a map is opened with; ``metric`` and ``baseline`` as the user wrote them."""
+
+    query: Query
+    prompt: str
+    metric: Any
+    baseline: Any
+    layers: list[int] | None
+    written_from: int | None = None
+
+
+def _of_question(widget: HorizonWidget, name: str, value: Any) -> Any:
+    return widget._check_question(name, value)
+
+
+class HorizonWidget(WidgetTraits):
     """A prompt as clickable tokens: click one to see which later predictions its state is used for.
 
-    The selection is in synced traits: set ``selected_source``, ``selected_layer`` or ``selected_target`` and the
-    picture follows; observe them and a click is seen from Python.
+    What is looked at is in synced traits, which both sides write: ``selected_layer``, ``selected_source``,
+    ``selected_target``, ``selected_offset``, ``pinned_sources``, ``direction``, ``statistic``, ``fixed_scale``,
+    ``show_words``, ``show_arcs``, ``include_sinks``, ``find``. Set one and the picture follows; observe it, or link it
+    to another widget, and a click is seen from Python. What is asked is in ``prompt``, ``metric``, ``baseline`` and
+    ``layers``: setting one opens a new map, and one that cannot be used leaves the old map and raises ``QueryError``.
+    Each trait says what it means: ``widget.traits()["fixed_scale"].help``.
 
     Args:
         model: From ``load_model``.
         prompt: A text of at least two tokens; or token ids, or chat messages, whose text then stands in ``prompt``.
         metric, baseline, site, head, seed, draws: As for ``attribute``.
+        layers: Which layers are computed in idle time, all by default; what is clicked is computed at every layer.
+        **traits: Values of the traits that say what is looked at.
 
     Raises:
         QueryError: if the prompt or another argument cannot be used; the message says why.
@@ -46,31 +73,16 @@ class HorizonWidget(anywidget.AnyWidget):
 
     _esm = BUNDLE
 
-    protocol_version = traitlets.Int(protocol.PROTOCOL_VERSION, read_only=True).tag(sync=True)
-    map_id = traitlets.Int(0, read_only=True).tag(sync=True)
-    model_name = traitlets.Unicode(read_only=True).tag(sync=True)
-    tokens = traitlets.List(traitlets.Dict(), read_only=True).tag(sync=True)
-    n_layers = traitlets.Int(read_only=True).tag(sync=True)
-    query = traitlets.Dict(read_only=True).tag(sync=True)
-    window = traitlets.Int(None, allow_none=True, read_only=True).tag(sync=True)
-    statistics = traitlets.List(traitlets.Dict(), read_only=True).tag(sync=True)
-    layers = traitlets.List(traitlets.Dict(), read_only=True).tag(sync=True)
-    state = traitlets.Enum(["empty", "computing", "ready", "error"], "empty", read_only=True).tag(sync=True)
-    progress = traitlets.Dict(read_only=True).tag(sync=True)
-    error = traitlets.Dict(None, allow_none=True, read_only=True).tag(sync=True)
-
-    prompt = traitlets.Unicode(help="The text; setting it opens a new map.")
-    statistic = traitlets.Enum(
-        [s.name for s in STATISTICS], STATISTICS[0].name, help="What tokens are coloured by."
+    prompt = Checked(_of_question, "", help="The text; setting it opens a new map.").tag(sync=True)
+    metric = Checked(_of_question, "logprob", help="As for attribute; setting it opens a new map.")
+    baseline = Checked(_of_question, "auto", help="As for attribute; setting it opens a new map.")
+    layers = Checked(
+        _of_question, None, help="The layers computed in idle time, None for all; setting it opens a new map."
     ).tag(sync=True)
-    selected_layer = traitlets.Int(0, help="The layer on the screen.").tag(sync=True)
-    selected_source = traitlets.Int(None, allow_none=True, help="Position of the token asked about.").tag(sync=True)
-    selected_target = traitlets.Int(None, allow_none=True, help="Position of the predicted token.").tag(sync=True)
 
     _controller: Controller | None = None
-    _given: Query | None = None
+    _adopting: int | None = None  # the thread that sets what was checked before
     _cells_running = False
-    _context = contextvars.Context()
 
     def __init__(
         self,
@@ -79,6 +91,7 @@ class HorizonWidget(anywidget.AnyWidget):
         *,
         metric: Any = "logprob",
         baseline: Any = "auto",
+        layers: Any = None,
         site: str = "residual",
         head: int | None = None,
         seed: int = 0,
@@ -86,34 +99,19 @@ class HorizonWidget(anywidget.AnyWidget):
         **traits: Any,
     ) -> None:
         self._model = model
-        self._asked = {
-            "metric": metric,
-            "baseline": baseline,
-            "site": site,
-            "head": head,
-            "seed": seed,
-            "draws": draws,
-        }
+        self._fixed: dict[str, Any] = {"site": site, "head": head, "seed": seed, "draws": draws}
         self._viewed = False
-        self._context = contextvars.copy_context()
-        self._news: dict[str, Any] = {}
-        self._news_lock, self._traits_lock = threading.Lock(), threading.RLock()
-        self._next_query = self._query(prompt)
-        selection = {name: traits.pop(name) for name in ("selected_layer", *POSITIONS) if name in traits}
+        query = read_query(model, prompt, metric=metric, baseline=baseline, **self._fixed)
+        looked_at = {name: traits.pop(name) for name in [*CONTROLS] if name in traits}
         super().__init__(**traits)
-        self.selected_layer = model.n_layers // 2
         self.set_trait("model_name", model.name)
         self.set_trait("n_layers", model.n_layers)
-        # Read as it was given: the text of token ids may be cut into others.
-        self._given = self._next_query
-        self.prompt = prompt if isinstance(prompt, str) else self._text_of(self._next_query)
-        self._given = None
-        if self._controller is None:  # a text that is empty is no change
-            self._open(self._next_query)
-        for name, value in selection.items():
+        self.selected_layer = model.n_layers // 2
+        wanted = check_wanted_layers(self, "layers", layers)
+        self._question = _Question(query, self._text_of(prompt, query), metric, baseline, wanted)
+        self._open(self._question)
+        for name, value in looked_at.items():
             setattr(self, name, value)
-        self._selection_changed(None)
-        self.observe(self._selection_changed, ["selected_layer", *POSITIONS])
         self.on_msg(self._receive)
         self._watch_cells(register=True)
 
@@ -128,8 +126,8 @@ class HorizonWidget(anywidget.AnyWidget):
         """Block until the picture is complete, or somebody cancels it.
 
         Args:
-            layers: ``"selected"``: the layer on the screen and the selected token at every layer; ``"all"``: the
-                whole map.
+            layers: ``"selected"``: the layer on the screen and the selected token at every layer; ``"all"``: all of
+                ``layers``.
             timeout: In seconds.
 
         Returns:
@@ -145,6 +143,29 @@ class HorizonWidget(anywidget.AnyWidget):
         if status.error is not None:
             raise HorizonError(status.error["title"], advice=status.error["advice"])
         return self.map
+
+    def write_on(self, n_tokens: Any = 20) -> str:
+        """Let the model go on with the prompt, and open the map of prompt and continuation.
+
+        The most probable token is taken each time. Metric, baseline and selection stay; ``written_from`` says where the
+        model's own text begins.
+
+        Args:
+            n_tokens: How many tokens at most, 1 to 1000; an end-of-text token ends it sooner.
+
+        Returns:
+            What it wrote.
+
+        Raises:
+            QueryError: if the prompt cannot become longer: it fills the model's context, or a counterfactual prompt of
+                the same length belongs to it.
+        """
+        if isinstance(n_tokens, bool) or not isinstance(n_tokens, int) or not 1 <= n_tokens <= protocol.MOST_WRITTEN:
+            raise QueryError("n_tokens", f"{n_tokens!r} is not a whole number of 1 to {protocol.MOST_WRITTEN}.")
+        self._check_may_grow()
+        before = self._question.query.token_ids
+        self._open_written((*before, *self._model.write_on(before, n_tokens)))
+        return descriptions.text_of(self._running.map.tokens[len(before) :])
 
     def cancel(self) -> None:
         """Stop computing; what is computed is kept."""
@@ -164,130 +185,213 @@ class HorizonWidget(anywidget.AnyWidget):
     def __repr__(self) -> str:
         return f"HorizonWidget({self.model_name!r}, {len(self.tokens)} tokens, layer {self.selected_layer})"
 
-    # -- a new map ---------------------------------------------------------------------------------------------
+    # -- the question ------------------------------------------------------------------------------------------
 
     @property
     def _running(self) -> Controller:
         assert self._controller is not None
         return self._controller
 
-    def _query(self, prompt: object) -> Query:
-        return read_query(self._model, prompt, **self._asked)
+    def _text_of(self, prompt: object, query: Query) -> str:
+        return prompt if isinstance(prompt, str) else descriptions.text_of(self._model.read_tokens(query.token_ids))
 
-    def _text_of(self, query: Query) -> str:
-        tokens = self._model.read_tokens(query.token_ids)
-        return "".join(token.text for token in tokens if token.piece is None or token.piece[0] == 1)
+    def _question_with(self, **changes: Any) -> _Question:
+        """The question with some of ``QUESTION`` changed.
 
-    @traitlets.validate("prompt")
-    def _check_prompt(self, proposal: Any) -> str:
+        Raises:
+            QueryError: if one cannot be used.
+        """
+        old = self._question
+        metric, baseline = changes.get("metric", old.metric), changes.get("baseline", old.baseline)
+        layers = check_wanted_layers(self, "layers", changes.get("layers", old.layers))
+        # Tokens as they were given: their text may be cut into others.
+        prompt = changes.get("prompt", old.query.token_ids)
+        query = read_query(self._model, prompt, metric=metric, baseline=baseline, **self._fixed)
+        same = query.token_ids == old.query.token_ids
+        text = self._text_of(prompt, query) if "prompt" in changes else old.prompt
+        return _Question(query, text, metric, baseline, layers, old.written_from if same else None)
+
+    def _check_question(self, name: str, value: Any) -> Any:
+        if self._adopting == threading.get_ident() or self._controller is None:
+            return value
         # An error leaves the old map as it is.
-        self._next_query = self._given or self._query(proposal["value"])
-        return str(proposal["value"])
+        question = self._question_with(**{name: value})
+        return getattr(question, name)
 
-    @traitlets.observe("prompt")
-    def _prompt_changed(self, _change: Any) -> None:
-        self._open(self._next_query)
+    @traitlets.observe(*QUESTION)
+    def _question_changed(self, change: Any) -> None:
+        if self._adopting == threading.get_ident():
+            return
+        try:
+            self._open(self._question_with(**{change["name"]: change["new"]}))
+        except BaseException:
+            self._adopt(self._question)
+            raise
 
-    def _open(self, query: Query) -> None:
-        listener = _Listener(self, self.map_id + 1)
-        controller = Controller(self._model, query, layer=self.selected_layer, listener=listener)
-        listener.map = hmap = controller.map
-        if self._controller is not None:
-            self._controller.close()
-        with self.hold_sync():
-            self._controller = controller
-            self.set_trait("map_id", listener.map_id)
-            self.selected_source = self.selected_target = None
-            self.set_trait("tokens", [{"text": token.text, "piece": token.piece} for token in hmap.tokens])
-            self.set_trait("query", _describe_query(hmap))
-            self.set_trait("window", hmap.window)
-            self.set_trait("statistics", _describe_statistics(hmap.window))
-            self.set_trait("layers", _describe_layers(hmap))
-        controller.cells_running(self._cells_running)
-        controller.start()
-        if self._viewed:
-            controller.allow_filling()
+    def _adopt(self, question: _Question) -> None:
+        """Show in the traits what was checked before."""
+        with self._traits_lock:
+            self._adopting = threading.get_ident()
+            try:
+                for name in QUESTION:
+                    self.set_trait(name, getattr(question, name))
+            finally:
+                self._adopting = None
+
+    # -- a new map ---------------------------------------------------------------------------------------------
+
+    def _open(self, question: _Question, *, keep_selection: bool = False) -> None:
+        """Open the map of a question; the selection stays where the prompt does.
+
+        Raises:
+            HorizonError: if it cannot be opened; the old map stays.
+        """
+        with self._traits_lock:
+            listener = _Listener(self, self.map_id + 1)
+            controller = Controller(
+                self._model, question.query, layer=self.selected_layer, layers=question.layers, listener=listener
+            )
+            listener.map = controller.map
+            keep_selection = keep_selection or question.query.token_ids == self._question.query.token_ids
+            if self._controller is not None:
+                self._controller.close()
+            self._controller, self._question = controller, question
+            with self.hold_sync():
+                self._show(listener, question)
+                self._adopt(question)
+                self._clear_selection(what_does_not_fit=keep_selection)
+            controller.cells_running(self._cells_running)
+            self._look()
+            if self._viewed:
+                controller.allow_filling()
+        self._publish_news()
+
+    def _show(self, listener: _Listener, question: _Question) -> None:
+        hmap = listener.map
+        metric = descriptions.describe_metric(self._model, question.query)
+        baseline = descriptions.describe_baseline(question.baseline, question.query)
+        is_text = self._is_just_text(question)
+        shown = {
+            "map_id": listener.map_id,
+            "tokens": descriptions.describe_tokens(hmap),
+            "n_targets": hmap.query.n_targets,
+            "query": descriptions.describe_query(hmap),
+            "asked": descriptions.describe_asked(
+                self._model, question.query, metric=metric, baseline=baseline, is_text=is_text
+            ),
+            "window": hmap.window,
+            "statistics": descriptions.describe_statistics(hmap),
+            "layer_info": descriptions.describe_layers(hmap),
+            "sinks": descriptions.describe_sinks(hmap),
+            "written_from": question.written_from,
+        }
+        for name, value in shown.items():
+            self.set_trait(name, value)
+
+    def _is_just_text(self, question: _Question) -> bool:
+        try:
+            return self._model.tokenize(question.prompt) == question.query.token_ids
+        except QueryError:
+            return False
+
+    def _clear_selection(self, *, what_does_not_fit: bool) -> None:
+        for name in POSITIONS:
+            last = len(self.tokens) - 1 if name == "selected_source" else self.n_targets
+            value = getattr(self, name)
+            if not (what_does_not_fit and value is not None and value <= last):
+                self.set_trait(name, None)
+        if not what_does_not_fit:
+            self.pinned_sources = []
+
+    def _check_may_grow(self) -> None:
+        if self._question.query.baseline.kind == "counterfactual":
+            raise QueryError(
+                "baseline",
+                "the counterfactual prompt is as long as this one, which would become longer.",
+                advice="Choose another baseline first.",
+            )
+
+    def _open_written(self, token_ids: Sequence[int]) -> None:
+        """Open the map of the prompt and what the model wrote."""
+        old = self._question
+        question = self._question_with(prompt=list(token_ids))
+        first = len(old.query.token_ids) if old.written_from is None else old.written_from
+        self._open(
+            _Question(question.query, question.prompt, old.metric, old.baseline, old.layers, first),
+            keep_selection=True,
+        )
 
     # -- selection ---------------------------------------------------------------------------------------------
 
-    @traitlets.validate("selected_layer")
-    def _check_layer(self, proposal: Any) -> int:
-        return check_index("selected_layer", proposal["value"], self._model.n_layers)
-
-    @traitlets.validate(*POSITIONS)
-    def _check_position(self, proposal: Any) -> int | None:
-        if proposal["value"] is None or self._controller is None:
-            return None
-        return check_index(proposal["trait"].name, proposal["value"], self._running.map.query.n_tokens)
-
+    @traitlets.observe("direction", "selected_layer", "selected_source", "selected_target")
     def _selection_changed(self, _change: Any) -> None:
-        self._running.look_at(self.selected_layer, self.selected_source)
+        self._look()
+
+    def _look(self) -> None:
+        if self._controller is None:
+            return
+        if self.direction == "column":
+            self._controller.look_at(self.selected_layer, None, target=self.selected_target)
+        else:
+            self._controller.look_at(self.selected_layer, self.selected_source)
 
     # -- messages; any thread ----------------------------------------------------------------------------------
 
     def _receive(self, _widget: Any, content: object, _buffers: object) -> None:
+        """Do what the browser asks; nothing is raised, for nobody would see it."""
         self._context = contextvars.copy_context()
         try:
-            message = protocol.read(content)
+            self._answer(protocol.read(content))
         except protocol.ProtocolError as error:
             self._post(protocol.rejected(str(error)))
-            return
-        if isinstance(message, protocol.Hello):
-            hmap, map_id = self._running.map, self.map_id
-            self._post(protocol.welcome(map_id))
-            for layer in np.flatnonzero(hmap.dataset["baseline"].values != ""):
-                self._send_rows(map_id, hmap, int(layer), np.flatnonzero(hmap.done[layer]).tolist())
-            self._viewed = True
-            self._running.allow_filling()
+        except Exception as error:
+            logger.debug("a message could not be answered", exc_info=True)
+            self._post(protocol.failed(getattr(error, "field", None), describe(error)))
+
+    def _answer(self, message: protocol.FromBrowser) -> None:
+        if isinstance(message, protocol.Ping):
+            self._post(protocol.pong(message.number))
+        elif isinstance(message, protocol.Hello):
+            self._send_everything()
         elif isinstance(message, protocol.Cancel):
             self.cancel()
-        else:
+        elif isinstance(message, protocol.Resume):
             self.resume()
+        elif isinstance(message, protocol.Open):
+            self._open_asked(message)
+        elif isinstance(message, protocol.WriteOn):
+            self._check_may_grow()
+            self._running.write_on(message.n_tokens)
+        else:
+            self._running.inspect(Cell(message.layer, message.source, message.target), message.aspects)
+
+    def _open_asked(self, message: protocol.Open) -> None:
+        """What the browser repeats of the question stays as the user wrote it."""
+        changes: dict[str, Any] = {"layers": message.layers}
+        if message.prompt != self.prompt:
+            changes["prompt"] = message.prompt
+        for name in ("metric", "baseline"):
+            asked = getattr(message, name)
+            if asked is not None and list(asked) != self.asked[name]:
+                changes[name] = asked[0] if len(asked) == 1 else asked
+        self._open(self._question_with(**changes))
+
+    def _send_everything(self) -> None:
+        hmap, map_id = self._running.map, self.map_id
+        self._post(protocol.welcome(map_id))
+        for layer in np.flatnonzero(hmap.dataset["baseline"].values != ""):
+            sources = np.flatnonzero(hmap.done[layer]).tolist()
+            if sources:
+                self._send_rows(map_id, hmap, int(layer), sources)
+        self._viewed = True
+        self._running.allow_filling()
 
     def _send_rows(self, map_id: int, hmap: HorizonMap, layer: int, sources: Sequence[int]) -> None:
         index = list(sources)
-        # The prediction after the prompt has no token on the screen.
-        influence = hmap.values.values[layer, index, : hmap.query.n_tokens - 1]
         statistics = np.full((len(STATISTICS), len(index)), np.nan)
         if hmap.window is not None:
             statistics = np.stack([hmap.statistic(s.name, layers=layer).values[0, index] for s in STATISTICS])
-        self._post(protocol.values(map_id, layer, index, influence, statistics))
-
-    def _post(self, message: protocol.Message) -> None:
-        content, buffers = message
-        self.send(content, buffers=buffers)
-
-    def _send(self, msg: Any, buffers: Any = None) -> None:
-        """Send anything on the comm (called by ipywidgets) in the context of the browser's last message.
-
-        ipykernel hands the browser's next message to the thread whose context our last one was sent in. Sent from a
-        cell's or the model thread's, that next one would wait for the user's cell to end.
-        """
-        self._context.copy().run(super()._send, msg, buffers)
-
-    # -- traits, changed by the browser's thread and by the model thread ------------------------------------------
-
-    def set_state(self, sync_data: dict[str, Any]) -> None:
-        """Take over what the browser changed (called by ipywidgets)."""
-        with self._traits_lock:
-            super().set_state(sync_data)
-        self._publish_news()
-
-    def _publish(self, news: dict[str, Any]) -> None:
-        """Set traits from the model thread, without ever waiting for who is setting others."""
-        with self._news_lock:
-            self._news.update(news)
-        self._publish_news()
-
-    def _publish_news(self) -> None:
-        while self._news and self._traits_lock.acquire(blocking=False):
-            try:
-                with self._news_lock:
-                    news, self._news = self._news, {}
-                for name, value in news.items():
-                    self.set_trait(name, value)
-            finally:
-                self._traits_lock.release()
+        self._post(protocol.values(map_id, layer, index, hmap.values.values[layer, index], statistics))
 
     # -- the notebook ------------------------------------------------------------------------------------------
 
@@ -330,60 +434,31 @@ class _Listener:
             self._widget._send_rows(self.map_id, self.map, layer, sources)
 
     def on_status(self, status: Status) -> None:
-        seconds = status.seconds_left
-        progress = {
-            "task": status.task,
-            "done": round(status.done, 4),
-            "seconds_left": None if seconds is None else round(seconds, 1),
-            "filling": status.filling,
-        }
         news = {
-            "layers": _describe_layers(self.map),
+            "layer_info": descriptions.describe_layers(self.map),
+            "sinks": descriptions.describe_sinks(self.map),
             "error": status.error,
-            "progress": progress,
+            "progress": descriptions.describe_progress(status),
             "state": status.state,
         }
-
         if self._is_current():
             self._widget._publish(news)
 
+    def on_finding(self, cell: Cell, aspect: str, found: Any, problem: dict[str, str] | None) -> None:
+        if self._is_current():
+            place = (cell.layer, cell.source, cell.target)
+            self._widget._post(protocol.finding(self.map_id, place, aspect, found, problem))
+
+    def on_written(self, token_ids: tuple[int, ...]) -> None:
+        self._widget._do_when_free({"open": partial(self._open_written, token_ids)})
+
+    def _open_written(self, token_ids: tuple[int, ...]) -> None:
+        if self._is_current():
+            self._widget._open_written(token_ids)
+
+    def on_failed(self, field: str | None, problem: dict[str, str]) -> None:
+        if self._is_current():
+            self._widget._post(protocol.failed(field, problem))
+
     def _is_current(self) -> bool:
         return self._widget.map_id == self.map_id
-
-
-def _describe_query(hmap: HorizonMap) -> dict[str, Any]:
-    attrs = hmap.dataset.attrs
-    return {name: attrs[name] for name in ("method", "metric", "unit", "site")} | {"exact": bool(attrs["exact"])}
-
-
-def _describe_statistics(window: int | None) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": statistic.name,
-            "label": statistic.label,
-            "unit": statistic.unit,
-            "low": statistic.low,
-            "high": statistic.high(window or 1),
-            "description": statistic.description,
-        }
-        for statistic in STATISTICS
-    ]
-
-
-def _describe_layers(hmap: HorizonMap) -> list[dict[str, Any]]:
-    dataset = hmap.dataset
-    return [
-        {
-            "baseline": baseline or None,
-            "shock": bool(shock),
-            "noise_floor": None if np.isnan(floor) else float(floor),
-            "n_done": int(n_done),
-        }
-        for baseline, shock, floor, n_done in zip(
-            dataset["baseline"].values.tolist(),
-            dataset["baseline_shock"].values,
-            dataset["noise_floor"].values,
-            hmap.done.sum(axis=1),
-            strict=True,
-        )
-    ]

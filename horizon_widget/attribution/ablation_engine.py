@@ -10,7 +10,7 @@ import torch
 
 from horizon_widget.attribution.baselines import default_kind
 from horizon_widget.attribution.engine import Array, Engine
-from horizon_widget.attribution.experiment import Cells
+from horizon_widget.attribution.experiment import Cells, Experiment
 from horizon_widget.attribution.plan import Interest, Part, next_part, wanted
 from horizon_widget.attribution.preparation import Preparation, Preparing
 from horizon_widget.models.model import Model
@@ -39,6 +39,13 @@ class AblationEngine(Engine[Part]):
         super().__init__(model, query, **options)
         self.rows_per_part = rows_per_part or ROWS_PER_PART.get(model.device.type, ROWS_PER_PART_ELSEWHERE)
         self._preparations: dict[int, Preparation] = {}
+
+    @classmethod
+    def after(cls, experiment: Experiment) -> AblationEngine:
+        """An engine that goes on from an experiment, without running its prompt again."""
+        engine = cls(experiment.model, experiment.query, way=experiment.way)
+        engine.adopt(experiment)
+        return engine
 
     def next_part(self, interest: Interest) -> Part | None:
         """The most wanted part that is not yet done, or ``None`` if all that is wanted is."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,8 @@ import xarray as xr
 
 from horizon_widget.attribution.ablation_engine import AblationEngine
 from horizon_widget.attribution.ask import exact_engine_for, query_of, read_positions
+from horizon_widget.attribution.experiment import Experiment
+from horizon_widget.baseline import Baseline
 from horizon_widget.errors import QueryError
 from horizon_widget.horizon_map import HorizonMap
 from horizon_widget.models import thread
@@ -88,7 +91,7 @@ def direct(model: Model, prompt: Any, layer: int, sources: Any, *, targets: Any 
     engine = exact_engine_for(model, query)
     cells = [(layer, source) for source in positions]
 
-    total, straight = thread.run(lambda: _total_and_direct(engine, cells, wanted))
+    total, straight = thread.run(lambda: total_and_direct(engine, cells, wanted))
     dims = ("source", "target")
     attrs = {"unit": query.unit, "layer": layer, "baseline": str(query.baseline)}
     return xr.Dataset(
@@ -122,7 +125,7 @@ def direct_links(
     links = hmap.strongest_links(n, layers=layers, least_offset=least_offset, sinks=sinks)
     cells = sorted({(int(layer), int(source)) for layer, source in zip(links["layer"], links["source"], strict=True)})
     targets = tuple(range(1, engine.query.n_targets + 1))
-    total, straight = thread.run(lambda: _total_and_direct(engine, cells, targets))
+    total, straight = thread.run(lambda: total_and_direct(engine, cells, targets))
     row = [cells.index((layer, source)) for layer, source in zip(links["layer"], links["source"], strict=True)]
     column = links["target"].to_numpy() - 1
     parts = links.assign(direct=straight[row, column], relayed=(total - straight)[row, column])
@@ -131,7 +134,7 @@ def direct_links(
     return parts
 
 
-def _total_and_direct(
+def total_and_direct(
     engine: AblationEngine, cells: Sequence[tuple[int, int]], targets: tuple[int, ...]
 ) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]:
     """Whole and direct influence of cells, sorted by layer, each of shape ``(len(cells), len(targets))``."""
@@ -177,24 +180,40 @@ def robustness(
     """
     if not baselines:
         raise QueryError("baselines", "none is named.", advice=f"Use some of {', '.join(ROBUSTNESS_BASELINES)}.")
-    values, names = [], []
-    for baseline in baselines:
-        query = query_of(model, prompt, {**arguments, "baseline": baseline})
-        cell = (
-            check_index("layer", layer, model.n_layers, allow_negative=True),
-            check_index("source", source, query.n_tokens),
-        )
-        wanted = _targets([target], query)
-        engine = AblationEngine(model, query)
-        values.append(float(thread.run(lambda: _one(engine, cell, wanted))))  # noqa: B023 - runs at once
-        names.append(str(query.baseline))
+    queries = [query_of(model, prompt, {**arguments, "baseline": baseline}) for baseline in baselines]
+    query = queries[0]
+    cell = (
+        check_index("layer", layer, model.n_layers, allow_negative=True),
+        check_index("source", source, query.n_tokens),
+    )
+    (wanted,) = _targets([target], query)
+
+    def work() -> list[float]:
+        experiment = Experiment.begin(model, query)
+        return [influence_under(experiment, other.baseline, cell, wanted) for other in queries]
+
+    values, names = thread.run(work), [str(other.baseline) for other in queries]
     attrs = {"unit": query.unit, "range": (min(values), max(values))}
     return xr.DataArray(values, dims="baseline", coords={"baseline": names}, name="influence", attrs=attrs)
 
 
-def _one(engine: AblationEngine, cell: tuple[int, int], targets: tuple[int, ...]) -> float:
-    kind = engine.prepare([cell[0]])[cell[0]].baseline
-    return float(engine.influence([cell], kind, targets)[0, 0])
+def influence_under(experiment: Experiment, baseline: Baseline, cell: tuple[int, int], target: int) -> float:
+    """A cell's influence on one target under another baseline than the experiment's, whose run of the prompt serves.
+
+    Args:
+        experiment: On the model thread.
+        baseline: Which.
+        cell: (layer, source).
+        target: ``t``.
+
+    Raises:
+        QueryError: if the prompt is too short for the baseline.
+    """
+    query = replace(experiment.query, baseline=baseline)
+    engine = AblationEngine.after(replace(experiment, query=query))
+    decided = baseline.kind != "auto" and not baseline.layers
+    kind = baseline.kind if decided else engine.prepare([cell[0]])[cell[0]].baseline
+    return float(engine.influence([cell], kind, (target,))[0, 0])
 
 
 def _read_cells(cells: Any, model: Model, query: Query) -> list[tuple[int, int]]:

@@ -71,11 +71,15 @@ class Engine(ABC, Generic[P]):
     def experiment(self) -> Experiment:
         """The prompt's run; made when first asked for."""
         if self._experiment is None:
-            experiment = Experiment.begin(self.model, self.query, way=self._way, memory_limit=self._memory_limit)
-            norms = torch.stack([states.float().norm(dim=-1).cpu() for states in experiment.clean.states[:-1]])
-            self.map.record_clean(experiment.clean_metric.float().cpu().numpy(), norms.numpy())
-            self._experiment = experiment
+            self.adopt(Experiment.begin(self.model, self.query, way=self._way, memory_limit=self._memory_limit))
+        assert self._experiment is not None
         return self._experiment
+
+    def adopt(self, experiment: Experiment) -> None:
+        """Take over a run of the prompt, and enter in the map what it gave."""
+        norms = torch.stack([states.float().norm(dim=-1).cpu() for states in experiment.clean.states[:-1]])
+        self.map.record_clean(experiment.clean_metric.float().cpu().numpy(), norms.numpy())
+        self._experiment = experiment
 
     @property
     def replacements(self) -> Replacements:

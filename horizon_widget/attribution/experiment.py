@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -96,6 +96,11 @@ class Experiment:
             for mine, theirs in zip(self.clean.states, other.states, strict=True)
         )
 
+    def at(self, site: Site) -> Experiment:
+        """The same experiment at another site."""
+        clean = self.model.clean_run(self.query.token_ids, site)
+        return replace(self, site=site, clean=clean, way=way_for(self.model, clean, site))
+
     def ablate(self, cells: Cells, states: Tensor, targets: Sequence[int] | None = None) -> Array:
         """``A[layer, i, j] = m[j](h) - m[j](h with h[layer, i] := b)``, each cell replaced alone.
 
@@ -133,6 +138,30 @@ class Experiment:
             edits = Edits(layers, sources, draw, copies=[0] * len(cells))
             rows.append(self._effect(edits, [min(sources)], self._columns(targets)))
         return np.concatenate(rows)
+
+    def probabilities(self, cells: Cells, states: Tensor, position: int) -> tuple[Tensor, Tensor]:
+        """What is predicted at one position, on the unchanged prompt and with each cell replaced alone.
+
+        Args:
+            cells: Which (layer, source), sorted by layer, none after the position.
+            states: Shape ``(len(cells), width)``.
+            position: ``j``.
+
+        Returns:
+            Two distributions, each of shape ``(vocab_size,)``; the second is the mean over ``cells``.
+        """
+        edits = Edits([layer for layer, _ in cells], [source for _, source in cells], states)
+
+        def distribution(readout: Readout, n_copies: int) -> Tensor:
+            copy = torch.arange(n_copies, device=self.model.device)
+            logits = readout.logits(copy, torch.full_like(copy, position))
+            return torch.softmax(at_least_float32(logits), dim=-1).mean(dim=0).cpu()
+
+        def score(readout: Readout) -> Tensor:
+            return torch.stack([distribution(self.scorer.clean, 1), distribution(readout, edits.n_copies)])
+
+        kept, removed = ways.run(self.model, self.clean, self.site, edits, score, way=self.way, stop=position + 1)
+        return kept, removed
 
     def direct(self, cells: Cells, states: Tensor, targets: Sequence[int] | None = None) -> Array:
         """As ``ablate``, with every position but a cell's own and the predicting one held at its clean states."""

@@ -41,6 +41,8 @@ class Interest:
         layers: Layers whose whole maps are wanted after that, in this order.
         sample_first: Compute one source of each of ``layers`` after the first before any of their whole maps: that
             prepares them, so that a later question about a token finds every layer ready to answer.
+        neighbours: Sources whose rows at ``layers`` come after that: the next clicks, probably.
+        target: The selected target: next come the sources before it, at ``layers``, nearest layer first.
         sources: Only these sources of ``layers``; ``None`` for all.
         targets: Only these targets; ``None`` for all.
         patient: Nobody waits for the first values or clicks meanwhile: larger parts, which are faster.
@@ -50,6 +52,8 @@ class Interest:
     source: int | None = None
     layers: Sequence[int] = ()
     sample_first: bool = False
+    neighbours: tuple[int, ...] = ()
+    target: int | None = None
     sources: tuple[int, ...] | None = None
     targets: tuple[int, ...] | None = None
     patient: bool = False
@@ -84,6 +88,12 @@ def _wishes(done: Done, interest: Interest) -> Iterator[Iterable[Cell]]:
     if interest.sample_first:
         sampled = sample_source(n_tokens)
         yield [(layer, sampled) for layer in rest]
+    nearest = [layer for layer in nearest_first(interest.layer, n_layers) if layer in set(interest.layers)]
+    for neighbour in interest.neighbours:
+        yield [(layer, neighbour) for layer in nearest]
+    if interest.target is not None:
+        before = range(min(interest.target, n_tokens))
+        yield ((layer, source) for layer in nearest for source in before)
     yield ((layer, source) for layer in rest for source in sources)
 
 
@@ -115,6 +125,11 @@ def sample_source(n_tokens: int) -> int:
     Never the first token, which is an attention sink in most models.
     """
     return min(n_tokens - 1, max(1, n_tokens - 1 - SAMPLE_TARGETS))
+
+
+def neighbours_of(source: int, n_tokens: int) -> tuple[int, ...]:
+    """The positions next to one, the later of two as near first: a reader goes on to what follows."""
+    return tuple(other for other in (source + 1, source - 1, source + 2, source - 2) if 0 <= other < n_tokens)
 
 
 def nearest_first(layer: int, n_layers: int) -> list[int]:

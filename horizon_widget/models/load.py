@@ -75,10 +75,10 @@ def _load_named(name: str, tokenizer: Any, dtype: Any, device: Any, revision: st
         tokenizer = tokenizer if tokenizer is not None else AutoTokenizer.from_pretrained(source, revision=revision)
     except Exception as error:
         raise ModelError(f"model: {name!r} cannot be loaded ({_first_line(error)}).") from error
-    return _wrap(hf_model.to(device), tokenizer, name=shown)
+    return _wrap(hf_model.to(device), tokenizer, name=shown, loaded_as=name)
 
 
-def _wrap(hf_model: Any, tokenizer: Any, *, name: str | None = None) -> Model:
+def _wrap(hf_model: Any, tokenizer: Any, *, name: str | None = None, loaded_as: str | None = None) -> Model:
     import torch
     from nnsight import TransformersModel
 
@@ -100,7 +100,7 @@ def _wrap(hf_model: Any, tokenizer: Any, *, name: str | None = None) -> Model:
             f"{name} ({type(hf_model).__name__}) cannot be traced by nnsight ({_first_line(error)}).",
             advice="It must be a transformers model that can generate text, with a tokenizer of transformers.",
         ) from error
-    return Model(traced, hf_model, name=name)
+    return Model(traced, hf_model, name=name, loaded_as=loaded_as)
 
 
 def _refuse_encoders(config: Any, name: str) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from horizon_widget.errors import ModelError, QueryError
+from horizon_widget.models import thread
 from horizon_widget.models.block_call import BlockCall
 from horizon_widget.models.clean_run import CleanRun
 from horizon_widget.models.layout import layout_of
@@ -18,6 +19,7 @@ from horizon_widget.models.prompts import read_prompt, token_id
 from horizon_widget.models.readout import Head
 from horizon_widget.models.shadow import follow_hooks, same_tree
 from horizon_widget.models.sites import RESIDUAL, Site
+from horizon_widget.models.writing import Writing
 from horizon_widget.tokens import Token, read_tokens
 
 # Hooks of these packages belong to how a model runs; any other is the user's.
@@ -31,16 +33,17 @@ class Model:
         traced: An ``nnsight.TransformersModel``, over ``shadow_of(hf_model)`` where that is possible.
         hf_model: The transformers model.
         name: As shown.
+        loaded_as: The argument of ``load_model`` that gives this model again; ``None`` where it was in memory.
 
     Raises:
         ModelError: if its blocks, final norm or head are not where decoder-only models have them.
     """
 
-    def __init__(self, traced: Any, hf_model: Any, *, name: str) -> None:
+    def __init__(self, traced: Any, hf_model: Any, *, name: str, loaded_as: str | None = None) -> None:
         self._traced = traced
         self.hf_model = hf_model
         self.tokenizer = traced.tokenizer
-        self.name = name
+        self.name, self.loaded_as = name, loaded_as
         self.config = traced._module.config
         self.layout = layout_of(traced._module, name)
         self.blocks: list[Any] = list(self.layout.part(traced, self.layout.blocks))
@@ -53,7 +56,7 @@ class Model:
         self.weights_per_block = sum(parameter.numel() for parameter in self.blocks[0]._module.parameters())
         self.kept: dict[Hashable, Any] = {}  # a place for what others compute with this model; goes when it goes
         accepted = inspect.signature(type(traced._module).forward).parameters
-        self._keeps_some_logits = "logits_to_keep" in accepted
+        self.keeps_some_logits = "logits_to_keep" in accepted
 
     def __repr__(self) -> str:
         return f"Model({self.name!r}, {self.n_layers} layers, d_model {self.d_model}, {self.dtype}, {self.device})"
@@ -103,6 +106,25 @@ class Model:
                 list(part), skip_special_tokens=False, clean_up_tokenization_spaces=False
             ),
         )
+
+    def write_on(self, token_ids: Sequence[int], n_tokens: int) -> tuple[int, ...]:
+        """What the model writes after a prompt, the most probable token each time.
+
+        Args:
+            token_ids: The prompt.
+            n_tokens: How many tokens at most; an end-of-text token ends it sooner, and is its last.
+
+        Returns:
+            The new tokens alone.
+
+        Raises:
+            QueryError: if the prompt fills the model's context.
+            ModelError: if the model is in training mode or gives no numbers.
+        """
+        writing = Writing(self, token_ids, n_tokens)
+        while thread.run(writing.step):
+            pass
+        return tuple(writing.written)
 
     # -- sites -------------------------------------------------------------------------------------------------
 
@@ -262,7 +284,7 @@ class Model:
             last: Only the last so many positions' logits are needed; 0 for all. Not every architecture can leave the
                 others out.
         """
-        keep = {"logits_to_keep": last} if self._keeps_some_logits else {}
+        keep = {"logits_to_keep": last} if self.keeps_some_logits else {}
         with torch.no_grad():
             with self._traced.trace(input_ids, use_cache=False, **keep):
                 result = nnsight.save(work())

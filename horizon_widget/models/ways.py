@@ -18,7 +18,7 @@ from horizon_widget.errors import ModelError
 from horizon_widget.models.clean_run import CleanRun
 from horizon_widget.models.edits import Edits, LayerEdits
 from horizon_widget.models.readout import FromLogits, FromStates, Readout
-from horizon_widget.models.sites import Site
+from horizon_widget.models.sites import RESIDUAL, Site
 
 if TYPE_CHECKING:
     from horizon_widget.models.model import Model
@@ -149,6 +149,32 @@ def run(
         last = clean.n_tokens - edits.first_position
         return model.traced(copies, lambda: score(chosen(model, clean, site, edits, stop, held)), last=last)
     return model.inside_trace(clean, lambda: score(chosen(model, clean, site, edits, stop, held)))
+
+
+def exported(model: Model, clean: CleanRun, edits: Edits, site: Site) -> Tensor:
+    """What a site has where the residual stream is overwritten, from that layer on, by a full forward pass.
+
+    Args:
+        model: Whose blocks are run.
+        clean: Its run over the unchanged prompt.
+        edits: One state of the residual stream.
+        site: Inside the blocks.
+
+    Returns:
+        Shape ``(n_layers - first layer, width)``, at the overwritten position.
+    """
+    residual, here = Site(RESIDUAL), edits.at(edits.first_layer)
+    assert here is not None
+    assert site.place is not None
+    path = site.place.module
+
+    def work() -> Tensor:
+        first = model.blocks[edits.first_layer]
+        first.input = residual.write(first.input, here, 0, clean.n_tokens)
+        outputs = [model.inside_block(layer, path).output for layer in range(edits.first_layer, model.n_layers)]
+        return torch.stack([site.read(output, clean.n_tokens)[0, edits.first_position].cpu() for output in outputs])
+
+    return model.traced(clean.input_ids, work, last=1)
 
 
 def _let_in(

@@ -65,13 +65,13 @@ def test_traits_describe_the_map(widget):
         "exact": True,
     }
     assert widget.window == widget.map.window
-    assert [s["name"] for s in widget.statistics] == ["own_share", "expected_horizon", "half_horizon"]
+    assert [s["name"] for s in widget.statistics] == ["own_share", "expected_horizon", "half_horizon", "later_influence"]
     settle()
-    assert widget.layers[2]["n_done"] == len(widget.tokens)
-    assert widget.layers[2]["baseline"] == "zero"
-    assert widget.layers[0]["baseline"] is None
+    assert widget.layer_info[2]["n_done"] == len(widget.tokens)
+    assert widget.layer_info[2]["baseline"] == "zero"
+    assert widget.layer_info[0]["baseline"] is None
     assert widget.state == "ready"
-    assert json.dumps(widget.get_state(["tokens", "layers", "query", "statistics", "progress"]))
+    assert json.dumps(widget.get_state(None))
 
 
 def test_what_the_browser_receives_is_what_the_map_holds(widget):
@@ -92,8 +92,8 @@ def test_a_view_that_opens_later_gets_all_there_is_and_the_map_is_filled(widget)
     widget.wait(timeout=LONG)
     settle()
     widget.sent.clear()
-    say(widget, {"type": "hello", "protocol_version": 1})
-    assert widget.sent[0][0] == {"type": "welcome", "protocol_version": 1, "map_id": widget.map_id}
+    say(widget, {"type": "hello", "protocol_version": 2})
+    assert widget.sent[0][0] == {"type": "welcome", "protocol_version": 2, "map_id": widget.map_id}
     assert {(2, source) for source in range(len(widget.tokens))} <= set(received_rows(widget))
     hmap = widget.wait("all", timeout=LONG)
     settle()
@@ -116,7 +116,7 @@ def test_a_new_prompt_opens_a_new_map_and_values_of_the_old_one_are_not_sent(wid
 
 
 def test_a_prompt_read_before_is_shown_again_and_the_rest_of_its_map_is_filled(widget):
-    say(widget, {"type": "hello", "protocol_version": 1})
+    say(widget, {"type": "hello", "protocol_version": 2})
     widget.wait(timeout=LONG)
     widget.prompt = "another text, a little longer"
     widget.wait(timeout=LONG)
@@ -131,7 +131,7 @@ def test_a_prompt_read_before_is_shown_again_and_the_rest_of_its_map_is_filled(w
 
 
 def test_a_map_opened_in_a_cell_is_not_filled_before_the_cell_ends(widget):
-    say(widget, {"type": "hello", "protocol_version": 1})
+    say(widget, {"type": "hello", "protocol_version": 2})
     widget._cell_begins()  # what IPython calls before a cell
     widget.prompt = "another text, a little longer"
     widget.wait(timeout=LONG)
@@ -155,7 +155,7 @@ def test_a_prompt_that_cannot_be_read_leaves_the_picture_as_it_is(widget):
 
 @pytest.mark.parametrize(
     ("trait", "value"),
-    [("selected_layer", 4), ("selected_layer", -1), ("selected_source", 99), ("selected_target", -1)],
+    [("selected_layer", 4), ("selected_layer", -1), ("selected_source", 99), ("selected_target", -1), ("selected_offset", 99)],
 )
 def test_a_selection_out_of_range_names_the_trait(widget, trait, value):
     with pytest.raises(hw.QueryError, match=f"^{trait}: {value} is out of range. Use 0 to "):
@@ -226,7 +226,10 @@ def test_messages_from_the_kernel_are_among_the_recorded_kinds(widget):
             recorded[case["message"]["type"]] = set(case["message"])
     ours = [
         protocol.welcome(1),
+        protocol.pong(3),
         protocol.rejected("why"),
+        protocol.failed(None, {"title": "", "advice": "", "detail": ""}),
+        protocol.finding(1, (0, 1, 2), "direct", {}, None),
         protocol.values(1, 0, [0], np.zeros((1, 2)), np.zeros((2, 1))),
     ]
     assert {content["type"] for content, _ in ours} == set(recorded)

@@ -1,0 +1,296 @@
+"""The widget's traits: what each may be, and how two threads change them.
+
+Some are written by both sides (``CONTROLS``), most by the kernel alone. Whatever the browser sends is checked before it
+is set; a value that does not fit is answered with ``failed``, and the browser is given the good one back.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import math
+import threading
+from collections.abc import Callable
+from copy import copy
+from functools import partial
+from typing import Any
+
+import anywidget
+import ipywidgets  # type: ignore[import-untyped]
+import traitlets
+
+from horizon_widget import protocol
+from horizon_widget.controller import describe
+from horizon_widget.errors import QueryError
+from horizon_widget.query import check_index, check_layers
+from horizon_widget.statistics import STATISTICS
+
+logger = logging.getLogger(__name__)
+
+MOST_PINNED = 4
+LONGEST_FIND = 10_000  # characters
+NAMES_OF_STATISTICS = tuple(statistic.name for statistic in STATISTICS)
+
+
+class Checked(traitlets.TraitType[Any, Any]):
+    """A trait whose value is what ``check(widget, name, value)`` makes of it; the check raises ``QueryError``.
+
+    Args:
+        check: Called whenever the trait is set.
+        default: Not checked.
+        help: What it means.
+    """
+
+    def __init__(self, check: Callable[[Any, str, Any], Any], default: Any, *, help: str) -> None:  # noqa: A002
+        super().__init__(default, help=help)
+        self._check = check
+
+    def validate(self, obj: Any, value: Any) -> Any:
+        """Called by traitlets."""
+        return self._check(obj, self.name or "", value)
+
+    def default(self, obj: Any = None) -> Any:
+        """Called by traitlets; no list is shared by two widgets."""
+        return copy(super().default(obj))
+
+
+def _one_of(*choices: str) -> Callable[[Any, str, Any], str]:
+    def check(_widget: Any, name: str, value: Any) -> str:
+        if not isinstance(value, str) or value not in choices:
+            raise QueryError(name, f"{_short(value)} is not offered.", advice=f"Choose from: {', '.join(choices)}.")
+        return value
+
+    return check
+
+
+def _flag(_widget: Any, name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise QueryError(name, f"{_short(value)} is neither True nor False.")
+    return value
+
+
+def _find(_widget: Any, name: str, value: Any) -> str:
+    if not isinstance(value, str) or len(value) > LONGEST_FIND:
+        raise QueryError(name, f"{_short(value)} is no text of at most {LONGEST_FIND} characters.")
+    return value
+
+
+def _scale(_widget: Any, name: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not 0 < value < math.inf:
+        raise QueryError(name, f"{_short(value)} is no number greater than 0.", advice="None: as large as needed.")
+    try:
+        return float(value)
+    except OverflowError:
+        raise QueryError(name, "it is too large.") from None
+
+
+def _layer(widget: Any, name: str, value: Any) -> int:
+    return check_index(name, value, widget.n_layers or 1)  # traitlets asks about the default before there are any
+
+
+def _source(widget: Any, name: str, value: Any) -> int | None:
+    return None if value is None else check_index(name, value, len(widget.tokens))
+
+
+def _target(widget: Any, name: str, value: Any) -> int | None:
+    if value is None:
+        return None
+    number = check_index(name, value, widget.n_targets + 1)
+    if number == 0:
+        raise QueryError(name, "0 is out of range.", advice=f"Use 1 to {widget.n_targets}.")
+    return number
+
+
+def _pins(widget: Any, name: str, value: Any) -> list[int]:
+    if not isinstance(value, (list, tuple)) or len(value) > MOST_PINNED:
+        raise QueryError(name, f"{_short(value)} is no list of at most {MOST_PINNED} positions.")
+    positions = [check_index(name, item, len(widget.tokens)) for item in value]
+    if len(set(positions)) < len(positions):
+        raise QueryError(name, "a position is there twice.", advice="Name each once.")
+    return positions
+
+
+def check_wanted_layers(widget: Any, name: str, value: Any) -> list[int] | None:
+    """Layers as a user gives them, sorted, each once; ``None`` for all.
+
+    Raises:
+        QueryError: if one is not in the model.
+    """
+    del name
+    return None if value is None else sorted(set(check_layers(value, widget.n_layers)))
+
+
+def _short(value: object) -> str:
+    if isinstance(value, str):
+        return repr(value[:40])
+    if value is None or isinstance(value, (bool, float)) or (isinstance(value, int) and abs(value) < 2**64):
+        return repr(value)
+    return f"a {type(value).__name__}"
+
+
+class WidgetTraits(anywidget.AnyWidget):
+    """The traits, and the ways in which they are set and sent."""
+
+    protocol_version = traitlets.Int(
+        protocol.PROTOCOL_VERSION, read_only=True, help="Of the messages; the browser refuses another."
+    ).tag(sync=True)
+    map_id = traitlets.Int(0, read_only=True, help="Changes when the map does.").tag(sync=True)
+    model_name = traitlets.Unicode(read_only=True, help="The model's name, as shown.").tag(sync=True)
+    tokens = traitlets.List(
+        traitlets.Dict(),
+        read_only=True,
+        help="{text, piece, word} of each token: piece is [k, n] for the k-th of n tokens that one character is split "
+        "over, else None; word is the number of its word.",
+    ).tag(sync=True)
+    n_targets = traitlets.Int(
+        read_only=True, help="Targets are 1 to n_targets; len(tokens) is the prediction after the prompt."
+    ).tag(sync=True)
+    n_layers = traitlets.Int(read_only=True, help="Layers are 0 to n_layers - 1.").tag(sync=True)
+    query = traitlets.Dict(read_only=True, help="{method, metric, unit, site, exact}, for labels.").tag(sync=True)
+    asked = traitlets.Dict(
+        read_only=True,
+        help="The arguments of attribute that give this map: {metric, baseline, site, head, seed, draws, token_ids, "
+        "model}. token_ids: None where the prompt is just its text; model: None where it was in memory.",
+    ).tag(sync=True)
+    window = traitlets.Int(
+        None, allow_none=True, read_only=True, help="Of shares and horizons, in tokens; None: the prompt is too short."
+    ).tag(sync=True)
+    statistics = traitlets.List(
+        traitlets.Dict(),
+        read_only=True,
+        help="{name, label, unit, low, high, description} of each; high is None where it is the layer's greatest.",
+    ).tag(sync=True)
+    layer_info = traitlets.List(
+        traitlets.Dict(),
+        read_only=True,
+        help="{baseline, shock, noise_floor, n_done} of each layer; baseline and noise_floor are None before the layer "
+        "is prepared, n_done counts computed sources.",
+    ).tag(sync=True)
+    sinks = traitlets.List(
+        traitlets.Int(), read_only=True, help="Positions of attention sinks; empty before the prompt has run."
+    ).tag(sync=True)
+    written_from = traitlets.Int(
+        None, allow_none=True, read_only=True, help="The first token that the model wrote itself."
+    ).tag(sync=True)
+    state = traitlets.Enum(
+        ["empty", "computing", "ready", "error"], "empty", read_only=True, help="Of what was asked for last."
+    ).tag(sync=True)
+    progress = traitlets.Dict(read_only=True, help="{task, done (0 to 1), seconds_left, filling}.").tag(sync=True)
+    error = traitlets.Dict(
+        None, allow_none=True, read_only=True, help="{title, advice, detail} of what failed, or None."
+    ).tag(sync=True)
+
+    direction = Checked(
+        _one_of("row", "column"),
+        "row",
+        help='"row": what the selected source is used for later; "column": who carries the selected target.',
+    ).tag(sync=True)
+    statistic = Checked(
+        _one_of(*NAMES_OF_STATISTICS),
+        NAMES_OF_STATISTICS[0],
+        help=f"What tokens are coloured by: {', '.join(NAMES_OF_STATISTICS)}.",
+    ).tag(sync=True)
+    selected_layer = Checked(_layer, 0, help="The layer on the screen.").tag(sync=True)
+    selected_source = Checked(
+        _source, None, help="Position of the token whose state is asked about, from 0; or None."
+    ).tag(sync=True)
+    selected_target = Checked(_target, None, help="Position of the predicted token, from 1; or None.").tag(sync=True)
+    selected_offset = Checked(
+        _target, None, help="Tokens are coloured by their influence this many tokens ahead, from 1; or None."
+    ).tag(sync=True)
+    pinned_sources = Checked(_pins, [], help=f"Sources kept on the screen, {MOST_PINNED} at most.").tag(sync=True)
+    fixed_scale = Checked(
+        _scale, None, help="Where the colour scale of influence ends, in the metric's unit; None: as far as needed."
+    ).tag(sync=True)
+    show_words = Checked(_flag, False, help="Whether tokens are grouped into words.").tag(sync=True)
+    show_arcs = Checked(_flag, False, help="Whether the strongest links are drawn as arcs.").tag(sync=True)
+    include_sinks = Checked(_flag, False, help="Whether attention sinks count in summaries.").tag(sync=True)
+    find = Checked(_find, "", help="Tokens that contain this text are marked.").tag(sync=True)
+
+    _context = contextvars.Context()
+
+    def __init__(self, **traits: Any) -> None:
+        self._context = contextvars.copy_context()
+        self._news: dict[str, Callable[[], None]] = {}
+        self._news_lock, self._traits_lock = threading.Lock(), threading.RLock()
+        super().__init__(**traits)
+
+    # -- from the browser --------------------------------------------------------------------------------------
+
+    def set_state(self, sync_data: Any) -> None:
+        """Take over what the browser changed (called by ipywidgets); whatever it is, nothing is raised."""
+        accepted: dict[str, Any] = {}
+        refused: list[tuple[str, QueryError]] = []
+        for name, value in sync_data.items() if isinstance(sync_data, dict) else ():
+            try:
+                accepted[name] = self._checked(name, value)
+            except QueryError as error:
+                refused.append((name, error))
+        with self._traits_lock:
+            try:
+                super().set_state(accepted)
+            except Exception as error:  # a user's own observer
+                logger.exception("a change by the browser could not be taken over")
+                self._post(protocol.failed(None, describe(error)))
+        self._publish_news()
+        for name, misfit in refused:
+            if name in self.keys:
+                self.send_state(name)
+            self._post(protocol.failed(str(name)[:100], describe(misfit)))
+
+    def _checked(self, name: str, value: Any) -> Any:
+        if name in CONTROLS:
+            return self.traits()[name].validate(self, value)
+        if name not in OF_IPYWIDGETS:
+            raise QueryError(str(name)[:100], "it is not set by the browser.")
+        return value
+
+    # -- to the browser ----------------------------------------------------------------------------------------
+
+    def _post(self, message: protocol.Message) -> None:
+        content, buffers = message
+        self.send(content, buffers=buffers)
+
+    def _send(self, msg: Any, buffers: Any = None) -> None:
+        """Send anything on the comm (called by ipywidgets) in the context of the browser's last message.
+
+        ipykernel hands the browser's next message to the thread whose context our last one was sent in. Sent from a
+        cell's or the model thread's, that next one would wait for the user's cell to end.
+        """
+        self._context.copy().run(super()._send, msg, buffers)
+
+    # -- changed by the browser's thread and by the model thread -------------------------------------------------
+
+    def _publish(self, news: dict[str, Any]) -> None:
+        """Set traits from the model thread, without ever waiting for who is setting others."""
+        self._do_when_free({name: partial(self.set_trait, name, value) for name, value in news.items()})
+
+    def _do_when_free(self, news: dict[str, Callable[[], None]]) -> None:
+        """Do something to the traits as soon as nobody else does; of several things of one name the last."""
+        with self._news_lock:
+            self._news.update(news)
+        self._publish_news()
+
+    def _publish_news(self) -> None:
+        while self._news and self._traits_lock.acquire(blocking=False):
+            try:
+                with self._news_lock:
+                    news, self._news = self._news, {}
+                for act in news.values():
+                    self._attempt(act)
+            finally:
+                self._traits_lock.release()
+
+    def _attempt(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except Exception as error:  # a user's own observer, or a map that cannot be opened
+            logger.exception("news could not be published")
+            self._post(protocol.failed(getattr(error, "field", None), describe(error)))
+
+
+CONTROLS = frozenset(name for name, trait in WidgetTraits.class_traits().items() if isinstance(trait, Checked))
+OF_IPYWIDGETS = frozenset(ipywidgets.DOMWidget.class_trait_names(sync=True))
