@@ -33,35 +33,27 @@ export function deedOfKey(event: KeyboardEvent): Deed | null {
   }
 }
 
-/** Does it, and says so where nothing would be seen. */
-export function perform(view: View, deed: Deed, unit: Span, since: number): void {
-  const { store, announce } = view;
+/** Does it. Returns what there is to say of it, where the page does not show it. */
+export function perform(view: View, deed: Deed, unit: Span, since: number): string {
+  const { store } = view;
+  if (deed === "cell") return selectCell(store, unit);
+  if (deed === "pin") return pin(store, unit);
   const now = store.traits.direction.peek();
-  if (deed === "cell") announce(selectCell(store, unit));
-  else if (deed === "pin") announce(pin(store, unit));
-  else {
-    const turned = now === "row" ? "column" : "row";
-    // After the prompt there is a prediction, and no state.
-    const direction = unit.start >= store.rows.peek().nTokens ? "column" : deed === "read" ? now : turned;
-    read(view, unit, direction, since);
-  }
+  const turned = now === "row" ? "column" : "row";
+  // After the prompt there is a prediction, and no state.
+  const direction = unit.start >= store.rows.peek().nTokens ? "column" : deed === "read" ? now : turned;
+  return read(view, unit, direction, since);
 }
 
-function read(
-  { store, announce, timePainting }: View,
-  unit: Span,
-  direction: Direction,
-  since: number,
-): void {
+function read({ store, timePainting }: View, unit: Span, direction: Direction, since: number): string {
   const position = representative(unit, direction);
+  if (direction === "column" && position === 0) return "Nothing predicts the first token.";
   const same = direction === store.traits.direction.peek() && within(unit, anchorOf(store.reading.peek()));
   const known = isKnown(store, position, direction);
-  if (direction === "column" && position === 0) announce("Nothing predicts the first token.");
-  else if (same) store.clearSelection();
-  else {
-    store.selectToken(position, direction);
-    if (known) timePainting(since);
-  }
+  if (same) store.clearSelection();
+  else store.selectToken(position, direction);
+  if (known && !same) timePainting(since);
+  return "";
 }
 
 function isKnown(store: Store, position: number, direction: Direction): boolean {
@@ -69,7 +61,6 @@ function isKnown(store: Store, position: number, direction: Direction): boolean 
   return store.rows.peek().row(store.layer.peek(), source) !== undefined;
 }
 
-/** Returns what to say. */
 function selectCell(store: Store, unit: Span): string {
   const cell = cellOf(store.reading.peek(), store.rows.peek(), store.layer.peek(), unit);
   if (cell === null) return "There is no link to select here: read a token first.";
@@ -82,7 +73,6 @@ function selectCell(store: Store, unit: Span): string {
   return "Link selected.";
 }
 
-/** Returns what to say. */
 function pin(store: Store, unit: Span): string {
   const position = representative(unit, "row");
   if (position >= store.rows.peek().nTokens) return "There is no state to pin after the prompt.";

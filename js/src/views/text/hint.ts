@@ -1,24 +1,26 @@
 /** One quiet line that says what clicks and keys do now. */
 
 import { computed, type ReadonlySignal } from "@preact/signals-core";
-import { h, setText } from "../../page/dom";
+import { h, setAttribute, setText } from "../../page/dom";
 import type { View } from "../shared";
 import type { Pointed } from "./tooltip";
 
 export class Hint {
   readonly element = h("p", { class: "hint" });
 
-  constructor(view: View, pointed: ReadonlySignal<Pointed | null>) {
+  /** `said`: what was said of the last deed; it takes the hint’s place. */
+  constructor(view: View, pointed: ReadonlySignal<Pointed | null>, said: ReadonlySignal<string>) {
     const { store, frames } = view;
     const { direction, tokens } = store.traits;
     const byKeys = computed(() => pointed.value?.by === "keyboard");
-    frames.watch([byKeys, store.reading, store.cell, direction, tokens], () => {
+    frames.watch([said, byKeys, store.reading, store.cell, direction, tokens], () => {
       const kind = store.reading.value.kind;
       const read = kind === "row" || kind === "column";
       const words = byKeys.value
         ? keysHint(read)
         : pointerHint(read, direction.value, store.cell.value !== null);
-      setText(this.element, tokens.value.length === 0 ? "" : words);
+      setText(this.element, tokens.value.length === 0 ? "" : said.value || words);
+      setAttribute(this.element, "data-said", said.value !== "");
     });
   }
 }

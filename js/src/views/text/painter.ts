@@ -4,7 +4,7 @@ import { computed, type ReadonlySignal, signal } from "@preact/signals-core";
 import { css, inkOn, over, pinColour } from "../../page/colour";
 import { setAttribute } from "../../page/dom";
 import type { View } from "../shared";
-import { backgroundOf, type PinLines, pinLinesOf, type Underline } from "./pins";
+import { imagesOf, type PinLines, pinLinesOf, placesOf, type Underline } from "./pins";
 import { type Look, type Looks, looksOf } from "./token-look";
 import type { Units } from "./units";
 
@@ -86,9 +86,18 @@ export class Painter {
     setAttribute(this.#text, "data-shock", store.layerInfo.value.shock);
     setAttribute(this.#text, "data-mode", reading === "statistic" ? "statistic" : "influence");
     setAttribute(this.#text, "data-reading", reading);
-    setAttribute(this.#text, "data-pins", this.#lines.value.n || false);
+    this.#makeRoom(this.#lines.value.n);
     this.paintVisible();
     this.#paintLater();
+  }
+
+  /** For the lines below the units. */
+  #makeRoom(nPins: number): void {
+    setAttribute(this.#text, "data-pins", nPins || false);
+    const { places, clips } = placesOf(nPins);
+    this.#text.style.setProperty("--pins", String(nPins));
+    this.#text.style.setProperty("--pin-places", places);
+    this.#text.style.setProperty("--pin-clips", clips);
   }
 
   #paintMore(): void {
@@ -140,8 +149,7 @@ export class Painter {
   /** The lines below a unit, and the number and colour of the pin that it carries itself. */
   #paintLines(element: HTMLElement, drawn: readonly Underline[], lines: PinLines, pin: number): void {
     const { theme } = this.#view.surroundings.value;
-    const background = backgroundOf(drawn, lines.n, theme);
-    element.style.background = background === "" ? "" : `${background}, none padding-box`;
+    element.style.backgroundImage = imagesOf(drawn, lines.n, theme);
     setAttribute(element, "data-pin", pin < 0 ? false : pin + 1);
     if (pin < 0) element.style.removeProperty("--pin");
     else element.style.setProperty("--pin", css(pinColour(theme, pin)));

@@ -8,7 +8,7 @@ import type { Store } from "../../state/store";
 import { type Span, unitValue } from "../../state/words";
 import { within } from "./token-look";
 
-/** Of a line, and of the white above it, in CSS pixels. */
+/** Of a line, and of the white above it, in CSS pixels (`text.css`). */
 const THICK = 2;
 const WHITE = 1;
 /** Weaker lines than this (0..255) would not be seen. */
@@ -84,22 +84,27 @@ function underline(
   return alpha < FAINTEST ? null : { pin, value, alpha };
 }
 
-/** The lines as backgrounds of the room below a unit, which a border keeps free: the first pin's on top. */
-export function backgroundOf(lines: readonly Underline[], nPins: number, theme: Theme): string {
-  return lines
-    .map(({ pin, value, alpha }) => {
-      const colour = css(pinColour(theme, pin), alpha);
-      const image =
-        value > 0
-          ? `linear-gradient(${colour}, ${colour})`
-          : `repeating-linear-gradient(to right, ${colour} 0 4px, transparent 4px 7px)`;
-      const up = roomFor(nPins - 1 - pin);
-      return `${image} 0 calc(100% - ${up}px) / 100% ${THICK}px no-repeat border-box`;
-    })
-    .join(", ");
+/** The lines below a unit, one image for each pin. */
+export function imagesOf(lines: readonly Underline[], nPins: number, theme: Theme): string {
+  if (lines.length === 0) return "";
+  const images = new Array<string>(nPins).fill("none");
+  for (const { pin, value, alpha } of lines) {
+    const colour = css(pinColour(theme, pin), alpha);
+    images[pin] =
+      value > 0
+        ? `linear-gradient(${colour}, ${colour})`
+        : `repeating-linear-gradient(to right, ${colour} 0 4px, transparent 4px 7px)`;
+  }
+  return [...images, "none"].join(", ");
 }
 
-/** The room below a unit that `n` pins need, in CSS pixels. */
-export function roomFor(n: number): number {
-  return n === 0 ? 0 : n * (THICK + WHITE);
+/** Where the images lie, in the room that a border keeps free below each unit: the first pin's on top. */
+export function placesOf(nPins: number): { readonly places: string; readonly clips: string } {
+  const pins = Array.from({ length: nPins }, (_, pin) => pin);
+  const places = pins.map((pin) => `0 calc(100% - ${(nPins - 1 - pin) * (THICK + WHITE)}px)`);
+  // The last layer is the colour's own: it stays within the padding.
+  return {
+    places: [...places, "0 0"].join(", "),
+    clips: [...pins.map(() => "border-box"), "padding-box"].join(", "),
+  };
 }

@@ -35,6 +35,8 @@ export class TextView {
   /** Counts changes of the layout. */
   readonly #laidOut = signal(0);
   readonly #pointed: Signal<Pointed | null> = signal(null);
+  /** What was said of the last deed, where nothing else shows it. */
+  readonly #said: Signal<string> = signal("");
   readonly #painter: Painter;
   readonly #tooltip: Tooltip;
   /** The one unit that the Tab key reaches. */
@@ -61,7 +63,7 @@ export class TextView {
     frames.watch([traits.show_arcs], () => setAttribute(this.#text, "data-arcs", traits.show_arcs.value));
     frames.watch([store.reading, store.cell], () => this.#bringIntoView());
     this.#tooltip = new Tooltip(view, this.#pointed);
-    const hint = new Hint(view, this.#pointed);
+    const hint = new Hint(view, this.#pointed, this.#said);
     this.#area.append(arcs.element);
     this.element.append(hint.element, this.#tooltip.element);
   }
@@ -176,7 +178,10 @@ export class TextView {
   #do(deed: Deed, index: number, event: Event): void {
     const unit = this.#units.value.spans[index];
     this.#own = deed !== "pin";
-    if (unit !== undefined) perform(this.#view, deed, unit, event.timeStamp);
+    if (unit === undefined) return;
+    const words = perform(this.#view, deed, unit, event.timeStamp);
+    this.#view.announce(words);
+    this.#said.value = words;
   }
 
   #focusAt(index: number): void {
