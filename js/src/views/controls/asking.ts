@@ -21,13 +21,13 @@ export const METRICS: readonly MetricChoice[] = [
   { value: "logprob of", name: "logprob", nTokens: 1, label: "log-probability of a token I name" },
   { value: "logit of", name: "logit", nTokens: 1, label: "logit of a token I name" },
   { value: "centred_logit of", name: "centred_logit", nTokens: 1, label: "centred logit of a token I name" },
-  { value: "contrast", name: "contrast", nTokens: 2, label: "contrast of two tokens (difference of logits)" },
+  { value: "contrast", name: "contrast", nTokens: 2, label: "contrast of two tokens (logits)" },
   { value: "entropy", name: "entropy", nTokens: 0, label: "entropy of the prediction" },
-  { value: "kl", name: "kl", nTokens: 0, label: "change of the whole prediction (KL divergence)" },
+  { value: "kl", name: "kl", nTokens: 0, label: "KL divergence of the prediction" },
 ];
 
 export const BASELINES = [
-  { value: "auto", label: "automatic: the mean, where that is no shock" },
+  { value: "auto", label: "automatic: mean, unless a shock" },
   { value: "mean", label: "mean state of the layer" },
   { value: "zero", label: "zero" },
   { value: "resample", label: "another token’s state (resample)" },

@@ -10,6 +10,8 @@ import { SwapButton } from "./swap";
 import { WriteOnView } from "./write-on";
 
 const UNDO = "M6.5 3.5 3 7l3.5 3.5M3.4 7h6.1a3.5 3.5 0 0 1 0 7H7.5";
+const FILL = "M9.5 3H13v3.5M13 3 9 7M6.5 13H3V9.5M3 13l4-4";
+const LEAVE = "M12.5 7H9V3.5M9 7l4-4M3.5 9H7v3.5M7 9l-4 4";
 const REDO = "M9.5 3.5 13 7 9.5 10.5M12.6 7H6.5a3.5 3.5 0 0 0 0 7h2";
 
 export class DeedsView {
@@ -17,7 +19,9 @@ export class DeedsView {
   readonly #undo = h("button", { type: "button", class: "tool square" }, icon(UNDO));
   readonly #redo = h("button", { type: "button", class: "tool square" }, icon(REDO));
   readonly #copy: CopyButton;
-  readonly #whole = new SwapButton("tool", "Full screen", "Leave full screen");
+  readonly #fillIcon = icon(FILL);
+  readonly #leaveIcon = icon(LEAVE);
+  readonly #whole = h("button", { type: "button", class: "tool square" }, this.#fillIcon, this.#leaveIcon);
   readonly element: HTMLElement;
   /** Shown below where there is no clipboard. */
   readonly fallback: HTMLElement;
@@ -38,7 +42,7 @@ export class DeedsView {
       new WriteOnView(view).element,
       h("span", { class: "pair" }, this.#undo, this.#redo),
       this.#copy.element,
-      this.#whole.element,
+      this.#whole,
     );
     named(this.#undo, "Undo the selection", "Control+Z Meta+Z");
     named(this.#redo, "Redo the selection", "Control+Shift+Z Meta+Shift+Z Control+Y");
@@ -54,9 +58,10 @@ export class DeedsView {
       setAttribute(this.#redo, "aria-disabled", !canRedo.value && "true");
     });
     frames.watch([view.editing], () => this.#paintEditing());
-    this.#whole.element.hidden = !document.fullscreenEnabled || typeof root.requestFullscreen !== "function";
-    frames.keep(listen(this.#whole.element, "click", () => void this.#fillScreen()));
-    const changed = (): void => this.#whole.show(root.matches(":fullscreen") ? 1 : 0);
+    this.#whole.hidden = !document.fullscreenEnabled || typeof root.requestFullscreen !== "function";
+    frames.keep(listen(this.#whole, "click", () => void this.#fillScreen()));
+    const changed = (): void => this.#paintWhole();
+    changed();
     document.addEventListener("fullscreenchange", changed);
     frames.keep(() => document.removeEventListener("fullscreenchange", changed));
   }
@@ -72,6 +77,15 @@ export class DeedsView {
     if (this.#wasEditing && !open && (focused === null || focused.closest(".editor") !== null))
       this.#edit.element.focus();
     this.#wasEditing = open;
+  }
+
+  #paintWhole(): void {
+    const full = this.#view.root.matches(":fullscreen");
+    const name = full ? "Leave full screen" : "Full screen";
+    setAttribute(this.#whole, "aria-label", name);
+    setAttribute(this.#whole, "title", name);
+    setAttribute(this.#fillIcon, "hidden", full);
+    setAttribute(this.#leaveIcon, "hidden", !full);
   }
 
   async #fillScreen(): Promise<void> {

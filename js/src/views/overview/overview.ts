@@ -1,10 +1,63 @@
 /** Where each layer's influence goes, how myopic each layer is, and the strongest links of the whole map. */
 
-import { h } from "../../page/dom";
+import { h, listen, setAttribute, setText } from "../../page/dom";
+import { sumNote } from "../../page/overview-sentences";
 import type { View } from "../shared";
+import { LinksView } from "./links";
+import { OwnShareView } from "./own-share";
+import { ProfileView } from "./profile";
+import { SummaryOfView } from "./summary";
 
 export class OverviewView {
+  readonly #note = h("span", { class: "quiet" });
+  readonly #sinks = h(
+    "button",
+    {
+      type: "button",
+      class: "tool toggle",
+      title:
+        "Attention sinks have huge states that much of the model leans on; summaries leave them out unless asked",
+    },
+    "count sinks",
+  );
   readonly element = h("section", { class: "overview", "aria-label": "The whole map" });
+  readonly #view: View;
+  readonly #summary: SummaryOfView;
 
-  constructor(_view: View) {}
+  constructor(view: View) {
+    this.#view = view;
+    const { store, frames } = view;
+    const { traits } = store;
+    this.#summary = new SummaryOfView(view, this.element);
+    this.element.append(
+      h("header", { class: "overview-title" }, h("h3", {}, "The whole map"), this.#note, this.#sinks),
+      h(
+        "div",
+        { class: "overview-parts" },
+        new ProfileView(view, this.#summary).element,
+        new OwnShareView(view, this.#summary).element,
+        new LinksView(view, this.#summary).element,
+      ),
+    );
+    frames.keep(
+      listen(this.#sinks, "click", () => store.set({ include_sinks: !traits.include_sinks.value })),
+    );
+    frames.watch([this.#summary.changed, traits.sinks, traits.include_sinks, traits.layers], () =>
+      this.#paint(),
+    );
+  }
+
+  #paint(): void {
+    const { store } = this.#view;
+    const { traits } = store;
+    const { nLayers, nTokens } = store.rows.value;
+    const { now, without } = this.#summary;
+    const nSinks = traits.sinks.value.length;
+    const counts = Array.from({ length: nLayers }, (_, layer) => now.nSources(layer));
+    const nPart = counts.filter((n) => n > 0 && n < nTokens - without.length).length;
+    this.element.hidden = nTokens === 0;
+    this.#sinks.hidden = nSinks === 0;
+    setAttribute(this.#sinks, "aria-pressed", String(traits.include_sinks.value));
+    setText(this.#note, sumNote(now.nLayers, nPart, nLayers, nSinks, traits.include_sinks.value));
+  }
 }

@@ -1,0 +1,158 @@
+/** The strongest links of the whole map, by distance; each is a click away. */
+
+import { type Signal, signal } from "@preact/signals-core";
+import { disturbed } from "../../kernel/traits";
+import { h, listen, setAttribute, setText } from "../../page/dom";
+import { quote, signed, withUnit } from "../../page/format";
+import { linksNote } from "../../page/overview-sentences";
+import { ahead, HONESTY, named } from "../../page/sentences";
+import { LEAST_OFFSETS, type Link, MOST_LINKS } from "../../state/overview";
+import type { View } from "../shared";
+import type { SummaryOfView } from "./summary";
+
+export class LinksView {
+  readonly #distances = h("fieldset", { class: "choice segmented" });
+  readonly #note = h("p", { class: "overview-sub quiet" });
+  readonly #rows = Array.from({ length: MOST_LINKS }, (_, i) => new LinkRow(i));
+  readonly #list = h("ol", { class: "links" }, ...this.#rows.map(({ element }) => element));
+  readonly element: HTMLElement;
+  readonly #view: View;
+  readonly #summary: SummaryOfView;
+  readonly #least: Signal<number> = signal(2);
+  #links: readonly Link[] = [];
+
+  constructor(view: View, summary: SummaryOfView) {
+    this.#view = view;
+    this.#summary = summary;
+    const { store, frames } = view;
+    const { traits } = store;
+    this.#distances.append(
+      h("legend", { class: "unseen" }, "At least so many tokens ahead"),
+      ...LEAST_OFFSETS.map((least) =>
+        h(
+          "label",
+          { title: least === 1 ? "at any distance" : `at least ${least} tokens ahead` },
+          h("input", { type: "radio", name: "least-offset", value: least, class: "unseen" }),
+          h("span", {}, least === 1 ? "all" : `${least}+`),
+        ),
+      ),
+    );
+    this.element = h(
+      "div",
+      { class: "overview-part" },
+      h(
+        "div",
+        { class: "overview-head" },
+        h("h4", {}, "Strongest links"),
+        h("span", { class: "distances" }, this.#distances, h("span", { class: "quiet" }, "tokens ahead")),
+      ),
+      this.#note,
+      this.#list,
+      h("p", { class: "quiet overview-honesty" }, HONESTY),
+    );
+    frames.keep(
+      listen(this.#distances, "click", (event) => {
+        if (event.target instanceof HTMLInputElement) this.#least.value = Number(event.target.value);
+      }),
+    );
+    frames.keep(listen(this.#list, "click", (event) => this.#click(event)));
+    frames.watch([summary.changed, this.#least, traits.tokens, traits.query, traits.layer_info], () =>
+      this.#paint(),
+    );
+    frames.watch([summary.changed, this.#least, store.cell], () => this.#paintSelected());
+  }
+
+  #paint(): void {
+    const { traits } = this.#view.store;
+    const least = this.#least.value;
+    for (const input of this.#distances.querySelectorAll("input"))
+      input.checked = Number(input.value) === least;
+    this.#links = this.#summary.now.strongest(least);
+    const tokens = traits.tokens.value;
+    const { unit } = traits.query.value;
+    setText(this.#note, linksNote(least, traits.layer_info.value.filter(disturbed).length));
+    for (const [i, row] of this.#rows.entries()) {
+      const link = this.#links[i];
+      if (link === undefined) row.clear();
+      else {
+        const { layer, source, target, value } = link;
+        const after = target >= tokens.length;
+        row.show(
+          value > 0 ? "needed" : "hindering",
+          withUnit(signed(value), unit),
+          `${quote(tokens[source], 14)} → ${after ? "after the prompt" : quote(tokens[target], 14)}`,
+          `${target - source} ahead · layer ${layer}`,
+          `layer ${layer}, ${named(tokens, source)} → ${after ? "after the prompt" : named(tokens, target)}, ${ahead(source, target)}`,
+        );
+      }
+    }
+  }
+
+  #paintSelected(): void {
+    const cell = this.#view.store.cell.value;
+    for (const [i, row] of this.#rows.entries()) {
+      const link = this.#links[i];
+      row.press(
+        link !== undefined &&
+          cell !== null &&
+          link.layer === cell.layer &&
+          link.source === cell.source &&
+          link.target === cell.target,
+      );
+    }
+  }
+
+  #click(event: MouseEvent): void {
+    const { store, timePainting } = this.#view;
+    const button = event.target instanceof Element ? event.target.closest("[data-link]") : null;
+    const link = this.#links[Number(button?.getAttribute("data-link") ?? -1)];
+    if (link === undefined) return;
+    timePainting(event.timeStamp);
+    store.set({
+      direction: "row",
+      selected_layer: link.layer,
+      selected_source: link.source,
+      selected_target: link.target,
+      selected_offset: null,
+    });
+  }
+}
+
+class LinkRow {
+  readonly #swatch = h("i", { class: "swatch" });
+  readonly #value = h("span", { class: "link-value" });
+  readonly #ends = h("span", { class: "link-ends" });
+  readonly #place = h("span", { class: "link-place quiet" });
+  readonly #button: HTMLButtonElement;
+  readonly element: HTMLLIElement;
+
+  constructor(index: number) {
+    this.#button = h(
+      "button",
+      { type: "button", "data-link": index },
+      this.#swatch,
+      this.#value,
+      this.#ends,
+      this.#place,
+    );
+    this.element = h("li", {}, this.#button);
+  }
+
+  /** Keeps its room. */
+  clear(): void {
+    this.#button.hidden = true;
+  }
+
+  show(sign: string, value: string, ends: string, place: string, title: string): void {
+    this.#button.hidden = false;
+    setAttribute(this.#swatch, "data-sign", sign);
+    setText(this.#value, value);
+    setText(this.#ends, ends);
+    setText(this.#place, place);
+    setAttribute(this.#button, "title", `${value}: ${title}`);
+  }
+
+  press(pressed: boolean): void {
+    setAttribute(this.#button, "aria-pressed", String(pressed));
+  }
+}

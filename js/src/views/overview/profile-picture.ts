@@ -1,0 +1,63 @@
+/** Layers × offsets as numbers: which bins, which scale, which pixels. */
+
+import { alphaOf, type Rgb } from "../../page/colour";
+import { type Bin, type MapSummary, offsetBins } from "../../state/overview";
+import { roundUp } from "../../state/scale";
+import { indexOf } from "../grid/geometry";
+
+export interface Profile {
+  readonly bins: readonly Bin[];
+  readonly nLayers: number;
+  /** What is painted, layer × bin: a mean magnitude, or its share; NaN: not here yet. */
+  readonly values: Float64Array;
+  /** The end of the scale; NaN before the first value. */
+  readonly scale: number;
+}
+
+/**
+ * The offset profile of every layer. `window`: as shares of what lies within so many tokens, and no further; null: as
+ * it is.
+ */
+export function profileOf(
+  summary: MapSummary,
+  nLayers: number,
+  nOffsets: number,
+  window: number | null,
+  shocked: (layer: number) => boolean,
+): Profile {
+  const bins = offsetBins(window === null ? nOffsets : Math.min(window, nOffsets));
+  const values = new Float64Array(nLayers * bins.length);
+  // Apart: the next token, often far stronger than all else, and layers whose values are a shock.
+  const largest = { rest: 0, apart: 0 };
+  for (let layer = 0; layer < nLayers; layer += 1) {
+    const total = window === null ? 1 : summary.total(layer, window);
+    for (const [column, bin] of bins.entries()) {
+      const value = summary.mean(layer, bin).mean / total;
+      values[layer * bins.length + column] = value;
+      const group = shocked(layer) || bin.last === 1 ? "apart" : "rest";
+      if (value > largest[group]) largest[group] = value;
+    }
+  }
+  const end = largest.rest > 0 ? largest.rest : largest.apart;
+  return { bins, nLayers, values, scale: end > 0 ? roundUp(end) : Number.NaN };
+}
+
+/** RGBA of the cells that are here, and which are. */
+export function paintProfile(
+  { bins, nLayers, values, scale }: Profile,
+  colour: Rgb,
+): { readonly pixels: Uint8ClampedArray<ArrayBuffer>; readonly known: Uint8Array } {
+  const pixels = new Uint8ClampedArray(4 * values.length);
+  const known = new Uint8Array(values.length);
+  const shape = { nRows: nLayers, nColumns: bins.length };
+  for (let row = 0; row < nLayers; row += 1) {
+    for (let column = 0; column < bins.length; column += 1) {
+      const value = values[row * bins.length + column] as number;
+      if (Number.isNaN(value)) continue;
+      const index = indexOf(shape, { row, column });
+      known[index] = 1;
+      pixels.set([...colour, alphaOf(value, scale)], 4 * index);
+    }
+  }
+  return { pixels, known };
+}

@@ -1,0 +1,217 @@
+/** Where each layer's influence goes: layers × offsets, as a heat map. */
+
+import { type Signal, signal } from "@preact/signals-core";
+import { disturbed } from "../../kernel/traits";
+import { css } from "../../page/colour";
+import { h, listen, setAttribute, setText } from "../../page/dom";
+import { mark, withUnit } from "../../page/format";
+import {
+  binLabel,
+  binName,
+  layerCaution,
+  meanWords,
+  percent,
+  shareWords,
+} from "../../page/overview-sentences";
+import type { Bin } from "../../state/overview";
+import type { Place } from "../grid/geometry";
+import { GridView } from "../grid/grid";
+import type { Picture } from "../grid/picture";
+import type { View } from "../shared";
+import { type Profile, paintProfile, profileOf } from "./profile-picture";
+import type { SummaryOfView } from "./summary";
+
+const NAME = "Mean magnitude of influence by layer and by how many tokens ahead the predicted token lies.";
+const HINT = "A click colours the tokens that a cell is made of.";
+
+export class ProfileView {
+  readonly #unit = h("div");
+  readonly #share = h("button", { type: "button", class: "tool toggle" }, "as share");
+  readonly #grid: GridView;
+  readonly #bar = h("span", { class: "legend-bar", "aria-hidden": "true" });
+  readonly #high = h("span");
+  readonly #words = h("p", { class: "overview-words" });
+  readonly element: HTMLElement;
+  readonly #view: View;
+  readonly #summary: SummaryOfView;
+  readonly #asShare: Signal<boolean> = signal(false);
+  readonly #pointed: Signal<Place | null> = signal(null);
+  #profile: Profile = { bins: [], nLayers: 0, values: new Float64Array(0), scale: Number.NaN };
+
+  constructor(view: View, summary: SummaryOfView) {
+    this.#view = view;
+    this.#summary = summary;
+    const { store, frames, surroundings } = view;
+    const { traits } = store;
+    this.#grid = new GridView({
+      frames,
+      canvas: "profile-map",
+      upright: false,
+      sizes: { narrowest: 3, widest: 24 },
+      onPoint: (place) => {
+        this.#pointed.value = place;
+      },
+      onSelect: (place) => this.#select(place),
+      onLeave: () => {
+        if (store.reading.value.kind === "offset") store.clearSelection();
+      },
+    });
+    this.element = h(
+      "div",
+      { class: "overview-part profile" },
+      h("div", { class: "overview-head" }, h("h4", {}, "Where each layer’s influence goes"), this.#share),
+      h(
+        "div",
+        { class: "overview-sub quiet" },
+        this.#unit,
+        h("div", { class: "overview-scale" }, "0", this.#bar, this.#high),
+      ),
+      this.#grid.element,
+      this.#words,
+    );
+    frames.keep(
+      listen(this.#share, "click", () => {
+        this.#asShare.value = !this.#asShare.value;
+      }),
+    );
+    frames.watch(
+      [summary.changed, this.#asShare, this.#grid.room, surroundings, traits.query, traits.window],
+      () => this.#paint(),
+    );
+    const marks = [summary.changed, this.#asShare, store.layer, store.reading, this.#pointed];
+    frames.watch(marks, () => this.#paintMarks());
+  }
+
+  get #window(): number | null {
+    return this.#asShare.value ? this.#view.store.traits.window.value : null;
+  }
+
+  #paint(): void {
+    const { store, surroundings } = this.#view;
+    const { traits } = store;
+    const { nTargets, nTokens, nLayers } = store.rows.value;
+    const { unit } = traits.query.value;
+    const { without } = this.#summary;
+    this.#share.hidden = traits.window.value === null;
+    setAttribute(this.#share, "aria-pressed", String(this.#asShare.value));
+    // The first source that is counted reaches furthest.
+    let first = 0;
+    while (without.includes(first)) first += 1;
+    const layers = traits.layer_info.value;
+    const window = this.#window;
+    this.#profile = profileOf(this.#summary.now, nLayers, Math.max(0, nTargets - first), window, (layer) =>
+      disturbed(layers[layer]),
+    );
+    const { palette } = surroundings.value;
+    this.#grid.show(this.#picture(Math.max(0, nTokens - without.length)));
+    setText(
+      this.#unit,
+      window === null
+        ? `mean magnitude${unit === "" ? "" : ` in ${unit}`}, by tokens ahead`
+        : `share of the mean magnitudes within a window of ${window} tokens, by tokens ahead`,
+    );
+    const { scale } = this.#profile;
+    const end = window === null ? withUnit(mark(scale), unit) : percent(scale);
+    setText(this.#high, Number.isNaN(scale) ? "…" : `${end} or more`);
+    const stops = [0, 0.02, 0.1, 0.3, 0.6, 1].map(
+      (at) => `${css(palette.amount, Math.round(255 * Math.sqrt(at)))} ${100 * at}%`,
+    );
+    this.#bar.style.backgroundImage = `linear-gradient(to right, ${stops.join(", ")})`;
+  }
+
+  #picture(nCounted: number): Picture {
+    const { store, surroundings } = this.#view;
+    const layers = store.traits.layer_info.value;
+    const { bins, nLayers } = this.#profile;
+    const { palette, paper } = surroundings.value;
+    return {
+      name: NAME,
+      caption: NAME,
+      corner: "layer",
+      rows: { count: nLayers, label: String, name: (row) => `layer ${row}` },
+      columns: {
+        count: bins.length,
+        label: (column) => this.#label(column),
+        name: (column) => binName(bins[column]?.first ?? 0, bins[column]?.last ?? 0),
+        strengths: labelStrengths(bins),
+      },
+      ...paintProfile(this.#profile, palette.amount),
+      paper,
+      hatched: (row) => disturbed(layers[row]),
+      value: (place) => this.#value(place),
+      words: (place) => this.#wordsOf(place, nCounted),
+    };
+  }
+
+  #label(column: number): string {
+    const bin = this.#profile.bins[column];
+    return bin === undefined ? "" : binLabel(bin.first, bin.last);
+  }
+
+  /** The number of a cell, and of how many it is the mean. */
+  #value({ row, column }: Place): string {
+    const { bins, values } = this.#profile;
+    const bin = bins[column];
+    const value = values[row * bins.length + column] ?? Number.NaN;
+    if (bin === undefined || Number.isNaN(value)) return "";
+    const { n } = this.#summary.now.mean(row, bin);
+    const { unit } = this.#view.store.traits.query.value;
+    const shown = this.#window === null ? withUnit(mark(value), unit) : percent(value);
+    return `${shown} (n = ${n})`;
+  }
+
+  #wordsOf({ row, column }: Place, nCounted: number): string {
+    const { store } = this.#view;
+    const { bins, values } = this.#profile;
+    const bin = bins[column];
+    if (bin === undefined) return "";
+    const single = bin.first === bin.last;
+    const { mean, n } = this.#summary.now.mean(row, bin);
+    const window = this.#window;
+    const share = values[row * bins.length + column] ?? Number.NaN;
+    return [
+      `layer ${row}`,
+      binName(bin.first, bin.last),
+      ...(window === null || n === 0 ? [] : [shareWords(share, window, single)]),
+      meanWords(mean, n, store.traits.query.value.unit, single),
+      layerCaution(store.traits.layer_info.value[row], this.#summary.now.nSources(row), nCounted),
+    ]
+      .filter((words) => words !== "")
+      .join(" · ");
+  }
+
+  #paintMarks(): void {
+    const { store } = this.#view;
+    const reading = store.reading.value;
+    const layer = store.layer.value;
+    const { bins } = this.#profile;
+    const offset = reading.kind === "offset" ? reading.offset : null;
+    const column = bins.findIndex(({ first, last }) => offset !== null && offset >= first && offset <= last);
+    const cell = column < 0 ? null : { row: layer, column };
+    const cursor = this.#pointed.value;
+    this.#grid.mark({ row: layer, cell, cursor });
+    const told = cursor ?? cell;
+    const nCounted = store.rows.value.nTokens - this.#summary.without.length;
+    setText(this.#words, told === null ? HINT : this.#wordsOf(told, nCounted));
+  }
+
+  /** Several offsets in one cell: the strongest of them is shown. A second click lets go. */
+  #select({ row, column }: Place): void {
+    const { store } = this.#view;
+    const bin = this.#profile.bins[column];
+    if (bin === undefined) return;
+    const offset = this.#summary.now.highest(row, bin);
+    const reading = store.reading.value;
+    const again = reading.kind === "offset" && reading.offset === offset && store.layer.value === row;
+    store.selectOffset(row, again ? null : offset);
+  }
+}
+
+/** Ranges are long to write: further apart than single offsets, and none at the end, where there is no room. */
+function labelStrengths(bins: readonly Bin[]): readonly number[] {
+  return bins.map(({ first, last }, column) => {
+    if (column > bins.length - 3 && first !== last) return 0;
+    if (column === 0) return 3;
+    return first === last ? (first % 5 === 0 ? 2 : 0) : column % 5 === 0 ? 1 : 0;
+  });
+}
