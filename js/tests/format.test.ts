@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { duration, mark, number, parts, quote, signed, withUnit } from "../src/page/format";
+import { duration, mark, number, parts, quote, quoteAll, signed, withUnit } from "../src/page/format";
 
 const shown = (text: string): string =>
-  parts({ text, piece: null })
+  parts({ text, piece: null, word: 0 })
     .map(({ mark: isMark, text: part }) => (isMark ? `[${part}]` : part))
     .join("");
 
@@ -31,16 +31,27 @@ describe("tokens", () => {
   });
 
   it("split over a character show it once", () => {
-    expect(parts({ text: "🙂", piece: [1, 2] })).toEqual([{ mark: false, text: "🙂" }]);
-    expect(parts({ text: "🙂", piece: [2, 2] })).toEqual([{ mark: true, text: "·" }]);
+    expect(parts({ text: "🙂", piece: [1, 2], word: 0 })).toEqual([{ mark: false, text: "🙂" }]);
+    expect(parts({ text: "🙂", piece: [2, 2], word: 0 })).toEqual([{ mark: true, text: "·" }]);
   });
 
   it("are quoted on one line", () => {
-    expect(quote({ text: " key", piece: null })).toBe("“ key”");
-    expect(quote({ text: "\n", piece: null })).toBe("“↵”");
-    expect(quote({ text: "é", piece: [2, 2] })).toBe("“é”, piece 2 of 2");
-    expect(quote({ text: "a".repeat(80), piece: null })).toHaveLength(26);
+    expect(quote({ text: " key", piece: null, word: 0 })).toBe("“ key”");
+    expect(quote({ text: "\n", piece: null, word: 0 })).toBe("“↵”");
+    expect(quote({ text: "é", piece: [2, 2], word: 0 })).toBe("“é”, piece 2 of 2");
+    expect(quote({ text: "a".repeat(80), piece: null, word: 0 })).toHaveLength(26);
     expect(quote(undefined)).toBe("“?”");
+  });
+
+  it("are quoted as the word that they make", () => {
+    const word = ["libr", "🙂", "🙂", "an"].map((text, i) => ({
+      text,
+      piece: text === "🙂" ? ([i, 2] as const) : null,
+      word: 0,
+    }));
+    expect(quoteAll(word)).toBe("“libr🙂an”");
+    expect(quoteAll(word.slice(1, 2))).toBe("“🙂”, piece 1 of 2");
+    expect(quoteAll([])).toBe("“?”");
   });
 });
 
@@ -55,6 +66,8 @@ describe("numbers", () => {
     [0.0000123, "+0.000012"],
     [1402.5, "+1403"],
     [9.996, "+10.0"],
+    [16, "+16"],
+    [-8.3e-12, "−8e−12"],
   ])("%d", (value, expected) => {
     expect(signed(value)).toBe(expected);
   });

@@ -119,9 +119,10 @@ export class Keys {
 
   #pinWords(): string {
     const { store } = this.#view;
-    const scale = scaleNote(pinScale(store), store.traits.query.value.unit);
+    const end = pinScale(store);
+    const scale = end > 0 ? `, ${scaleNote(end, store.traits.query.value.unit)}` : "";
     const [low] = scaleEnds(store.traits.query.value);
-    return `pinned: lines under the tokens they are used by, ${scale}; dashed where ${low}`;
+    return `pinned: lines under the tokens they are used by${scale}; dashed where ${low}`;
   }
 
   #kinds(): ReadonlySet<Kind> {

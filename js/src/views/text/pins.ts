@@ -3,7 +3,7 @@
 import { alphaOf, css, pinColour, type Theme, tells } from "../../page/colour";
 import { signed, withUnit } from "../../page/format";
 import { type Reading, type Strip, stripOf } from "../../state/reading";
-import { scaleOf } from "../../state/scale";
+import { roundUp } from "../../state/scale";
 import type { Store } from "../../state/store";
 import { type Span, unitValue } from "../../state/words";
 import { within } from "./token-look";
@@ -60,14 +60,17 @@ export function pinLinesOf(store: Store): PinLines {
   };
 }
 
-/** One scale for all pins, so that they can be compared: the largest that one of them needs. */
-export function pinScale({ traits, rows }: Store): number {
-  const { fixed_scale: fixed, pinned_sources: pins, layer_info: layers } = traits;
-  const scales = pins.value
-    .filter((source) => source < rows.value.nTokens)
-    .map((source) => scaleOf(rows.value, { kind: "row", source }, layers.value))
-    .filter((scale) => !Number.isNaN(scale));
-  return fixed.value ?? Math.max(0, ...scales);
+/**
+ * One end for all pins, so that they can be compared: the largest magnitude at the layer beyond a source's own next
+ * token, rounded up; 0 where there is none.
+ */
+export function pinScale({ traits, rows, layer }: Store): number {
+  let largest = 0;
+  for (const source of traits.pinned_sources.value) {
+    const row = rows.value.row(layer.value, source) ?? [];
+    for (let k = 1; k < row.length; k += 1) largest = Math.max(largest, Math.abs(row[k] ?? 0));
+  }
+  return largest > 0 ? roundUp(largest) : 0;
 }
 
 function underline(
@@ -80,7 +83,8 @@ function underline(
 ): Underline | null {
   const value = strip === null || reading === undefined ? undefined : unitValue(strip, span, reading);
   if (value === undefined || Number.isNaN(value) || !tells(value, floor)) return null;
-  const alpha = alphaOf(value, scale);
+  // Its own next token saturates, and is all there is where nothing lies beyond it.
+  const alpha = scale > 0 ? alphaOf(value, scale) : 255;
   return alpha < FAINTEST ? null : { pin, value, alpha };
 }
 
