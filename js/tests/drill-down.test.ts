@@ -141,13 +141,17 @@ describe("the drill-down", () => {
     const { model, store, find, all, paint } = opened({ selected_source: 3 });
     tellMap(model);
     paint();
+    all(".strongest button")[0]?.focus();
     all(".strongest button")[0]?.click();
     paint();
     expect(store.cell.value).toEqual({ layer: 1, source: 3, target: 7 });
     expect(find(".strongest-links").hidden).toBe(true);
     expect(find(".cell-frame").hidden).toBe(false);
+    // The list that had the focus is gone.
+    expect(document.activeElement).toBe(find(".card-actions button"));
     find(".card-actions button").click();
     paint();
+    expect(document.activeElement).toBe(find(".plot"));
     expect(store.cell.value).toBeNull();
     expect(store.reading.value).toEqual({ kind: "row", source: 3 });
     expect(find(".strongest-links").hidden).toBe(false);
@@ -166,6 +170,12 @@ describe("the drill-down", () => {
     expect(find(".quick").textContent).toBe(
       "+3.76 nats · layer 1 · “ key” (3) → “ key” (7) · 4 tokens ahead",
     );
+    const spoken = find(".grid [aria-live]");
+    expect(spoken.textContent).toContain("All of layer 1 · sum of magnitudes 4.84 nats.");
+    press("ArrowLeft");
+    expect(spoken.textContent).toMatch(/^−?\+?0\.25 nats, layer 1 · “ key” \(3\) → “ old” \(6\)/u);
+    expect(spoken.textContent).not.toContain("sum of magnitudes");
+    press("End");
     press("Enter");
     expect(store.cell.value).toEqual({ layer: 1, source: 3, target: 7 });
     press("Enter");
@@ -179,7 +189,7 @@ describe("the card of a cell", () => {
     tellMap(model);
     paint();
     expect(find(".readout-head").textContent).toBe(
-      "+3.76 natsexact · layer 1 · “ key” (3) → “ key” (7) · 4 tokens ahead",
+      "+3.76 natsexact · baseline mean · layer 1 · “ key” (3) → “ key” (7) · 4 tokens ahead",
     );
     expect(find(".readout-meaning").textContent).toBe(
       "Removing this state makes “ key” less likely by 3.76 nats.",
@@ -192,7 +202,15 @@ describe("the card of a cell", () => {
     const { model, find, paint } = opened({ ...CELL, query });
     tellMap(model);
     paint();
-    expect(find(".readout-kind").textContent).toBe("an estimate");
+    expect(find(".readout-kind").textContent).toBe("an estimate · baseline mean");
+  });
+
+  it("does not hide that a number is mostly the shock of its baseline", () => {
+    const layer = { baseline: "mean" as const, shock: true, noise_floor: 0.001, n_done: 8 };
+    const { model, find, paint } = opened({ ...CELL, layer_info: [layer, layer, layer, layer] });
+    tellMap(model);
+    paint();
+    expect(find(".readout-kind").textContent).toBe("exact, but mostly the shock of its baseline (mean)");
   });
 
   it("stays with the kept cell while others are pointed at, which have a line of their own", () => {
@@ -237,7 +255,7 @@ describe("the card of a cell", () => {
     paint();
     expect(texts("[data-aspect=carriers] .bar-name")).toEqual(["layer 2, head 1, values"]);
     expect(find("[data-aspect=verification] .agrees").textContent).toBe(
-      "A full, separate forward pass (2 passes) gave +3.76 nats: the same within 1.0e−6 nats.",
+      "2 full, separate forward passes gave +3.76 nats: the same within 1.0e−6 nats.",
     );
   });
 

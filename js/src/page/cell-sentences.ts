@@ -1,12 +1,22 @@
 /** What the card of a cell says of what was found out about it. */
 
 import type { Carrier, Findings } from "../kernel/messages";
+import { disturbed, type Layer, type Query } from "../kernel/traits";
 import { number, plural, signed, withUnit } from "./format";
 
 /** A separate pass agrees within this share of the value (of 1, where that is smaller), or within the noise floor. */
 const AGREES = 1e-4;
 
-/** `0.41`, `below 0.0001`. */
+/** `exact · baseline mean`: how far a cell's number can be trusted. */
+export function valueKind({ exact }: Query, layer: Layer | undefined): string {
+  const kind = exact ? "exact" : "an estimate";
+  if (layer === undefined || layer.baseline === null) return kind;
+  return disturbed(layer)
+    ? `${kind}, but mostly the shock of its baseline (${layer.baseline})`
+    : `${kind} · baseline ${layer.baseline}`;
+}
+
+/** `0.41`, `<0.0001`. */
 export function probability(p: number): string {
   return p > 0 && p < 1e-4 ? "<0.0001" : number(p);
 }
@@ -60,7 +70,8 @@ export function verified(
 ): Verified {
   const off = Math.abs(difference);
   const agrees = off <= Math.max(AGREES * Math.max(1, Math.abs(value)), noiseFloor ?? 0);
-  const repeat = `A full, separate forward pass (${plural(passes, "pass", "passes")}) gave ${withUnit(signed(reference), unit)}`;
+  const full = plural(passes, "full, separate forward pass", "full, separate forward passes");
+  const repeat = `${full} gave ${withUnit(signed(reference), unit)}`;
   const apart = withUnit(tiny(off), unit);
   return {
     agrees,

@@ -63,7 +63,8 @@ export function cellMeaning(
     return floor === null
       ? "No effect."
       : `Below this layer’s noise floor of ${withUnit(number(floor), context.query.unit)}: counts as zero.`;
-  const token = quote(context.tokens[target]);
+  const token =
+    target === context.tokens.length ? `the token ${AFTER_THE_PROMPT}` : quote(context.tokens[target]);
   const amount = withUnit(number(Math.abs(value)), context.query.unit);
   if (context.query.metric === "kl")
     return `Removing this state moves the prediction of ${token} by ${amount} (Kullback–Leibler divergence).`;

@@ -10,8 +10,7 @@ import { contextOf, type View } from "../shared";
 import { AspectPart } from "./aspect";
 import { Bars, twoParts } from "./bars";
 
-/** As many heads as say something. */
-const MOST_CARRIERS = 6;
+const MOST_CARRIERS = 8;
 const LONGEST_TOKEN = 18;
 
 export function predictionsPart(view: View): AspectPart<"predictions"> {

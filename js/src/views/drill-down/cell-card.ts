@@ -1,5 +1,6 @@
 /** The card of one cell: its number, what it means, what was found out about it, and what can be done with it. */
 
+import { valueKind } from "../../page/cell-sentences";
 import { h, listen, setAttribute, setText } from "../../page/dom";
 import { cellMeaning, cellPlace, cellValue, HONESTY, named } from "../../page/sentences";
 import type { Cell } from "../../state/reading";
@@ -30,9 +31,12 @@ export class CellCard {
   /** What takes the whole width, below. */
   readonly found: HTMLElement;
   readonly #view: View;
+  readonly #onRelease: () => void;
 
-  constructor(view: View) {
+  /** `onRelease`: the card had the focus, and has nothing to be focused any more. */
+  constructor(view: View, onRelease: () => void) {
     this.#view = view;
+    this.#onRelease = onRelease;
     const { store, frames, cursor } = view;
     const { traits, findings } = store;
     const make = [predictionsPart, directPart, robustnessPart, carriersPart, verificationPart];
@@ -96,7 +100,7 @@ export class CellCard {
     const value = store.rows.value.influence(cell.layer, cell.source, cell.target);
     const here = value !== undefined && !Number.isNaN(value);
     setText(this.#value, cellValue(value, context.query));
-    setText(this.#kind, !here ? "" : context.query.exact ? "exact" : "an estimate");
+    setText(this.#kind, here ? valueKind(context.query, context.layers[cell.layer]) : "");
     setText(this.#place, cellPlace(context.tokens, cell.layer, cell.source, cell.target));
     setText(this.#meaning, cellMeaning(context, cell.layer, cell.target, value));
   }
@@ -104,12 +108,16 @@ export class CellCard {
   #paintActions(): void {
     const { store } = this.#view;
     const cell = store.cell.value;
+    const focused = this.#focused();
     this.#actions.hidden = cell === null;
     this.#predictions.hidden = cell === null;
     this.#strongest.hidden = cell !== null;
     this.#hint.hidden = cell !== null;
     for (const { element } of this.#parts) element.hidden = cell === null;
+    // What had the focus is hidden now: it goes on where the reader does.
+    if (cell === null && focused !== null && !this.#strongest.contains(focused)) this.#onRelease();
     if (cell === null) return;
+    if (focused !== null && this.#strongest.contains(focused)) this.#release.focus();
     const { tokens, pinned_sources: pins } = store.traits;
     const pinned = pins.value.includes(cell.source);
     const full = !pinned && pins.value.length >= MOST_PINS;
@@ -122,6 +130,13 @@ export class CellCard {
         ? `Who else carries ${named(tokens.value, cell.target)}?`
         : `What else is ${named(tokens.value, cell.source)} used for?`,
     );
+  }
+
+  /** The element of the card that has the focus. */
+  #focused(): Element | null {
+    const root = this.element.getRootNode() as Partial<DocumentOrShadowRoot>;
+    const active = root.activeElement ?? null;
+    return active !== null && (this.element.contains(active) || this.found.contains(active)) ? active : null;
   }
 
   #paintFound(): void {

@@ -27,9 +27,9 @@ export class DrillDownView {
     const { traits } = store;
     // First, so that the panel has its size when the heat map lays itself out.
     frames.watch([store.reading, traits.tokens, traits.n_targets, traits.query], () => this.#paint());
-    const map = new HeatMapView(view).element;
-    const card = new CellCard(view);
-    this.#body = h("div", { class: "drill-body" }, map, card.element, card.found);
+    const map = new HeatMapView(view);
+    const card = new CellCard(view, () => map.focus());
+    this.#body = h("div", { class: "drill-body" }, map.element, card.element, card.found);
     this.#opened = h(
       "section",
       { class: "drill-down", hidden: true, "aria-label": "The selected token at every layer" },

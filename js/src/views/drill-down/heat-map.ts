@@ -35,6 +35,8 @@ export class HeatMapView {
   readonly #view: View;
   #drilled: Drilled | null = null;
   #sums: readonly LayerSum[] = [];
+  /** The layer whose sum was told last. */
+  #spoken: number | null = null;
   /** What was painted last: a cell selected in the same row repaints nothing. */
   #painted: readonly unknown[] = [];
 
@@ -58,6 +60,10 @@ export class HeatMapView {
     frames.watch([...values, store.layer, store.cell, cursor], () => this.#paintMarks());
   }
 
+  focus(): void {
+    this.#grid.focus();
+  }
+
   #paint(): void {
     const { store } = this.#view;
     const { reading, traits } = store;
@@ -74,6 +80,7 @@ export class HeatMapView {
       this.#grid.room.value,
     ];
     if (inputs.every((input, i) => Object.is(input, this.#painted[i]))) return;
+    const turned = inputs[0] !== this.#painted[0] || inputs[1] !== this.#painted[1];
     this.#painted = inputs;
     this.#drilled = drill(store.rows.value, reading.value);
     const drilled = this.#drilled;
@@ -82,6 +89,9 @@ export class HeatMapView {
     const scale = store.scale.value;
     this.#sums = layerSums(drilled, store.traits.layer_info.value);
     this.#grid.show(this.#picture(drilled, scale));
+    // Another row or column begins where the token itself is.
+    const column = reading.value.kind === "row" ? 0 : drilled.nColumns - 1;
+    if (turned && store.cell.value === null) this.#grid.reveal({ row: 0, column });
     setAttribute(canvas, "data-source", reading.value.kind === "row" ? reading.value.source : false);
     setAttribute(canvas, "data-target", reading.value.kind === "column" ? reading.value.target : false);
     setAttribute(canvas, "data-scale", Number.isNaN(scale) ? "" : scale);
@@ -211,7 +221,10 @@ export class HeatMapView {
     const context = contextOf(this.#view.store);
     const value = valueAt(drilled, place);
     const where = cellPlace(context.tokens, cell.layer, cell.source, cell.target);
-    return `${cellValue(value, context.query)}, ${where}. ${cellMeaning(context, cell.layer, cell.target, value)}`;
+    const meaning = cellMeaning(context, cell.layer, cell.target, value);
+    const sum = place.row === this.#spoken ? "" : ` All of ${this.#sumWords(place.row)}.`;
+    this.#spoken = place.row;
+    return `${cellValue(value, context.query)}, ${where}. ${meaning}${sum}`;
   }
 }
 

@@ -3,7 +3,7 @@
 import { css, inkOn, pinColour, type Rgb } from "../../page/colour";
 import { h, listen, setAttribute, setText } from "../../page/dom";
 import { mark, quote, signed, withUnit } from "../../page/format";
-import { ahead, named, statisticValue } from "../../page/sentences";
+import { ahead, HONESTY, named, statisticValue } from "../../page/sentences";
 import type { Cell } from "../../state/reading";
 import { contextOf, type View } from "../shared";
 import { barsAlong, farLink, sharedScale } from "./pin-strip";
@@ -21,6 +21,7 @@ export class PinsView {
     { class: "pins", hidden: true, "aria-label": "Pinned tokens, compared" },
     h("h3", {}, h("strong", {}, "Pinned"), this.#note),
     this.#list,
+    h("p", { class: "quiet" }, HONESTY),
   );
   readonly #view: View;
   #lines: PinLine[] = [];
@@ -55,7 +56,7 @@ export class PinsView {
     const ends = scale === 0 ? "" : ` · all strips ${withUnit(`± ${mark(scale)}`, query.unit)}`;
     setText(
       this.#note,
-      ` along the text, at layer ${layer}${ends} · up: needed there, down: removal would help`,
+      ` along the text, token 0 to ${this.#nPositions() - 1}, at layer ${layer}${ends} · up: needed there, down: removal would help`,
     );
     const fars: (Cell | null)[] = [];
     for (const [i, [number, source]] of pins.entries()) {
@@ -75,7 +76,7 @@ export class PinsView {
   ): Cell | null {
     const { store, surroundings } = this.#view;
     const context = contextOf(store);
-    const { tokens, query, layers, nTargets } = context;
+    const { tokens, query, layers } = context;
     const layer = store.layer.value;
     const floor = layers[layer]?.noise_floor ?? null;
     const { theme, paper } = surroundings.value;
@@ -88,7 +89,7 @@ export class PinsView {
     setText(line.badge, String(index + 1));
     setText(line.token, quote(tokens[source]));
     setText(line.position, `(${source})`);
-    setAttribute(line.choose, "aria-label", `Read what ${name} is used for`);
+    setAttribute(line.choose, "title", `What is ${name} used for?`);
     setAttribute(line.choose, "aria-pressed", String(reading.kind === "row" && reading.source === source));
     setAttribute(line.remove, "aria-label", `Unpin ${name}`);
     setText(line.numbers, this.#numbers(layer, source));
@@ -102,9 +103,14 @@ export class PinsView {
           : `${withUnit(signed(far.value), query.unit)} → ${named(tokens, far.target)}, ${ahead(source, far.target)}`,
     );
     setAttribute(line.strip, "aria-label", `Influence of ${name} along the text at layer ${layer}`);
-    const positions = Math.max(tokens.length, nTargets + 1);
-    drawStrip(line.strip, barsAlong(row, source, scale, floor), source, positions, colour);
+    drawStrip(line.strip, barsAlong(row, source, scale, floor), source, this.#nPositions(), colour);
     return far === null ? null : { layer, source, target: far.target };
+  }
+
+  /** The last may lie behind the prompt. */
+  #nPositions(): number {
+    const { tokens, nTargets } = contextOf(this.#view.store);
+    return Math.max(tokens.length, nTargets + 1);
   }
 
   #numbers(layer: number, source: number): string {

@@ -148,9 +148,9 @@ export class GridView {
     const room = this.#pane.clientWidth;
     if (room === 0) return;
     const margin = Math.min(3 * width, room / 4);
-    if (left - margin < this.#pane.scrollLeft) this.#pane.scrollLeft = Math.max(0, left - margin);
-    else if (left + width + margin > this.#pane.scrollLeft + room)
-      this.#pane.scrollLeft = left + width + margin - room;
+    const { scrollLeft } = this.#pane;
+    if (left < scrollLeft) this.#pane.scrollLeft = Math.max(0, left - margin);
+    else if (left + width > scrollLeft + room) this.#pane.scrollLeft = left + width + margin - room;
   }
 
   focus(): void {
