@@ -5,6 +5,8 @@ import widget from "../src/widget";
 import { FakeModel, proxy, tellMap, traits, welcome } from "./fake";
 
 const ROUNDS = 50;
+/** A stand-in page is slow to build. */
+const TIMEOUT = { timeout: 120_000 };
 
 /** The prototype that everything has its listeners from. */
 const listening = ((): EventTarget => {
@@ -122,7 +124,7 @@ it("what is counted here are listeners on the page", () => {
 });
 
 describe("fifty rounds of opening and closing", () => {
-  it("of a view leave nothing of it, the model's listeners apart", () => {
+  it("of a view leave nothing of it, the model's listeners apart", TIMEOUT, () => {
     const model = new FakeModel(traits());
     const instance = widget();
     const end = instance.initialize({ model: proxy(model) });
@@ -145,7 +147,7 @@ describe("fifty rounds of opening and closing", () => {
     expectNothingOpen();
   });
 
-  it("of a whole widget leave nothing, whether the host calls or aborts", () => {
+  it("of a whole widget leave nothing, whether the host calls or aborts", TIMEOUT, () => {
     for (let round = 0; round < ROUNDS; round += 1) {
       const model = new FakeModel(traits());
       const connection = new AbortController();
@@ -165,7 +167,7 @@ describe("fifty rounds of opening and closing", () => {
     }
   });
 
-  it("without `initialize`, which some hosts leave out, leave nothing either", () => {
+  it("without `initialize`, which some hosts leave out, leave nothing either", TIMEOUT, () => {
     for (let round = 0; round < ROUNDS; round += 1) {
       const model = new FakeModel(traits());
       const el = document.createElement("div");
