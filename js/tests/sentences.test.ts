@@ -5,13 +5,13 @@ import { baselineNote, cellMeaning, queryLabels, rowMeaning, scaleEnds } from ".
 const QUERY: Query = { method: "ablation", metric: "logprob", unit: "nats", site: "residual", exact: true };
 const LAYER: Layer = { baseline: "mean", shock: false, noise_floor: 0, n_done: 2 };
 const TOKENS: Token[] = [
-  { text: "a", piece: null },
-  { text: " b", piece: null },
+  { text: "a", piece: null, word: 0 },
+  { text: " b", piece: null, word: 1 },
 ];
 
 function meaning(query: Partial<Query>, value: number): string {
   return cellMeaning(
-    { tokens: TOKENS, query: { ...QUERY, ...query }, window: 2, layers: [LAYER] },
+    { tokens: TOKENS, query: { ...QUERY, ...query }, window: 2, layers: [LAYER], nTargets: 1, sinks: [] },
     0,
     1,
     value,

@@ -1,6 +1,6 @@
 /** Where each layer's influence goes: layers × offsets, as a heat map. */
 
-import { type Signal, signal } from "@preact/signals-core";
+import { computed, type Signal, signal } from "@preact/signals-core";
 import { disturbed } from "../../kernel/traits";
 import { css } from "../../page/colour";
 import { h, listen, setAttribute, setText } from "../../page/dom";
@@ -35,7 +35,7 @@ export class ProfileView {
   readonly #view: View;
   readonly #summary: SummaryOfView;
   readonly #asShare: Signal<boolean> = signal(false);
-  readonly #pointed: Signal<Place | null> = signal(null);
+  #pointed: Place | null = null;
   #profile: Profile = { bins: [], nLayers: 0, values: new Float64Array(0), scale: Number.NaN };
 
   constructor(view: View, summary: SummaryOfView) {
@@ -49,7 +49,9 @@ export class ProfileView {
       upright: false,
       sizes: { narrowest: 3, widest: 24 },
       onPoint: (place) => {
-        this.#pointed.value = place;
+        this.#pointed = place;
+        // At once: the next key goes on from here.
+        this.#paintMarks();
       },
       onSelect: (place) => this.#select(place),
       onLeave: () => {
@@ -78,8 +80,11 @@ export class ProfileView {
       [summary.changed, this.#asShare, this.#grid.room, surroundings, traits.query, traits.window],
       () => this.#paint(),
     );
-    const marks = [summary.changed, this.#asShare, store.layer, store.reading, this.#pointed];
-    frames.watch(marks, () => this.#paintMarks());
+    // Not the reading itself: a click on a token marks nothing here.
+    const offset = computed(() =>
+      store.reading.value.kind === "offset" ? store.reading.value.offset : null,
+    );
+    frames.watch([summary.changed, this.#asShare, store.layer, offset], () => this.#paintMarks());
   }
 
   get #window(): number | null {
@@ -188,7 +193,7 @@ export class ProfileView {
     const offset = reading.kind === "offset" ? reading.offset : null;
     const column = bins.findIndex(({ first, last }) => offset !== null && offset >= first && offset <= last);
     const cell = column < 0 ? null : { row: layer, column };
-    const cursor = this.#pointed.value;
+    const cursor = this.#pointed;
     this.#grid.mark({ row: layer, cell, cursor });
     const told = cursor ?? cell;
     const nCounted = store.rows.value.nTokens - this.#summary.without.length;

@@ -1,0 +1,167 @@
+import { afterEach, describe, expect, it } from "vitest";
+import { layersText, METRICS, metricChoice, parseLayers } from "../src/views/controls/asking";
+import { frame, traits } from "./fake";
+import { button, closeAll, type Opened, opened, press, type } from "./opened";
+
+afterEach(closeAll);
+
+const ASKED = traits().asked;
+
+async function editing(changes = {}): Promise<Opened> {
+  const within = opened({ prompt: "Anna kept the key", ...changes });
+  button(within, "Edit").click();
+  await frame();
+  return within;
+}
+
+const field = ({ find }: Opened, name: string, control: string): HTMLElement =>
+  find(`[data-field="${name}"] ${control}`);
+
+describe("the editor", () => {
+  it("opens in the place of the text, with what the map was asked", async () => {
+    const within = await editing({
+      asked: { ...ASKED, metric: ["contrast", " Paris", " Rome"], baseline: ["counterfactual", "Tom"] },
+      layers: [0, 1, 3],
+    });
+    expect(within.root.hasAttribute("data-editing")).toBe(true);
+    expect(within.find(".editor").hidden).toBe(false);
+    expect(field(within, "prompt", "textarea")).toMatchObject({ value: "Anna kept the key" });
+    expect(within.shadow.activeElement).toBe(field(within, "prompt", "textarea"));
+    expect(field(within, "metric", "select")).toMatchObject({ value: "contrast" });
+    expect(
+      within.all('[data-field="metric"] input').map((input) => (input as HTMLInputElement).value),
+    ).toEqual([" Paris", " Rome"]);
+    expect(field(within, "baseline", "textarea")).toMatchObject({ value: "Tom", hidden: false });
+    expect(field(within, "layers", "input")).toMatchObject({ value: "0-1, 3" });
+  });
+
+  it("runs with Ctrl+Enter, and closes when the new map is there", async () => {
+    const within = await editing();
+    const prompt = field(within, "prompt", "textarea");
+    type(prompt, "Tom kept\nthe tin");
+    type(field(within, "metric", "select"), "logprob of");
+    const [token] = within.all('[data-field="metric"] input');
+    type(token as HTMLElement, " key");
+    type(field(within, "baseline", "select"), "zero");
+    type(field(within, "layers", "input"), "0, 2-3");
+    press(prompt, "Enter", { ctrlKey: true });
+    expect(within.model.asked.at(-1)).toEqual({
+      type: "open",
+      prompt: "Tom kept\nthe tin",
+      metric: ["logprob", " key"],
+      baseline: ["zero"],
+      layers: [0, 2, 3],
+    });
+    await frame();
+    expect(within.find(".editor").hidden).toBe(false);
+    within.model.fromKernel({ map_id: 2, prompt: "Tom kept\nthe tin" });
+    await frame();
+    await frame();
+    expect(within.find(".editor").hidden).toBe(true);
+    expect(within.root.hasAttribute("data-editing")).toBe(false);
+  });
+
+  it("says at the field what the kernel cannot do, and keeps what was typed", async () => {
+    const within = await editing();
+    type(field(within, "prompt", "textarea"), "x");
+    button(within, "Run").click();
+    const problem = { title: "prompt: it has 1 token.", advice: "Give two.", detail: "" };
+    within.model.tell({ type: "failed", field: "prompt", problem });
+    await frame();
+    const prompt = field(within, "prompt", "textarea");
+    expect(prompt.getAttribute("aria-invalid")).toBe("true");
+    const told = within.find('[data-field="prompt"] .field-error');
+    expect(prompt.getAttribute("aria-describedby")).toContain(told.id);
+    expect(told.textContent).toBe("prompt: it has 1 token. Give two.");
+    expect(prompt).toMatchObject({ value: "x" });
+    expect(within.find(".notice").hidden).toBe(true);
+    button(within, "Run").click();
+    expect(prompt.hasAttribute("aria-invalid")).toBe(false);
+  });
+
+  it("leaves what belongs to no field to the status", async () => {
+    const within = await editing();
+    within.model.tell({
+      type: "failed",
+      field: null,
+      problem: { title: "No memory", advice: "", detail: "" },
+    });
+    await frame();
+    expect(within.find(".notice").textContent).toContain("No memory");
+    expect(within.find(".editor").hidden).toBe(false);
+  });
+
+  it("asks nothing with layers that it cannot read", async () => {
+    const within = await editing();
+    type(field(within, "layers", "input"), "0-9");
+    button(within, "Run").click();
+    expect(within.model.asked).toHaveLength(1);
+    expect(within.find('[data-field="layers"] .field-error').textContent).toContain("There is no layer 9.");
+    expect(within.shadow.activeElement).toBe(field(within, "layers", "input"));
+  });
+
+  it("keeps nothing on Escape, and gives the focus back", async () => {
+    const within = await editing();
+    type(field(within, "prompt", "textarea"), "other");
+    press(field(within, "prompt", "textarea"), "Escape");
+    await frame();
+    await frame();
+    expect(within.find(".editor").hidden).toBe(true);
+    expect(within.shadow.activeElement).toBe(button(within, "Edit"));
+    button(within, "Edit").click();
+    await frame();
+    expect(field(within, "prompt", "textarea")).toMatchObject({ value: "Anna kept the key" });
+  });
+
+  it("leaves as it is what only Python can say", async () => {
+    const within = await editing({ asked: { ...ASKED, metric: ["function"], baseline: null } });
+    expect(field(within, "metric", "select").textContent).toContain("as set in Python");
+    button(within, "Run").click();
+    expect(within.model.asked.at(-1)).toMatchObject({ metric: ["function"], baseline: null });
+  });
+});
+
+describe("metrics", () => {
+  it("are each found again from what is sent", () => {
+    for (const choice of METRICS) {
+      const sent = [choice.name, ...Array.from({ length: choice.nTokens }, () => " a")];
+      expect(metricChoice(sent)).toBe(choice);
+    }
+    expect(metricChoice(["function"])).toBeNull();
+  });
+});
+
+describe("layers", () => {
+  it.each([
+    ["all", null],
+    [" ALL ", null],
+    ["", null],
+    ["3", [3]],
+    ["0-2, 5", [0, 1, 2, 5]],
+    ["0 – 2 5;7", [0, 1, 2, 5, 7]],
+    ["5, 5, 4-5", [4, 5]],
+    ["0-9", null],
+  ])("are read: %j", (text, value) => {
+    expect(parseLayers(text, 10)).toEqual({ ok: true, value });
+  });
+
+  it.each([
+    ["x", "“x” is no layer"],
+    ["1.5", "“1.5” is no layer"],
+    ["-1", "“-1” is no layer"],
+    ["10", "There is no layer 10"],
+    ["5-2", "The range 5-2 runs backwards"],
+    ["0-9999999999", "There is no layer 9999999999"],
+  ])("that cannot be are named: %j", (text, title) => {
+    expect(parseLayers(text, 10)).toMatchObject({
+      ok: false,
+      title,
+      advice: expect.stringContaining("0 to 9"),
+    });
+  });
+
+  it("are written as they are read", () => {
+    for (const layers of [null, [0], [0, 1, 2, 5], [7, 9]])
+      expect(parseLayers(layersText(layers), 10)).toEqual({ ok: true, value: layers });
+  });
+});

@@ -1,0 +1,289 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { PROTOCOL_VERSION } from "../src/kernel/traits";
+import { frame, traits } from "./fake";
+import { button, closeAll, type Opened, opened, press, type } from "./opened";
+
+afterEach(() => {
+  closeAll();
+  vi.unstubAllGlobals();
+});
+
+describe("direction and statistic", () => {
+  it("are chosen by radio buttons, each of them named", () => {
+    const { model, find, all } = opened();
+    expect(all("legend").map(({ textContent }) => textContent)).toContain("What a click on a token asks");
+    find('input[value="column"]').click();
+    find('input[value="expected_horizon"]').click();
+    expect(model.saved).toEqual([{ direction: "column" }, { statistic: "expected_horizon" }]);
+  });
+
+  it("turn a row into the column of the same token", async () => {
+    const { model, find } = opened({ selected_source: 3 });
+    find('input[value="column"]').click();
+    expect(model.saved).toEqual([{ direction: "column", selected_source: null, selected_target: 3 }]);
+    await frame();
+    expect(find('input[value="column"]')).toMatchObject({ checked: true });
+  });
+
+  it("say when a selection is shown instead, and lead back to the statistic", async () => {
+    const { model, find } = opened({ selected_source: 3 });
+    await frame();
+    expect(find(".statistics").hasAttribute("data-inactive")).toBe(true);
+    expect(find(".statistic-select")).toMatchObject({ value: "" });
+    find('input[value="own_share"]').click();
+    await frame();
+    expect(model.saved).toEqual([{ selected_source: null }]);
+    expect(find(".statistics").hasAttribute("data-inactive")).toBe(false);
+    expect(find(".statistic-select")).toMatchObject({ value: "own_share" });
+  });
+
+  it("are offered as a list where there is little room", () => {
+    const { model, find } = opened();
+    type(find(".statistic-select"), "expected_horizon");
+    expect(model.saved).toEqual([{ statistic: "expected_horizon" }]);
+  });
+});
+
+describe("the layer", () => {
+  it("is moved by the slider, and by brackets anywhere but in fields", async () => {
+    const { model, find } = opened();
+    type(find(".layer-slider"), "2");
+    press(find(".text"), "]");
+    press(find(".text"), "]");
+    press(find(".text"), "[", { ctrlKey: true, altKey: true });
+    press(find(".find-field"), "[");
+    await frame();
+    expect(model.saved).toEqual([{ selected_layer: 2 }, { selected_layer: 3 }, { selected_layer: 2 }]);
+    expect(find(".layer-label").textContent).toBe("layer 2 of 4");
+    expect(find(".layer-slider").getAttribute("aria-valuetext")).toBe("layer 2 of 4");
+  });
+
+  it("shows how much of each is computed, and which nobody asked for", async () => {
+    const layerInfo = traits().layer_info.map((layer, i) => ({ ...layer, n_done: 2 * i }));
+    const { all } = opened({ layer_info: layerInfo, layers: [0, 1, 2] });
+    await frame();
+    const strip = all(".layer-strip i");
+    expect(strip.map((cell) => cell.style.getPropertyValue("--share"))).toEqual([
+      "0.00",
+      "0.25",
+      "0.50",
+      "0.75",
+    ]);
+    expect(strip.map((cell) => cell.hasAttribute("data-unasked"))).toEqual([false, false, false, true]);
+  });
+});
+
+describe("find", () => {
+  it("counts, steps through the places around the ends, and clears", async () => {
+    const { model, find } = opened();
+    const field = find(".find-field");
+    type(field, "the");
+    await frame();
+    expect(find(".find-count").textContent).toBe("2 found");
+    for (const options of [{}, {}, {}, { shiftKey: true }]) press(field, "Enter", options);
+    await frame();
+    expect(model.saved.map((changes) => changes["selected_source"]).filter(Boolean)).toEqual([2, 5, 2, 5]);
+    expect(find(".find-count").textContent).toBe("2 of 2");
+    type(field, "there");
+    await frame();
+    expect(find(".find-count").textContent).toBe("none");
+    press(field, "Escape");
+    await frame();
+    expect(field).toMatchObject({ value: "" });
+    expect(find(".find-count").textContent).toBe("");
+    expect(model.saved.at(-1)).toEqual({ find: "" });
+  });
+
+  it("asks about the place in the direction that is chosen", () => {
+    const { model, find } = opened({ direction: "column", find: "key" });
+    press(find(".find-field"), "Enter");
+    expect(model.saved).toEqual([{ selected_target: 3 }]);
+  });
+});
+
+describe("undo", () => {
+  it("goes back and forth by keys and buttons, but not where something is typed", async () => {
+    const within = opened();
+    const { model, find } = within;
+    find('[data-position="3"]').click();
+    find('[data-position="4"]').click();
+    press(find(".text"), "z", { ctrlKey: true });
+    press(find(".find-field"), "z", { ctrlKey: true });
+    press(find(".text"), "Z", { metaKey: true, shiftKey: true });
+    button(within, "Undo the selection").click();
+    press(find(".text"), "y", { ctrlKey: true });
+    expect(model.saved.map((changes) => changes["selected_source"])).toEqual([3, 4, 3, 4, 3, 4]);
+    await frame();
+    expect(button(within, "Redo the selection").getAttribute("aria-disabled")).toBe("true");
+    expect(button(within, "Undo the selection").hasAttribute("aria-disabled")).toBe(false);
+  });
+});
+
+describe("words and arcs", () => {
+  it("are switched on and off", async () => {
+    const within = opened({ show_arcs: true });
+    await frame();
+    expect(button(within, "arcs").getAttribute("aria-pressed")).toBe("true");
+    button(within, "words").click();
+    button(within, "arcs").click();
+    await frame();
+    expect(within.model.saved).toEqual([{ show_words: true }, { show_arcs: false }]);
+    expect(button(within, "words").getAttribute("aria-pressed")).toBe("true");
+  });
+});
+
+describe("writing on", () => {
+  const submit = ({ find }: Opened): void => {
+    find(".write-on").dispatchEvent(new Event("submit", { cancelable: true }));
+  };
+
+  it("asks for so many tokens", () => {
+    const within = opened();
+    submit(within);
+    type(within.find(".number"), "7");
+    submit(within);
+    expect(within.model.asked.slice(1)).toEqual([
+      { type: "write_on", n_tokens: 20 },
+      { type: "write_on", n_tokens: 7 },
+    ]);
+  });
+
+  it("says what is wrong with a number, and asks nothing", async () => {
+    const within = opened();
+    type(within.find(".number"), "0");
+    submit(within);
+    await frame();
+    expect(within.model.asked).toHaveLength(1);
+    expect(within.find(".notice").textContent).toContain("Give a number from 1 on.");
+    expect(within.find(".number").getAttribute("aria-invalid")).toBe("true");
+  });
+});
+
+describe("copying", () => {
+  const answered = async (): Promise<void> => {
+    await Promise.resolve();
+    await frame();
+  };
+
+  it("puts the call of Python into the clipboard", async () => {
+    const writeText = vi.fn<(text: string) => Promise<void>>().mockResolvedValue();
+    vi.stubGlobal("navigator", { clipboard: { writeText } });
+    const within = opened({ prompt: 'Anna "kept"' });
+    button(within, "Copy as Python").click();
+    await answered();
+    expect(writeText.mock.calls[0]?.[0]).toContain('hw.HorizonWidget(\n    model,\n    "Anna \\"kept\\"",');
+    expect(within.find(".copy-panel").hidden).toBe(true);
+  });
+
+  it("shows it selected where the clipboard is refused", async () => {
+    vi.stubGlobal("navigator", { clipboard: { writeText: () => Promise.reject(new Error("no")) } });
+    const within = opened({ prompt: "Anna" });
+    button(within, "Copy as Python").click();
+    await answered();
+    const panel = within.find(".toolbar .copy-panel");
+    const area = within.find(".toolbar .copy-panel textarea") as HTMLTextAreaElement;
+    expect(panel.hidden).toBe(false);
+    expect(area.value).toContain("import horizon_widget as hw");
+    expect(within.shadow.activeElement).toBe(area);
+    press(area, "Escape");
+    expect(panel.hidden).toBe(true);
+    expect(within.shadow.activeElement).toBe(button(within, "Copy as Python"));
+  });
+});
+
+describe("full screen", () => {
+  it("is not offered where a page cannot have it", () => {
+    const within = opened();
+    expect(document.fullscreenEnabled === true).toBe(false);
+    expect(button(within, "Full screen").hidden).toBe(true);
+  });
+});
+
+describe("progress", () => {
+  const progress = { task: "all layers", done: 0.43, seconds_left: 8, filling: "running" as const };
+
+  it("says what is done and what remains, and stops and goes on", async () => {
+    const layerInfo = traits().layer_info.map((layer, i) => ({ ...layer, n_done: i < 2 ? 8 : 3 }));
+    const { model, find } = opened({ progress, layer_info: layerInfo });
+    expect(find(".progress-words").textContent).toBe(
+      "In the background: all layers · 43 % · about 8 s left · 2 of 4 layers done",
+    );
+    expect(find(".progress-bar").getAttribute("aria-valuenow")).toBe("43");
+    find(".progress button").click();
+    model.fromKernel({ progress: { ...progress, filling: "stopped", seconds_left: null } });
+    await frame();
+    expect(find(".progress-words").textContent).toBe("Stopped: all layers · 43 % · 2 of 4 layers done");
+    find(".progress button").click();
+    expect(model.asked).toEqual([
+      { type: "hello", protocol_version: PROTOCOL_VERSION },
+      { type: "cancel" },
+      { type: "resume" },
+    ]);
+  });
+
+  it("is quiet when all is done", () => {
+    const { find } = opened({ progress: { ...progress, done: 1, filling: "complete" } });
+    expect(find(".progress-words").textContent).toBe("All 4 layers are computed");
+    expect(find(".progress button").hidden).toBe(true);
+    expect(find(".progress").hasAttribute("data-busy")).toBe(false);
+  });
+});
+
+describe("status", () => {
+  const failure = { title: "n_tokens: too many.", advice: "Use fewer.", detail: "" };
+
+  it("tells an error with its advice and details, as text", () => {
+    const error = { title: "No memory", advice: "Use less.", detail: "<b>Traceback</b>" };
+    const { root, find } = opened({ state: "error", error });
+    expect(root.dataset["state"]).toBe("error");
+    expect(find(".notice").getAttribute("role")).toBe("alert");
+    expect(find(".notice").textContent).toContain("No memoryUse less.");
+    expect(find(".status-detail").textContent).toBe("<b>Traceback</b>");
+  });
+
+  it("tells what could not be done, until it is dismissed", async () => {
+    const within = opened();
+    within.model.tell({ type: "failed", field: "n_tokens", problem: failure });
+    await frame();
+    expect(within.find(".notice").textContent).toContain("too many");
+    button(within, "Dismiss").click();
+    await frame();
+    expect(within.find(".notice").hidden).toBe(true);
+  });
+
+  it("refuses another version of the protocol in plain words", () => {
+    const { root, find } = opened({ protocol_version: PROTOCOL_VERSION + 1 });
+    expect(root.dataset["state"]).toBe("error");
+    expect(find(".notice").textContent).toContain("do not speak the same version");
+    expect(find(".status-detail").textContent).toContain(`kernel: protocol ${PROTOCOL_VERSION + 1}`);
+  });
+
+  describe("of a kernel that does not answer", () => {
+    beforeEach(() => {
+      vi.useFakeTimers({
+        toFake: ["setTimeout", "clearTimeout", "requestAnimationFrame", "cancelAnimationFrame"],
+      });
+    });
+    afterEach(() => {
+      vi.useRealTimers();
+    });
+
+    it("says so, asks again, and falls silent when it answers", () => {
+      const within = opened();
+      vi.advanceTimersByTime(3000);
+      expect(within.find(".notice").textContent).toContain("The kernel does not answer");
+      const before = within.model.sent.length;
+      button(within, "Ask again").click();
+      expect(within.model.sent.slice(before)).toEqual([expect.objectContaining({ type: "ping" })]);
+      const { number } = within.model.sent.at(-1) as { number: number };
+      within.model.tell({ type: "pong", number });
+      vi.advanceTimersByTime(50);
+      expect(within.find(".notice").hidden).toBe(true);
+    });
+  });
+
+  it("shows how to begin where there is no prompt", () => {
+    const { find } = opened({ tokens: [], n_targets: 0, state: "empty" });
+    expect(find(".empty").textContent).toContain("No prompt yet");
+  });
+});

@@ -1,0 +1,216 @@
+import { afterEach, describe, expect, it } from "vitest";
+import { MapSummary } from "../src/state/overview";
+import { paintProfile, profileOf } from "../src/views/overview/profile-picture";
+import { bandOf, linesOf } from "../src/views/overview/spread-geometry";
+import { frame, influence, rows, tellLayer, tellMap, traits } from "./fake";
+import { button, closeAll, type Opened, opened, press } from "./opened";
+
+afterEach(closeAll);
+
+/** All values are here, and have been summed up. */
+async function whole(changes = {}): Promise<Opened> {
+  const within = opened(changes);
+  tellMap(within.model);
+  await settled(within, "from all 4 layers");
+  return within;
+}
+
+async function settled({ find }: Opened, note: string): Promise<void> {
+  await expect.poll(() => find(".overview-title").textContent).toContain(note);
+  await frame();
+}
+
+const SHOCK = traits().layer_info.map((layer, i) => ({ ...layer, shock: i === 0 }));
+
+describe("the whole map", () => {
+  it("says of how much of it it tells", async () => {
+    const within = opened({ sinks: [0] });
+    expect(within.find(".overview-title").textContent).toContain("no layer is computed yet");
+    tellLayer(within.model, 2);
+    tellLayer(within.model, 3, [2, 3]);
+    await settled(within, "from 2 of 4 layers, 1 of them in part · 1 attention sink left out");
+    button(within, "count sinks").click();
+    await frame();
+    await frame();
+    expect(within.find(".overview-title").textContent).toContain("1 attention sink counted");
+    expect(within.model.saved).toEqual([{ include_sinks: true }]);
+    expect(button(within, "count sinks").getAttribute("aria-pressed")).toBe("true");
+  });
+
+  it("is left alone by a click on a token", async () => {
+    const within = await whole();
+    const changes: MutationRecord[] = [];
+    const observer = new MutationObserver((records) => changes.push(...records));
+    observer.observe(within.find(".overview"), {
+      subtree: true,
+      childList: true,
+      attributes: true,
+      characterData: true,
+    });
+    within.find('[data-position="3"]').click();
+    await frame();
+    expect(within.find('[data-position="3"]').getAttribute("aria-selected")).toBe("true");
+    expect(changes).toEqual([]);
+    observer.disconnect();
+  });
+});
+
+describe("where each layer’s influence goes", () => {
+  it("is walked through with arrows; Enter colours the tokens of a cell, and lets go of them", async () => {
+    const within = await whole();
+    const plot = within.find(".profile .plot");
+    plot.focus();
+    press(plot, "ArrowRight");
+    press(plot, "ArrowRight");
+    press(plot, "ArrowUp");
+    await frame();
+    const sources = [0, 1, 2, 3, 4, 5];
+    const mean = sources.reduce((sum, i) => sum + Math.abs(influence(2, i, i + 2)), 0) / sources.length;
+    expect(within.find(".profile .overview-words").textContent).toBe(
+      `layer 2 · 2 tokens ahead · mean magnitude ${mean.toFixed(2)} nats over 6 sources`,
+    );
+    press(plot, "Enter");
+    await frame();
+    expect(within.model.saved).toEqual([{ selected_layer: 2, selected_offset: 2 }]);
+    press(plot, "Enter");
+    expect(within.model.saved.at(-1)).toEqual({ selected_offset: null });
+  });
+
+  it("is shown as shares of a window on request", async () => {
+    const within = await whole();
+    button(within, "as share").click();
+    await frame();
+    expect(within.find(".profile .overview-sub").textContent).toContain("within a window of 4 tokens");
+    const plot = within.find(".profile .plot");
+    press(plot, "End");
+    await frame();
+    expect(within.find(".profile .overview-words").textContent).toContain("4 tokens ahead");
+    expect(within.find(".profile .overview-words").textContent).toMatch(/\d % of what lies within 4 tokens/u);
+  });
+
+  it("leaves layers under a shock, and the next token, out of its scale", () => {
+    const map = rows();
+    const summary = new MapSummary(map);
+    summary.update({ layers: SHOCK, without: [], ownShare: -1 });
+    const { values, bins, scale } = profileOf(summary, 4, 7, null, (layer) => layer === 0);
+    expect(bins).toHaveLength(7);
+    const rest = [1, 2, 3].flatMap((layer) => [...values.subarray(7 * layer + 1, 7 * layer + 7)]);
+    expect(scale).toBeGreaterThanOrEqual(Math.max(...rest));
+    expect(scale).toBeLessThan(1.3 * Math.max(...rest));
+    const shares = profileOf(summary, 4, 7, 4, () => false);
+    for (const layer of [0, 1, 2, 3]) {
+      const sum = shares.values.subarray(4 * layer, 4 * layer + 4).reduce((a, b) => a + b, 0);
+      expect(sum).toBeCloseTo(1, 10);
+    }
+  });
+
+  it("paints the layers from the bottom up, and nothing that is not here", () => {
+    const summary = new MapSummary(rows(7, [1]));
+    summary.update({ layers: SHOCK, without: [], ownShare: -1 });
+    const profile = profileOf(summary, 4, 7, null, () => false);
+    const { pixels, known } = paintProfile(profile, [1, 2, 3]);
+    expect([...known]).toEqual(Array.from({ length: 28 }, (_, i) => (i >= 14 && i < 21 ? 1 : 0)));
+    for (const offset of [1, 4, 7]) {
+      const { mean } = summary.mean(1, { first: offset, last: offset });
+      const at = 4 * (14 + offset - 1);
+      const opacity = Math.round(255 * Math.sqrt(Math.min(1, mean / profile.scale)));
+      expect([...pixels.subarray(at, at + 4)]).toEqual([1, 2, 3, opacity]);
+    }
+    expect(pixels.subarray(0, 4 * 14).every((byte) => byte === 0)).toBe(true);
+  });
+});
+
+describe("own share by layer", () => {
+  it("chooses the layer by keys, and tells each layer’s numbers", async () => {
+    const within = await whole();
+    const plot = within.find(".spread-plot");
+    expect(plot.getAttribute("aria-valuetext")).toBe(
+      "layer 1 · median 0.40 · middle half 0.25 to 0.55 · 4 tokens",
+    );
+    press(plot, "ArrowUp");
+    press(plot, "End");
+    press(plot, "ArrowUp");
+    expect(within.model.saved).toEqual([{ selected_layer: 2 }, { selected_layer: 3 }]);
+    await frame();
+    expect(plot.getAttribute("aria-valuenow")).toBe("3");
+  });
+
+  it("marks layers that are here in part, or under a shock", async () => {
+    const within = opened({ layer_info: SHOCK });
+    tellLayer(within.model, 0);
+    tellLayer(within.model, 1, [1, 2]);
+    tellLayer(within.model, 2);
+    await settled(within, "from 3 of 4 layers");
+    const kinds = within.all(".spread-dots > *").map((row) => row.className);
+    expect(kinds).toEqual(["pending", "done", "done", "shock"]);
+    expect(
+      within
+        .all(".spread-dots i")
+        .map((dot) => dot.hasAttribute("data-hollow"))
+        .slice(1),
+    ).toEqual([false, true, true]);
+  });
+
+  it("is there as a table", async () => {
+    const within = await whole();
+    const toggle = within.find(".own-share > button");
+    toggle.click();
+    expect(toggle.getAttribute("aria-expanded")).toBe("true");
+    const cells = [...within.find(".spread-table").querySelectorAll("tbody tr:last-child > *")];
+    expect(cells.map(({ textContent }) => textContent)).toEqual(["0", "0.40", "0.25", "0.55", "4", ""]);
+  });
+
+  it("draws a shape for each stretch of layers", () => {
+    const at = (median: number): { n: number; low: number; median: number; high: number } => ({
+      n: 3,
+      low: median - 0.1,
+      median,
+      high: median + 0.1,
+    });
+    const spreads = [at(0.2), at(0.4), null, at(0.8)];
+    expect(linesOf(spreads)).toEqual(["0.2,3.5 0.4,2.5"]);
+    expect(bandOf(spreads)).toEqual(["0.1,3.5 0.3,2.5 0.5,2.5 0.3,3.5", "0.7,0.1 0.9,0.1 0.9,0.9 0.7,0.9"]);
+    expect(linesOf([null, null])).toEqual([]);
+  });
+});
+
+describe("strongest links", () => {
+  it("are listed by distance, each a click away", async () => {
+    const within = await whole({ direction: "column", selected_target: 2 });
+    const first = within.find('[data-link="0"]');
+    expect(first.textContent).toBe("+3.76 nats“ key” → “ key”4 ahead · layer 0");
+    expect(within.all(".links button:not([hidden])")).toHaveLength(10);
+    first.click();
+    expect(within.model.saved).toEqual([
+      { direction: "row", selected_layer: 0, selected_source: 3, selected_target: 7 },
+    ]);
+    await frame();
+    expect(first.getAttribute("aria-pressed")).toBe("true");
+    within.find('input[name="least-offset"][value="9"]').click();
+    await frame();
+    expect(within.all(".links button:not([hidden])")).toHaveLength(0);
+    within.find('input[name="least-offset"][value="1"]').click();
+    await frame();
+    expect(within.all(".links button:not([hidden])")).toHaveLength(10);
+  });
+
+  it("keep the focus while values arrive", async () => {
+    const within = opened();
+    tellLayer(within.model, 1);
+    await settled(within, "from 1 of 4 layers");
+    const first = within.find('[data-link="0"]');
+    first.focus();
+    tellLayer(within.model, 0);
+    await settled(within, "from 2 of 4 layers");
+    expect(within.shadow.activeElement).toBe(first);
+  });
+
+  it("name the prediction after the prompt", async () => {
+    const within = opened({ n_targets: 8 });
+    tellMap(within.model, 8);
+    await settled(within, "from all 4 layers");
+    within.find('input[name="least-offset"][value="2"]').click();
+    await frame();
+    expect(within.find(".links").textContent).toContain("→ after the prompt");
+  });
+});
