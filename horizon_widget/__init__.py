@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from horizon_widget.attribution.attribute import AttributionInterrupted, attribute
+    from horizon_widget.attribution.cell import Verification, carriers, predictions, verify
     from horizon_widget.attribution.closer import ablate_together, direct, direct_links, robustness
     from horizon_widget.attribution.estimate import estimate
     from horizon_widget.baseline import Baseline
@@ -38,19 +39,23 @@ _HOME = {
     "Model": "models.model",
     "ModelError": "errors",
     "QueryError": "errors",
+    "Verification": "attribution.cell",
     "Baseline": "baseline",
     "Layout": "models.layout",
     "Metric": "metric",
     "Place": "models.layout",
     "ablate_together": "attribution.closer",
     "attribute": "attribution.attribute",
+    "carriers": "attribution.cell",
     "direct": "attribution.closer",
     "direct_links": "attribution.closer",
     "estimate": "attribution.estimate",
     "load_model": "models.load",
+    "predictions": "attribution.cell",
     "register_architecture": "models.layout",
     "robustness": "attribution.closer",
     "separate_heads": "models.layout",
+    "verify": "attribution.cell",
 }
 
 __all__ = [
@@ -66,16 +71,20 @@ __all__ = [
     "ModelError",
     "Place",
     "QueryError",
+    "Verification",
     "__version__",
     "ablate_together",
     "attribute",
+    "carriers",
     "direct",
     "direct_links",
     "estimate",
     "load_model",
+    "predictions",
     "register_architecture",
     "robustness",
     "separate_heads",
+    "verify",
 ]
 
 

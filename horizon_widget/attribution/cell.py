@@ -17,6 +17,7 @@ from horizon_widget.attribution.metrics import Scorer
 from horizon_widget.attribution.plan import Part
 from horizon_widget.baseline import Baseline
 from horizon_widget.errors import ModelError, QueryError
+from horizon_widget.horizon_map import HorizonMap
 from horizon_widget.models import thread
 from horizon_widget.models.edits import Edits
 from horizon_widget.models.model import Model
@@ -182,7 +183,7 @@ def verify(model: Model, prompt: Any, layer: int, source: int, target: int, **ar
     """Repeat a cell's value by full, separate forward passes of the transformers model, with one hook on it.
 
     Nothing of the way that maps are computed is used: no partial pass, no trace, no kept keys and values. What is put
-    in the state's place is the same.
+    in the state's place is the same. A map's own value is what is compared, where it has one.
 
     Args:
         model: From ``load_model``.
@@ -196,7 +197,8 @@ def verify(model: Model, prompt: Any, layer: int, source: int, target: int, **ar
         QueryError: if an argument is wrong, naming it.
     """
     engine, cell = _ask(model, prompt, layer, source, target, arguments)
-    return thread.run(lambda: _verification(engine, cell))
+    given = prompt.cell(layer, source, target) if isinstance(prompt, HorizonMap) and not arguments else np.nan
+    return thread.run(lambda: _verification(engine, cell, given))
 
 
 def _ask(
@@ -334,11 +336,14 @@ def _carriers_at(engine: AblationEngine, cell: Cell, states: Tensor, name: str) 
     return [Carrier(layer, head, name, float(value)) for (layer, head), value in zip(places, influence, strict=True)]
 
 
-def _verification(engine: AblationEngine, cell: Cell) -> Verification:
+def _verification(engine: AblationEngine, cell: Cell, value: float = np.nan) -> Verification:
+    """``value``: to be verified; NaN: what the engine's map has, or gets now."""
     model, experiment = engine.model, engine.experiment
     states = _replacements(engine, cell)
-    if not engine.map.done[cell.layer, cell.source]:
-        engine.compute(Part(((cell.layer, cell.source),)))
+    if np.isnan(value):
+        if not engine.map.done[cell.layer, cell.source]:
+            engine.compute(Part(((cell.layer, cell.source),)))
+        value = engine.map.cell(cell.layer, cell.source, cell.target)
     input_ids = experiment.clean.input_ids
     clean = FromLogits(plain_logits(model, input_ids))
     scorer = Scorer(engine.query.metric, input_ids[0], clean)
@@ -349,5 +354,5 @@ def _verification(engine: AblationEngine, cell: Cell) -> Verification:
         edits = Edits([cell.layer], [cell.source], state[None])
         ablated = FromLogits(plain_logits(model, input_ids, experiment.site, edits))
         effects.append(unchanged - float(scorer(ablated, copy, position)))
-    value, reference = engine.map.cell(cell.layer, cell.source, cell.target), float(np.mean(effects))
+    reference = float(np.mean(effects))
     return Verification(value, reference, value - reference, 1 + len(effects))

@@ -167,7 +167,12 @@ class Model:
     def n_key_value_heads(self) -> int:
         """Number of key-value heads; 0 where there is no attention or its heads are not known."""
         place = self.layout.value
-        return len(place.heads(self.config)) if place is not None and place.heads is not None else 0
+        if place is None or place.heads is None:
+            return 0
+        try:
+            return len(place.heads(self.config))
+        except AttributeError:  # a layout that was guessed from the names of modules
+            return 0
 
     def inside_block(self, layer: int, path: str) -> Any:
         """The envoy of a module inside a block."""

@@ -65,7 +65,8 @@ def test_traits_describe_the_map(widget):
         "exact": True,
     }
     assert widget.window == widget.map.window
-    assert [s["name"] for s in widget.statistics] == ["own_share", "expected_horizon", "half_horizon", "later_influence"]
+    names = ["own_share", "expected_horizon", "half_horizon", "later_influence"]
+    assert [s["name"] for s in widget.statistics] == names
     settle()
     assert widget.layer_info[2]["n_done"] == len(widget.tokens)
     assert widget.layer_info[2]["baseline"] == "zero"
@@ -155,7 +156,13 @@ def test_a_prompt_that_cannot_be_read_leaves_the_picture_as_it_is(widget):
 
 @pytest.mark.parametrize(
     ("trait", "value"),
-    [("selected_layer", 4), ("selected_layer", -1), ("selected_source", 99), ("selected_target", -1), ("selected_offset", 99)],
+    [
+        ("selected_layer", 4),
+        ("selected_layer", -1),
+        ("selected_source", 99),
+        ("selected_target", -1),
+        ("selected_offset", 99),
+    ],
 )
 def test_a_selection_out_of_range_names_the_trait(widget, trait, value):
     with pytest.raises(hw.QueryError, match=f"^{trait}: {value} is out of range. Use 0 to "):
