@@ -159,7 +159,7 @@ describe("the text", () => {
 
   it("sets apart what the model wrote", async () => {
     const view = await filled({ written_from: 5 });
-    expect(view.find(".text").textContent).toBe("Anna kept the key towritten by the model the old key");
+    expect(view.find(".text").textContent).toBe("Anna kept the key towritten by the modelthe old key");
     expect(view.find(".written").nextElementSibling).toBe(view.token(5));
     expect(label(view.token(4))).not.toContain("written by the model");
     expect(label(view.token(6))).toContain("written by the model");
@@ -300,6 +300,7 @@ describe("the tooltip", () => {
     expect(label(token(5))).toBe(`${find(".tip-name").textContent}: ${find(".tip-value").textContent}`);
     expect(find(".profile-own").getAttribute("d")).toMatch(/^M0 /);
     expect(find(".tip-summary").hidden).toBe(false);
+    expect(find(".tip-summary").textContent).toContain("only 2 tokens behind it");
     hover(token(2));
     await frame();
     expect(find(".tip-value").textContent).toContain("nothing can flow back");

@@ -148,5 +148,5 @@ export class Keys {
 }
 
 function sampleOf(key: Key): string {
-  return key === "shock" || key === "sink" || key === "pins" ? "" : "abc";
+  return key === "shock" || key === "sink" || key === "pins" || key === "written" ? "" : "abc";
 }

@@ -177,9 +177,11 @@ export class TextView {
 
   #do(deed: Deed, index: number, event: Event): void {
     const unit = this.#units.value.spans[index];
-    this.#own = deed !== "pin";
     if (unit === undefined) return;
+    const { reading, cell } = this.#view.store;
+    const before = [reading.peek(), cell.peek()];
     const words = perform(this.#view, deed, unit, event.timeStamp);
+    this.#own = reading.peek() !== before[0] || cell.peek() !== before[1];
     this.#view.announce(words);
     this.#said.value = words;
   }

@@ -35,6 +35,9 @@ export interface Look {
   readonly value: number | undefined;
 }
 
+/** A label says what is seen, so it is not cut short where it can be helped. */
+const LONGEST_NAME = 200;
+
 /** Looks of units, as the store was when this was made. */
 export interface Looks {
   at(unit: Span): Look;
@@ -62,9 +65,9 @@ export function looksOf(store: Store): Looks {
 }
 
 /** `“ key”, token 3`, `“librarian”, tokens 40 to 42`. */
-export function nameOf({ tokens }: Pick<Context, "tokens">, unit: Span): string {
+export function nameOf({ tokens }: Pick<Context, "tokens">, unit: Span, longest = LONGEST_NAME): string {
   if (unit.start >= tokens.length) return AFTER_THE_PROMPT;
-  const quoted = quoteAll(tokens.slice(unit.start, unit.stop));
+  const quoted = quoteAll(tokens.slice(unit.start, unit.stop), longest);
   if (unit.stop === unit.start + 1) return `${quoted}, token ${unit.start}`;
   return `${quoted}, tokens ${unit.start} to ${unit.stop - 1}`;
 }

@@ -3,7 +3,7 @@
 import { effect, type ReadonlySignal } from "@preact/signals-core";
 import { h, setText } from "../../page/dom";
 import { number, withUnit } from "../../page/format";
-import { SINK, WRITTEN } from "../../page/sentences";
+import { SINK, statisticValue, WRITTEN } from "../../page/sentences";
 import type { Store } from "../../state/store";
 import type { Span } from "../../state/words";
 import { contextOf, type View } from "../shared";
@@ -16,6 +16,8 @@ const OPEN_AFTER_MS = 140;
 const CLOSE_AFTER_MS = 90;
 /** Between the unit and the tooltip, in CSS pixels. */
 const GAP = 7;
+
+const LONGEST_NAME = 60;
 
 /** The unit that is pointed at, and how. */
 export interface Pointed {
@@ -89,7 +91,7 @@ export class Tooltip {
     const context = contextOf(store);
     const looks = looksOf(store);
     const look = looks.at(unit);
-    setText(this.#name, nameOf(context, unit));
+    setText(this.#name, nameOf(context, unit, LONGEST_NAME));
     setText(this.#value, looks.words(unit, look));
     this.#value.dataset["kind"] = look.kind;
     const { written_from: writtenFrom, pinned_sources: pins } = store.traits;
@@ -140,12 +142,14 @@ export class Tooltip {
   }
 }
 
-/** `own share 0.20 · expected horizon 31.8 tokens · half horizon 30 tokens`: all statistics that have a value. */
-function summary({ traits, rows, layer }: Store, source: number): string {
-  return traits.statistics.value
-    .flatMap(({ label, unit }, index) => {
-      const value = rows.value.statistic(index, layer.value, source);
-      return value === undefined || Number.isNaN(value) ? [] : [`${label} ${withUnit(number(value), unit)}`];
-    })
-    .join(" · ");
+/** `own share 0.20 · expected horizon 31.8 tokens · half horizon 30 tokens`, or why there are none. */
+function summary(store: Store, source: number): string {
+  const statistics = store.traits.statistics.value;
+  const found = statistics.flatMap(({ label, unit }, index) => {
+    const value = store.rows.value.statistic(index, store.layer.value, source);
+    return value === undefined || Number.isNaN(value) ? [] : [`${label} ${withUnit(number(value), unit)}`];
+  });
+  const [first] = statistics;
+  if (found.length > 0 || first === undefined) return found.join(" · ");
+  return statisticValue(contextOf(store), first, source, Number.NaN);
 }

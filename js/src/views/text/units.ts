@@ -5,6 +5,7 @@ import { h } from "../../page/dom";
 import { parts } from "../../page/format";
 import { AFTER_THE_PROMPT, WRITTEN } from "../../page/sentences";
 import { type Span, unitsOf } from "../../state/words";
+import { within } from "./token-look";
 
 export class Units {
   readonly spans: readonly Span[];
@@ -19,12 +20,12 @@ export class Units {
     this.#indexOf = this.spans.flatMap(({ start, stop }, index) => new Array(stop - start).fill(index));
     const nodes: Node[] = [];
     this.elements = this.spans.map((unit) => {
-      const written = writtenFrom !== null && unit.stop > writtenFrom;
-      if (written && (unit.start <= writtenFrom || unit.start === 0)) nodes.push(rule());
+      const ruled = within(unit, writtenFrom);
+      if (ruled) nodes.push(rule());
       const own = tokens.slice(unit.start, unit.stop);
       const element = own.length > 0 ? tokenElement(own, unit) : endElement(unit);
       // A leading space stands between the tokens, so that colour lies behind words and no line begins with a gap.
-      if (startsWithSpace(own[0]) || own.length === 0) nodes.push(document.createTextNode(" "));
+      if (!ruled && (startsWithSpace(own[0]) || own.length === 0)) nodes.push(document.createTextNode(" "));
       nodes.push(element);
       return element;
     });
