@@ -91,7 +91,7 @@ describe("where each layer’s influence goes", () => {
   it("leaves layers under a shock, and the next token, out of its scale", () => {
     const map = rows();
     const summary = new MapSummary(map);
-    summary.update({ layers: SHOCK, without: [], ownShare: -1 });
+    summary.update({ layers: SHOCK, sinks: [], withSinks: false, ownShare: -1 });
     const { values, bins, scale } = profileOf(summary, 4, 7, null, (layer) => layer === 0);
     expect(bins).toHaveLength(7);
     const rest = [1, 2, 3].flatMap((layer) => [...values.subarray(7 * layer + 1, 7 * layer + 7)]);
@@ -106,7 +106,7 @@ describe("where each layer’s influence goes", () => {
 
   it("paints the layers from the bottom up, and nothing that is not here", () => {
     const summary = new MapSummary(rows(7, [1]));
-    summary.update({ layers: SHOCK, without: [], ownShare: -1 });
+    summary.update({ layers: SHOCK, sinks: [], withSinks: false, ownShare: -1 });
     const profile = profileOf(summary, 4, 7, null, () => false);
     const { pixels, known } = paintProfile(profile, [1, 2, 3]);
     expect([...known]).toEqual(Array.from({ length: 28 }, (_, i) => (i >= 14 && i < 21 ? 1 : 0)));

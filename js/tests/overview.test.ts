@@ -13,7 +13,13 @@ import { Rows } from "../src/state/rows";
 const LAYER: Layer = { baseline: "mean", shock: false, noise_floor: null, n_done: 0 };
 
 function counted(nLayers: number, changes: Partial<Counted> = {}): Counted {
-  return { layers: Array.from({ length: nLayers }, () => LAYER), without: [], ownShare: 0, ...changes };
+  return {
+    layers: Array.from({ length: nLayers }, () => LAYER),
+    sinks: [],
+    withSinks: false,
+    ownShare: 0,
+    ...changes,
+  };
 }
 
 /** Fills rows with `value(layer, source, target)`, and the one statistic with the source's position / 10. */
@@ -84,15 +90,17 @@ describe("offset profile", () => {
     const rows = new Rows(4, 3, 1, 1);
     tell(rows, 0, all(4), (_, source) => (source === 0 ? 8 : 1));
     const summary = new MapSummary(rows);
-    summary.update(counted(1, { without: [0] }));
+    summary.update(counted(1, { sinks: [0] }));
     expect(summary.mean(0, { first: 1, last: 1 })).toEqual({ mean: 1, n: 2 });
     expect(summary.spread(0)?.n).toBe(3);
     expect(summary.strongest(1).every(({ source }) => source > 0)).toBe(true);
     const before = summary.version;
-    summary.update(counted(1));
+    summary.update(counted(1, { sinks: [0], withSinks: true }));
     expect(summary.version).toBeGreaterThan(before);
     expect(summary.mean(0, { first: 1, last: 1 })).toEqual({ mean: 10 / 3, n: 3 });
     expect(summary.nSources(0)).toBe(4);
+    expect(summary.spread(0)?.n).toBe(4);
+    expect(summary.strongest(1)[0]).toEqual({ layer: 0, source: 0, target: 1, value: 8 });
   });
 });
 

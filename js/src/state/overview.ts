@@ -38,20 +38,20 @@ export const MOST_LINKS = 10;
 export interface Counted {
   /** One for each layer. */
   readonly layers: readonly Layer[];
-  /** Positions that are left out. */
-  readonly without: readonly number[];
+  /** Positions of attention sinks, and whether they are counted. */
+  readonly sinks: readonly number[];
+  readonly withSinks: boolean;
   /** Which statistic is the own share; negative: none. */
   readonly ownShare: number;
 }
 
-/** One layer, filled row by row: each row is gone through once. */
-class LayerSummary {
-  version = -1;
-  /** Sources that are here and counted. */
+/** Some sources of one layer, filled row by row: each row is gone through once. */
+class Tally {
+  /** Sources that are here. */
   nSources = 0;
-  spread: Spread | null = null;
   readonly #layer: number;
   readonly #floor: number;
+  readonly #takes: (source: number) => boolean;
   readonly #kept: (Float32Array | undefined)[] = [];
   /** By offset; entry 0 is offset 1. */
   readonly #sums: Float64Array;
@@ -59,27 +59,25 @@ class LayerSummary {
   /** By band of `LEAST_OFFSETS`: the strongest links, strongest first. */
   readonly #links: Link[][] = LEAST_OFFSETS.map(() => []);
 
-  constructor(layer: number, nTargets: number, floor: number) {
+  constructor(layer: number, nTargets: number, floor: number, takes: (source: number) => boolean) {
     this.#layer = layer;
     this.#floor = floor;
+    this.#takes = takes;
     this.#sums = new Float64Array(nTargets);
     this.#counts = new Uint32Array(nTargets);
   }
 
   /** Takes in what has arrived since; false: a row was replaced, so that all has to be counted anew. */
-  update(rows: Rows, { without, ownShare }: Counted): boolean {
-    this.version = rows.version(this.#layer);
+  update(rows: Rows): boolean {
     for (let source = 0; source < rows.nTokens; source += 1) {
       const row = rows.row(this.#layer, source);
       const kept = this.#kept[source];
-      if (row === kept || row === undefined) continue;
+      if (row === kept || row === undefined || !this.#takes(source)) continue;
       if (kept !== undefined) return false;
       this.#kept[source] = row;
-      if (without.includes(source)) continue;
       this.nSources += 1;
       this.#count(source, row);
     }
-    this.spread = ownShare < 0 ? null : spreadOf(rows, this.#layer, ownShare, without);
     return true;
   }
 
@@ -100,14 +98,12 @@ class LayerSummary {
     }
   }
 
-  mean({ first, last }: Bin): Mean {
-    let sum = 0;
-    let n = 0;
+  /** Adds up magnitudes and their number over a bin. */
+  add({ first, last }: Bin, to: { sum: number; n: number }): void {
     for (let offset = first; offset <= last; offset += 1) {
-      sum += this.#sums[offset - 1] ?? 0;
-      n += this.#counts[offset - 1] ?? 0;
+      to.sum += this.#sums[offset - 1] ?? 0;
+      to.n += this.#counts[offset - 1] ?? 0;
     }
-    return { mean: n === 0 ? Number.NaN : sum / n, n };
   }
 
   /** From the band that begins at a least offset on. */
@@ -116,11 +112,20 @@ class LayerSummary {
   }
 }
 
+/** One layer: attention sinks are tallied apart, so that they can be counted or left out at no cost. */
+interface LayerSummary {
+  readonly version: number;
+  readonly floor: number;
+  readonly rest: Tally;
+  readonly sinks: Tally;
+  readonly spread: Spread | null;
+}
+
 /** The summary of one map. It follows the values: only what has changed is counted. */
 export class MapSummary {
   readonly #rows: Rows;
   #layers: (LayerSummary | undefined)[] = [];
-  #counted: Counted = { layers: [], without: [], ownShare: -1 };
+  #counted: Counted = { layers: [], sinks: [], withSinks: false, ownShare: -1 };
   #version = 0;
 
   constructor(rows: Rows) {
@@ -136,35 +141,52 @@ export class MapSummary {
   update(counted: Counted): void {
     const before = this.#counted;
     this.#counted = counted;
-    const sameSources = String(before.without) === String(counted.without);
-    if (!sameSources || before.ownShare !== counted.ownShare) this.#layers = [];
-    let changed = !sameSources || before.layers !== counted.layers;
+    const sameSinks = String(before.sinks) === String(counted.sinks);
+    if (!sameSinks) this.#layers = [];
+    const sameSpread = before.withSinks === counted.withSinks && before.ownShare === counted.ownShare;
+    let changed = !sameSinks || !sameSpread || before.layers !== counted.layers;
     for (let layer = 0; layer < this.#rows.nLayers; layer += 1) {
       const floor = counted.layers[layer]?.noise_floor ?? 0;
-      const sameFloor = floor === (before.layers[layer]?.noise_floor ?? 0);
-      const summary = sameFloor ? this.#layers[layer] : undefined;
-      if (summary?.version === this.#rows.version(layer)) continue;
+      const summary = this.#layers[layer];
+      const same = summary?.version === this.#rows.version(layer) && summary.floor === floor;
+      if (same && sameSpread) continue;
       changed = true;
-      this.#layers[layer] = this.#updated(layer, summary, floor);
+      this.#layers[layer] = this.#updated(layer, floor, summary?.floor === floor ? summary : undefined);
     }
     if (changed) this.#version += 1;
   }
 
-  #updated(layer: number, summary: LayerSummary | undefined, floor: number): LayerSummary {
-    if (summary?.update(this.#rows, this.#counted) === true) return summary;
-    const anew = new LayerSummary(layer, this.#rows.nTargets, floor);
-    anew.update(this.#rows, this.#counted);
-    return anew;
+  #updated(layer: number, floor: number, summary: LayerSummary | undefined): LayerSummary {
+    const { sinks, withSinks, ownShare } = this.#counted;
+    const tallied = (before: Tally | undefined, takes: (source: number) => boolean): Tally => {
+      if (before?.update(this.#rows) === true) return before;
+      const tally = new Tally(layer, this.#rows.nTargets, floor, takes);
+      tally.update(this.#rows);
+      return tally;
+    };
+    return {
+      version: this.#rows.version(layer),
+      floor,
+      rest: tallied(summary?.rest, (source) => !sinks.includes(source)),
+      sinks: tallied(summary?.sinks, (source) => sinks.includes(source)),
+      spread: ownShare < 0 ? null : spreadOf(this.#rows, layer, ownShare, withSinks ? [] : sinks),
+    };
+  }
+
+  #tallies(layer: number): readonly Tally[] {
+    const summary = this.#layers[layer];
+    if (summary === undefined) return [];
+    return this.#counted.withSinks ? [summary.rest, summary.sinks] : [summary.rest];
   }
 
   /** Sources of a layer that are here, without those left out. */
   nSources(layer: number): number {
-    return this.#layers[layer]?.nSources ?? 0;
+    return this.#tallies(layer).reduce((sum, { nSources }) => sum + nSources, 0);
   }
 
   /** Layers of which anything is here. */
   get nLayers(): number {
-    return this.#layers.filter((layer) => (layer?.nSources ?? 0) > 0).length;
+    return this.#layers.filter((_, layer) => this.nSources(layer) > 0).length;
   }
 
   /** The own share of a layer's tokens; null where none has one. */
@@ -174,7 +196,9 @@ export class MapSummary {
 
   /** The offset profile, or its mean over several offsets. */
   mean(layer: number, bin: Bin): Mean {
-    return this.#layers[layer]?.mean(bin) ?? { mean: Number.NaN, n: 0 };
+    const all = { sum: 0, n: 0 };
+    for (const tally of this.#tallies(layer)) tally.add(bin, all);
+    return { mean: all.n === 0 ? Number.NaN : all.sum / all.n, n: all.n };
   }
 
   /** The offset of a bin at which the layer's profile is highest. */
@@ -205,10 +229,8 @@ export class MapSummary {
   strongest(leastOffset: number): readonly Link[] {
     // A link that is among the strongest of all is among the strongest of its layer.
     const links = this.#layers
-      .flatMap((summary, layer) =>
-        disturbed(this.#counted.layers[layer]) ? [] : summary?.links(leastOffset),
-      )
-      .filter((link) => link !== undefined)
+      .flatMap((_, layer) => (disturbed(this.#counted.layers[layer]) ? [] : this.#tallies(layer)))
+      .flatMap((tally) => tally.links(leastOffset))
       .sort((a, b) => Math.abs(b.value) - Math.abs(a.value));
     const pairs = new Map<string, Link>();
     for (const link of links) {

@@ -185,7 +185,7 @@ export class OwnShareView {
       this.#table.replaceChildren();
       return;
     }
-    const names = ["layer", "median", "lower quartile", "upper quartile", "tokens", ""];
+    const names = ["layer", "median", "lower quartile", "upper quartile", "tokens", "remark"];
     const layers = this.#view.store.traits.layer_info.value;
     const rows = Array.from({ length: this.#nLayers }, (_, i) => this.#nLayers - 1 - i).map((layer) => {
       const spread = this.#summary.now.spread(layer);

@@ -65,7 +65,8 @@ export class SummaryOfView {
     this.without = traits.include_sinks.peek() ? [] : traits.sinks.peek();
     summary.update({
       layers: traits.layer_info.peek(),
-      without: this.without,
+      sinks: traits.sinks.peek(),
+      withSinks: traits.include_sinks.peek(),
       ownShare: traits.statistics.peek().findIndex(({ name }) => name === "own_share"),
     });
     this.#last = performance.now();
