@@ -226,14 +226,16 @@ describe("the card of a cell", () => {
 
   it("waits for what is always asked, and shows it as it comes", () => {
     const { model, find, all, texts, paint } = opened(CELL);
+    expect(find("[data-aspect=direct] .aspect-note").textContent).toBe("Waits for the value itself.");
     tellMap(model);
     paint();
+    expect(find("[data-aspect=direct] .aspect-note").textContent).toContain("every other token still");
     const status = (): (string | undefined)[] => all(".aspect").map(({ dataset }) => dataset["status"]);
     expect(status()).toEqual(["pending", "pending", "pending", "unasked", "unasked"]);
     for (const aspect of ["predictions", "direct", "robustness"] as const) model.tell(finding(aspect));
     paint();
     expect(status()).toEqual(["found", "found", "found", "unasked", "unasked"]);
-    expect(texts(".predictions tbody tr")).toEqual(["“ key” in the prompt0.900.020", "“ lamp”0.0100.20"]);
+    expect(texts(".predictions tbody tr")).toEqual(["“ key” in the prompt90 %2 %", "“ lamp”1 %20 %"]);
     const [direct, relayed] = texts("[data-aspect=direct] .bar-text");
     expect(direct).toMatch(/^\+3\S* nats$/u);
     expect(relayed).toBe("+0.76 nats");

@@ -16,9 +16,9 @@ export function valueKind({ exact }: Query, layer: Layer | undefined): string {
     : `${kind} · baseline ${layer.baseline}`;
 }
 
-/** `0.41`, `<0.0001`. */
+/** `41.3 %`, `<0.01 %`. */
 export function probability(p: number): string {
-  return p > 0 && p < 1e-4 ? "<0.0001" : number(p);
+  return p > 0 && p < 1e-4 ? "<0.01 %" : `${number(100 * p)} %`;
 }
 
 /** A difference, however small: `1.2e−6`. */

@@ -45,7 +45,7 @@ export class AspectPart<A extends Aspect> {
   }
 
   paint(cell: Cell): void {
-    const { findings, connection } = this.#view.store;
+    const { findings } = this.#view.store;
     const { aspect, ask, pending } = this.#options;
     const finding = findings.of(cell)[aspect];
     const found = finding?.found ?? null;
@@ -59,9 +59,15 @@ export class AspectPart<A extends Aspect> {
     if (found !== null) this.#options.paint(found as Findings[A], cell);
     if (status === "failed")
       setText(this.#note, `${finding?.problem?.title ?? ""} ${finding?.problem?.advice ?? ""}`.trim());
-    else if (status === "pending")
-      setText(this.#note, connection.state.value === "connected" ? pending : "The kernel does not answer.");
+    else if (status === "pending") setText(this.#note, this.#why(cell) ?? pending);
     else setText(this.#note, "");
     this.#note.hidden = status === "found" || status === "unasked";
+  }
+
+  /** Why nothing is under way yet; null where it is. */
+  #why({ layer, source, target }: Cell): string | null {
+    const { connection, rows } = this.#view.store;
+    if (connection.state.value !== "connected") return "The kernel does not answer.";
+    return rows.value.influence(layer, source, target) === undefined ? "Waits for the value itself." : null;
   }
 }

@@ -71,6 +71,7 @@ export class GridView {
   #shape: Shape = layOut(0, 0, 0);
   #picture: Picture | null = null;
   #marks: Marks = NO_MARKS;
+  #revealing: number | null = null;
 
   constructor(options: GridOptions) {
     this.#options = options;
@@ -101,6 +102,9 @@ export class GridView {
       observer.observe(this.#main);
       frames.keep(() => observer.disconnect());
     }
+    frames.keep(() => {
+      if (this.#revealing !== null) cancelAnimationFrame(this.#revealing);
+    });
     frames.keep(listen(this.#plot, "pointermove", (event) => this.#point(this.#under(event))));
     frames.keep(listen(this.#plot, "pointerleave", () => this.#point(null)));
     frames.keep(listen(this.#plot, "blur", () => this.#point(null)));
@@ -123,7 +127,11 @@ export class GridView {
     const { width, height } = this.#shape;
     this.#plot.style.width = `${columns.count * width}px`;
     this.#plot.style.height = `${rows.count * height}px`;
-    setAttribute(this.#plot, "aria-label", `${picture.name} Arrow keys move, Enter selects, Escape leaves.`);
+    setAttribute(
+      this.#plot,
+      "aria-label",
+      `${picture.name} Arrow keys move, with Shift by ten; Enter selects, Escape leaves.`,
+    );
     draw(this.canvas, pixels, this.#shape);
     this.#paintGround(picture);
     this.#rowLabels.show(rows, this.#shape);
@@ -143,12 +151,21 @@ export class GridView {
 
   /** Scrolls a cell into view, no further than needed. */
   reveal(place: Place): void {
+    const { nColumns, width } = this.#shape;
+    if (nColumns * width <= this.#room.peek()) return;
+    // In the next frame, when the page is laid out anyway: asking it now would have that done at once.
+    if (this.#revealing !== null) cancelAnimationFrame(this.#revealing);
+    this.#revealing = requestAnimationFrame(() => {
+      this.#revealing = null;
+      this.#scrollTo(place);
+    });
+  }
+
+  #scrollTo({ column }: Place): void {
     const { width } = this.#shape;
-    const left = place.column * width;
-    const room = this.#pane.clientWidth;
-    if (room === 0) return;
+    const { clientWidth: room, scrollLeft } = this.#pane;
+    const left = column * width;
     const margin = Math.min(3 * width, room / 4);
-    const { scrollLeft } = this.#pane;
     if (left < scrollLeft) this.#pane.scrollLeft = Math.max(0, left - margin);
     else if (left + width > scrollLeft + room) this.#pane.scrollLeft = left + width + margin - room;
   }
