@@ -55,6 +55,7 @@ export class CopyButton {
       this.#area.value = text;
       this.#area.focus();
       this.#area.select();
+      this.#area.scrollTop = 0;
       if (!copySelection()) return;
       this.#leave();
     }

@@ -10,6 +10,8 @@ import { LEAST_OFFSETS, type Link, MOST_LINKS } from "../../state/overview";
 import type { View } from "../shared";
 import type { SummaryOfView } from "./summary";
 
+const NONE = "No link so long is here.";
+
 export class LinksView {
   readonly #distances = h("fieldset", { class: "choice segmented" });
   readonly #note = h("p", { class: "overview-sub quiet" });
@@ -70,7 +72,8 @@ export class LinksView {
     this.#links = this.#summary.now.strongest(least);
     const tokens = traits.tokens.value;
     const { unit } = traits.query.value;
-    setText(this.#note, linksNote(least, traits.layer_info.value.filter(disturbed).length));
+    const nShocked = traits.layer_info.value.filter(disturbed).length;
+    setText(this.#note, this.#links.length === 0 ? NONE : linksNote(least, nShocked));
     for (const [i, row] of this.#rows.entries()) {
       const link = this.#links[i];
       if (link === undefined) row.clear();
