@@ -1,0 +1,63 @@
+import { describe, expect, it } from "vitest";
+import {
+  carrierName,
+  directNote,
+  probability,
+  rangeNote,
+  tiny,
+  valueKind,
+  verified,
+} from "../src/page/cell-sentences";
+import { traits } from "./fake";
+
+const under = (...values: number[]): { baseline: string; influence: number }[] =>
+  values.map((influence) => ({ baseline: "mean", influence }));
+
+describe("what the card says", () => {
+  it("gives probabilities in per cent, and differences however small", () => {
+    expect(probability(0.413)).toBe("41.3 %");
+    expect(probability(0.00042)).toBe("0.042 %");
+    expect(probability(0.00001)).toBe("<0.01 %");
+    expect(probability(0)).toBe("0 %");
+    expect(tiny(1.2e-6)).toBe("1.2e−6");
+    expect(tiny(0)).toBe("0");
+    expect(tiny(0.0602)).toBe("0.060");
+  });
+
+  it("tells what is read from the token itself from what is passed on, and where they cancel", () => {
+    const note = (direct: number, relayed: number): string =>
+      directNote({ total: direct + relayed, direct, relayed });
+    expect(note(3, 0.5)).toBe("Read mostly from this token itself.");
+    expect(note(-3, -0.5)).toBe("Read mostly from this token itself.");
+    expect(note(0.2, 3)).toBe("Passed on mostly by tokens between.");
+    expect(note(1, 1.2)).toContain("and passed on");
+    expect(note(3, -1)).toContain("takes some of the direct effect back");
+    expect(note(-1, 3)).toContain("goes against");
+    expect(note(0, 0)).toBe("");
+  });
+
+  it("gives the range over baselines, and says where they disagree about the sign", () => {
+    expect(rangeNote(under(3.76, 4.51, 3.98), "nats")).toBe("+3.76 to +4.51 nats under 3 baselines.");
+    expect(rangeNote(under(-0.21, 0.42), "nats")).toContain("Its sign depends on the baseline.");
+    expect(rangeNote(under(0.42), "")).toBe("+0.42 under 1 baseline.");
+    expect(rangeNote([], "nats")).toBe("There is no other baseline to compare with.");
+  });
+
+  it("calls a second pass the same only where rounding or noise explains the difference", () => {
+    const said = (value: number, difference: number, floor: number | null = null): boolean =>
+      verified({ value, reference: value - difference, difference, passes: 2 }, "nats", floor).agrees;
+    expect(said(0.5, 0.9e-4)).toBe(true);
+    expect(said(0.5, 1.1e-4)).toBe(false);
+    expect(said(0.5, -1.1e-4)).toBe(false);
+    expect(said(20, 1.9e-3)).toBe(true);
+    expect(said(0.5, 1.1e-4, 2e-4)).toBe(true);
+  });
+
+  it("names heads, and how far a number can be trusted", () => {
+    expect(carrierName({ layer: 15, head: 1, site: "key", influence: 1 })).toBe("layer 15, head 1, keys");
+    const { query } = traits();
+    const layer = { baseline: "resample" as const, shock: true, noise_floor: 0, n_done: 1 };
+    expect(valueKind(query, layer)).toBe("exact · baseline resample");
+    expect(valueKind({ ...query, exact: false }, undefined)).toBe("an estimate");
+  });
+});
