@@ -211,6 +211,7 @@ class WidgetTraits(anywidget.AnyWidget):
     find = Checked(_find, "", help="Tokens that contain this text are marked.").tag(sync=True)
 
     _context = contextvars.Context()
+    _taking_over: int | None = None  # the thread that sets what the browser changed
 
     def __init__(self, **traits: Any) -> None:
         self._context = contextvars.copy_context()
@@ -230,16 +231,28 @@ class WidgetTraits(anywidget.AnyWidget):
             except QueryError as error:
                 refused.append((name, error))
         with self._traits_lock:
+            self._taking_over = threading.get_ident()
             try:
                 super().set_state(accepted)
-            except Exception as error:  # a user's own observer
-                logger.exception("a change by the browser could not be taken over")
-                self._post(protocol.failed(None, describe(error)))
+            finally:
+                self._taking_over = None
         self._publish_news()
         for name, misfit in refused:
             if name in self.keys:
                 self.send_state(name)
             self._post(protocol.failed(str(name)[:100], describe(misfit)))
+
+    def notify_change(self, change: Any) -> None:
+        """Tell who observes a trait (called by traitlets).
+
+        Raises:
+            Exception: what an observer raises, but for changes by the browser: there nobody would see it, and what
+                else has changed would not be told.
+        """
+        if self._taking_over == threading.get_ident():
+            self._attempt(partial(super().notify_change, change))
+        else:
+            super().notify_change(change)
 
     def _checked(self, name: str, value: Any) -> Any:
         if name in CONTROLS:
@@ -288,7 +301,7 @@ class WidgetTraits(anywidget.AnyWidget):
         try:
             act()
         except Exception as error:  # a user's own observer, or a map that cannot be opened
-            logger.exception("news could not be published")
+            logger.exception("a change of traits failed")
             self._post(protocol.failed(getattr(error, "field", None), describe(error)))
 
 

@@ -83,3 +83,16 @@ def held_model_thread() -> Iterator[Callable[[], None]]:
     thread.submit(gate.wait)
     yield gate.set
     gate.set()
+
+
+@pytest.fixture
+def widget(model: hw.Model, monkeypatch: pytest.MonkeyPatch) -> Iterator[hw.HorizonWidget]:
+    """A widget that keeps in ``sent`` what it would send to the browser."""
+    sent: list[Any] = []
+    monkeypatch.setattr(
+        hw.HorizonWidget, "send", lambda self, content, buffers=None: sent.append((content, buffers or []))
+    )
+    made = hw.HorizonWidget(model, PROMPT, baseline="zero")
+    made.sent = sent
+    yield made
+    made.close()

@@ -11,46 +11,10 @@ import pytest
 import horizon_widget as hw
 from horizon_widget import protocol
 from horizon_widget.attribution.ablation_engine import AblationEngine
-from horizon_widget.models import thread
 from tests.conftest import PROMPT
+from tests.widgets import LONG, received_rows, say, settle
 
-LONG = 30
 MESSAGES = json.loads((Path(__file__).parent.parent / "protocol" / "messages.json").read_text())
-
-
-@pytest.fixture
-def widget(model, monkeypatch):
-    """A widget that keeps what it would send to the browser."""
-    sent = []
-    monkeypatch.setattr(
-        hw.HorizonWidget, "send", lambda self, content, buffers=None: sent.append((content, buffers or []))
-    )
-    made = hw.HorizonWidget(model, PROMPT, baseline="zero")
-    made.sent = sent
-    yield made
-    made.close()
-
-
-def say(widget, content):
-    widget._handle_custom_msg(content, [])
-
-
-def settle():
-    for _ in range(100):
-        thread.run(lambda: None)
-
-
-def received_rows(widget):
-    """The browser's picture: (layer, source) -> (influence row, statistics)."""
-    rows = {}
-    for content, buffers in widget.sent:
-        if content["type"] == "values" and content["map_id"] == widget.map_id:
-            n = len(content["sources"])
-            influence = np.frombuffer(buffers[0], "<f4").reshape(n, content["n_targets"])
-            statistics = np.frombuffer(buffers[1], "<f4").reshape(len(widget.statistics), n)
-            for k, source in enumerate(content["sources"]):
-                rows[content["layer"], source] = influence[k], statistics[:, k]
-    return rows
 
 
 def test_traits_describe_the_map(widget):

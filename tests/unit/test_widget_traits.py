@@ -1,0 +1,353 @@
+"""What the widget's traits may be, whoever sets them."""
+
+from __future__ import annotations
+
+import gc
+import math
+import re
+import threading
+import weakref
+from pathlib import Path
+
+import ipywidgets
+import numpy as np
+import pytest
+import traitlets
+
+import horizon_widget as hw
+from horizon_widget.controller import Controller
+from horizon_widget.widget_traits import CONTROLS
+from tests.conftest import PROMPT
+from tests.widgets import LONG, say, sent, settle
+
+TRAITS_OF_THE_BROWSER = Path(__file__).parents[2] / "js" / "src" / "kernel" / "traits.ts"
+GOOD = {
+    "direction": "column",
+    "statistic": "later_influence",
+    "selected_layer": 0,
+    "selected_source": 30,
+    "selected_target": 30,
+    "selected_offset": 1,
+    "pinned_sources": [0, 3, 9, 30],
+    "fixed_scale": 2.5,
+    "show_words": True,
+    "show_arcs": True,
+    "include_sinks": True,
+    "find": "<b>cat</b>",
+}
+BAD = {
+    "direction": ["rows", None, 1, ["row"]],
+    "statistic": ["share", "", None, 0],
+    "selected_layer": [4, -1, None, 1.0, "1", True, 10**30],
+    "selected_source": [31, -1, 1.5, "1", False, [1]],
+    "selected_target": [0, 31, -1, "2", True, 10**30],
+    "selected_offset": [0, 31, -1, "2", True, 10**30],
+    "pinned_sources": [None, 3, "12", [1, 1], [31], [-1], [True], [1, 2, 3, 4, 5], [None]],
+    "fixed_scale": [0, -1.0, math.nan, math.inf, True, "2", [1], 10**400],
+    "show_words": [None, 1, "true"],
+    "show_arcs": [None, 0],
+    "include_sinks": [None, "false"],
+    "find": [None, 3, "x" * 10_001],
+}
+
+
+def interfaces():
+    """The names of the traits as the browser's half declares them: of ``Controls``, and of ``Traits`` beside these."""
+    text = TRAITS_OF_THE_BROWSER.read_text()
+    bodies = {
+        name: re.search(rf"interface {name}\b[^{{]*{{(.*?)\n}}", text, re.S)[1] for name in ("Controls", "Traits")
+    }
+    return [set(re.findall(r"readonly (\w+):", bodies[name])) for name in ("Controls", "Traits")]
+
+
+def test_both_halves_know_the_same_traits(widget):
+    controls, others = interfaces()
+    assert controls == set(CONTROLS) == set(GOOD)
+    synced = set(widget.trait_names(sync=True)) - set(ipywidgets.DOMWidget.class_trait_names(sync=True))
+    assert synced - {"_esm", "_anywidget_id"} == controls | others
+
+
+def test_every_trait_says_what_it_means(widget):
+    controls, others = interfaces()
+    for name in controls | others | {"metric", "baseline"}:
+        assert len(widget.traits()[name].help) > 15, name
+
+
+def test_a_good_value_is_taken_from_either_side(widget):
+    for name, value in GOOD.items():
+        setattr(widget, name, value)
+        assert getattr(widget, name) == value
+        setattr(widget, name, widget.traits()[name].default(widget))
+        widget.set_state({name: value})
+        assert getattr(widget, name) == value
+    assert sent(widget, "failed") == []
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_value_is_refused_by_name_and_the_good_one_stays(widget, name, monkeypatch):
+    setattr(widget, name, GOOD[name])
+    other = "find" if name != "find" else "direction"
+    restored = []
+    monkeypatch.setattr(widget, "send_state", lambda key=None: restored.append(key))
+    for value in BAD[name]:
+        with pytest.raises(hw.QueryError, match=f"^{name}: "):
+            setattr(widget, name, value)
+        assert getattr(widget, name) == GOOD[name]
+        setattr(widget, other, widget.traits()[other].default(widget))
+        restored.clear()
+        widget.sent.clear()
+        widget.set_state({name: value, other: GOOD[other]})
+        assert getattr(widget, name) == GOOD[name]
+        assert getattr(widget, other) == GOOD[other], "what is good beside it is taken"
+        assert name in restored
+        (failed,) = sent(widget, "failed")
+        assert failed["field"] == name
+        assert failed["problem"]["title"].startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize(
+    "name", ["tokens", "prompt", "layers", "map_id", "state", "query", "n_layers", "_esm", "nonsense"]
+)
+def test_the_browser_sets_nothing_else(widget, name):
+    before = getattr(widget, name, None)
+    widget.set_state({name: [5]})
+    assert getattr(widget, name, None) == before
+    assert [message["field"] for message in sent(widget, "failed")] == [name]
+    widget.set_state("nonsense")
+    widget.set_state({3: 4})
+
+
+def test_ipywidgets_own_traits_may_be_set_by_the_browser(widget):
+    widget.set_state({"_view_count": 2})
+    assert widget._view_count == 2
+    assert sent(widget, "failed") == []
+
+
+def test_an_observer_that_fails_is_said_in_the_browser(widget):
+    widget.observe(lambda change: {}["missing"], "find")
+    widget.set_state({"find": "cat", "selected_source": 3})
+    (failed,) = sent(widget, "failed")
+    assert "KeyError" in failed["problem"]["title"]
+    assert "Traceback" in failed["problem"]["detail"]
+    assert widget.wait(timeout=LONG).done[:, 3].all()
+
+
+def test_traits_can_be_linked_and_observed(widget):
+    slider, box = ipywidgets.IntSlider(max=3), ipywidgets.Text()
+    traitlets.link((widget, "selected_layer"), (slider, "value"))
+    ipywidgets.link((widget, "find"), (box, "value"))
+    ipywidgets.jslink((widget, "selected_layer"), (slider, "value"))
+    widget.set_state({"selected_layer": 3, "find": "cat"})
+    assert (slider.value, box.value) == (3, "cat")
+    slider.value = 1
+    assert widget.selected_layer == 1
+    seen = []
+    widget.observe(lambda change: seen.append((change["name"], change["new"])), ["selected_target", "pinned_sources"])
+    widget.set_state({"selected_target": 4, "pinned_sources": [2]})
+    assert sorted(seen) == [("pinned_sources", [2]), ("selected_target", 4)]
+    traitlets.dlink((widget, "prompt"), (box, "value"))
+    widget.prompt = "another text, a little longer"
+    assert box.value == widget.prompt
+
+
+def test_no_list_is_shared_by_two_widgets(widget, model):
+    other = hw.HorizonWidget(model, PROMPT)
+    assert other.pinned_sources is not widget.pinned_sources
+    other.close()
+
+
+def test_sinks_are_told_when_the_prompt_has_run(model, byte_tokenizer, held_model_thread):
+    from horizon_widget import statistics
+
+    made = hw.HorizonWidget(model, PROMPT)
+    assert made.sinks == []
+    held_model_thread()
+    made._running.map.dataset["sink"].values[2] = True
+    made.wait(timeout=LONG)
+    found = np.flatnonzero(statistics.find_sinks(made.map.dataset["state_norm"].values)).tolist()
+    settle()
+    assert made.sinks == found
+    made._running.map.dataset["sink"].values[2] = True
+    made.selected_source = 1
+    made.wait(timeout=LONG)
+    settle()
+    assert made.sinks == sorted({*found, 2})
+    made.close()
+
+
+def test_words_are_numbered(widget):
+    text = [token["text"] for token in widget.tokens]
+    words = [token["word"] for token in widget.tokens]
+    assert "".join(c for c, word in zip(text, words, strict=True) if word == 1) == " cat"
+    assert words == sorted(words)
+    assert set(words) == set(range(len(widget.map.words)))
+
+
+# -- what opens another map ----------------------------------------------------------------------------------------
+
+
+def test_another_metric_keeps_the_selection_and_another_prompt_does_not(widget):
+    looked_at = {"selected_source": 3, "selected_target": 9, "selected_offset": 30, "pinned_sources": [4, 5]}
+    for name, value in looked_at.items():
+        setattr(widget, name, value)
+    widget.metric = "entropy"
+    assert widget.map_id == 2
+    assert widget.n_targets == len(PROMPT)
+    assert widget.query["metric"] == "entropy"
+    assert {name: getattr(widget, name) for name in looked_at} == looked_at
+    widget.selected_target = len(PROMPT)
+    widget.baseline = "mean"
+    assert widget.selected_target == len(PROMPT)
+    widget.metric = "logprob"
+    assert widget.selected_target is None, "it has no such target"
+    assert widget.selected_source == 3
+    widget.prompt = PROMPT + "!"
+    assert [widget.selected_source, widget.selected_offset, widget.pinned_sources] == [None, None, []]
+    assert widget.asked["metric"] == ["logprob"]
+    assert widget.asked["baseline"] == ["mean"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("prompt", ""),
+        ("prompt", 5),
+        ("metric", "nonsense"),
+        ("metric", ("logprob", " two tokens")),
+        ("baseline", "median"),
+        ("baseline", ("counterfactual", "too short")),
+        ("layers", [4]),
+        ("layers", []),
+        ("layers", "all"),
+    ],
+)
+def test_what_cannot_be_asked_leaves_the_map_and_raises(widget, name, value):
+    before = getattr(widget, name)
+    with pytest.raises(hw.QueryError, match=f"^{name}: "):
+        setattr(widget, name, value)
+    assert getattr(widget, name) == before
+    assert widget.map_id == 1
+    assert widget.wait(timeout=LONG).done[2].all()
+
+
+def test_a_map_too_large_to_hold_leaves_the_old_one(widget, monkeypatch):
+    monkeypatch.setattr("horizon_widget.horizon_map.LARGEST_MAP", 1000)
+    with pytest.raises(hw.QueryError, match="^prompt: the map of its"):
+        widget.prompt = PROMPT + "!"
+    assert (widget.prompt, widget.map_id) == (PROMPT, 1)
+    assert widget.wait(timeout=LONG).done[2].all()
+
+
+def test_only_chosen_layers_are_filled_and_a_click_is_answered_at_all(model):
+    made = hw.HorizonWidget(model, PROMPT, baseline="zero", layers=[1, -1, 1])
+    assert made.layers == [1, 3]
+    made.selected_source = 4
+    say(made, {"type": "hello", "protocol_version": 2})
+    hmap = made.wait("all", timeout=LONG)
+    assert hmap.computed_layers == (1, 2, 3), "and the one on the screen"
+    assert hmap.done[:, 4].all()
+    assert made.progress["task"] == "the chosen layers"
+    made.layers = None
+    assert made.wait("all", timeout=LONG).done.all()
+    made.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "metric", "baseline"),
+    [
+        ({}, ["logprob"], ["auto"]),
+        ({"metric": ("contrast", "a", 65), "baseline": "mean"}, ["contrast", "a", "b"], ["mean"]),
+        ({"baseline": ("counterfactual", PROMPT[::-1])}, ["logprob"], ["counterfactual", PROMPT[::-1]]),
+        ({"baseline": ("mean", ["some texts", "for it"])}, ["logprob"], None),
+        ({"metric": "entropy", "baseline": hw.Baseline("zero")}, ["entropy"], ["zero"]),
+    ],
+)
+def test_what_would_be_asked_again_is_told(model, arguments, metric, baseline):
+    made = hw.HorizonWidget(model, PROMPT, seed=3, draws=2, site="value", head=1, **arguments)
+    assert made.asked == {
+        "metric": metric,
+        "baseline": baseline,
+        "site": "value",
+        "head": 1,
+        "seed": 3,
+        "draws": 2,
+        "token_ids": None,
+        "model": None,
+    }
+    made.close()
+
+
+def test_tokens_are_told_where_the_text_does_not_give_them(model):
+    ids = [*model.tokenize("ab"), 0xC3 - 68, *model.tokenize("cd")]
+    made = hw.HorizonWidget(model, ids, baseline="zero")
+    assert made.asked["token_ids"] == ids
+    made.metric = "entropy"
+    assert made.map.query.token_ids == tuple(ids)
+    made.prompt = "a text"
+    assert made.asked["token_ids"] is None
+    made.close()
+
+
+# -- when it is over ---------------------------------------------------------------------------------------------------
+
+
+class Events:
+    """IPython's events."""
+
+    def __init__(self):
+        self.callbacks = []
+
+    def register(self, event, callback):
+        self.callbacks.append((event, callback))
+
+    def unregister(self, event, callback):
+        self.callbacks.remove((event, callback))
+
+
+def test_a_closed_widget_leaves_nothing_behind(model, monkeypatch):
+    shell = type("Shell", (), {})()
+    shell.events = Events()
+    monkeypatch.setattr("IPython.get_ipython", lambda: shell)
+
+    def used():
+        made = hw.HorizonWidget(model, PROMPT, baseline="zero")
+        assert len(shell.events.callbacks) == 2
+        made._cell_ends()
+        say(made, {"type": "hello", "protocol_version": 2})
+        say(made, {"type": "inspect", "layer": 1, "source": 2, "target": 5, "aspects": ["predictions"]})
+        made.wait("all", timeout=LONG)
+        first = made._controller
+        made.prompt = "another text, a little longer"
+        made.wait(timeout=LONG)
+        seen = [weakref.ref(x) for x in (made, first, first._listener, made._controller, made._controller._listener)]
+        made.close()
+        made.close()
+        return seen
+
+    seen = used()
+    settle()
+    gc.collect()
+    assert [ref() for ref in seen] == [None] * len(seen)
+    assert shell.events.callbacks == []
+    assert Controller._last_used is None
+
+
+def test_two_threads_that_open_maps_at_once_leave_one_whole(widget):
+    texts = [f"{number} and some more text" for number in range(8)]
+
+    def open_some(mine):
+        for text in mine:
+            say(widget, {"type": "open", "prompt": text, "metric": ["logprob"], "baseline": ["zero"], "layers": None})
+
+    threads = [threading.Thread(target=open_some, args=(texts[start::2],)) for start in (0, 1)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(timeout=LONG)
+        assert not each.is_alive()
+    assert widget.map_id == 9
+    assert widget.prompt in (texts[-2], texts[-1])
+    assert "".join(token["text"] for token in widget.tokens) == widget.prompt
+    assert "".join(token.text for token in widget.map.tokens) == widget.prompt
+    assert widget.wait(timeout=LONG).done[2].all()
+    assert sent(widget, "failed") == []
