@@ -233,7 +233,9 @@ class WidgetTraits(anywidget.AnyWidget):
         with self._traits_lock:
             self._taking_over = threading.get_ident()
             try:
-                super().set_state(accepted)
+                super().set_state({name: value for name, value in accepted.items() if name in CONTROLS})
+                for name in accepted.keys() - CONTROLS:
+                    self._attempt(partial(super().set_state, {name: accepted[name]}))
             finally:
                 self._taking_over = None
         self._publish_news()

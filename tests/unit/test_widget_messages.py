@@ -1,0 +1,375 @@
+"""What the browser asks of the kernel, and what comes back; the last tests send what no browser would."""
+
+from __future__ import annotations
+
+import random
+import string
+
+import numpy as np
+import pytest
+
+import horizon_widget as hw
+from horizon_widget import protocol
+from horizon_widget.attribution.cell import ASPECTS
+from horizon_widget.models import writing
+from tests.conftest import PROMPT
+from tests.widgets import LONG, received_rows, say, sent, settle
+
+OPEN = {"type": "open", "prompt": PROMPT, "metric": ["logprob"], "baseline": ["zero"], "layers": None}
+INSPECT = {"type": "inspect", "layer": 1, "source": 3, "target": 9, "aspects": [*ASPECTS]}
+
+
+def test_both_modules_offer_the_same_aspects():
+    assert tuple(ASPECTS) == protocol.ASPECTS
+
+
+def test_a_ping_is_answered_at_once_even_while_the_model_is_busy(widget, held_model_thread):
+    say(widget, {"type": "ping", "number": 17})
+    assert sent(widget, "pong") == [{"type": "pong", "number": 17}]
+
+
+# -- open --------------------------------------------------------------------------------------------------------------
+
+
+def test_another_metric_and_prompt_are_opened(widget):
+    widget.selected_source = 3
+    say(widget, {**OPEN, "metric": ["logprob", "a"], "layers": [1]})
+    assert (widget.map_id, widget.n_targets, widget.selected_source) == (2, len(PROMPT), 3)
+    assert (widget.metric, widget.layers) == (("logprob", "a"), [1])
+    say(widget, {**OPEN, "prompt": "a dog ran", "metric": ["kl"], "baseline": ["counterfactual", "a cat sat"]})
+    assert (widget.map_id, widget.prompt, widget.selected_source) == (3, "a dog ran", None)
+    assert widget.baseline == ("counterfactual", "a cat sat")
+    hmap = widget.wait(timeout=LONG)
+    settle()
+    assert hmap.query.metric.name == "kl"
+    np.testing.assert_array_equal(received_rows(widget)[2, 4][0], hmap.values.values[2, 4])
+    assert len(received_rows(widget)[2, 4][0]) == widget.n_targets == len("a dog ran")
+
+
+def test_what_only_python_can_say_stays_as_it_is(model, widget):
+    made = hw.HorizonWidget(
+        model, PROMPT, baseline=("mean", ["some text", "more text"]), metric=lambda logits, ids: logits[:, 3]
+    )
+    made.sent = widget.sent
+    baseline, metric = made.map.query.baseline, made.map.query.metric
+    say(made, {**OPEN, "prompt": "another text", "metric": made.asked["metric"], "baseline": made.asked["baseline"]})
+    assert made.prompt == "another text"
+    assert (made.map.query.baseline, made.map.query.metric) == (baseline, metric)
+    made.close()
+
+
+def test_token_ids_stay_where_only_something_else_is_changed(model, widget):
+    ids = [*model.tokenize("ab"), 0xC3 - 68, *model.tokenize("cd")]
+    made = hw.HorizonWidget(model, ids, baseline="zero")
+    made.sent = widget.sent
+    say(made, {**OPEN, "prompt": made.prompt, "metric": ["entropy"]})
+    assert made.map.query.token_ids == tuple(ids)
+    assert made.query["metric"] == "entropy"
+    made.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"prompt": ""}, "prompt"),
+        ({"prompt": "\ud800 alone"}, "prompt"),
+        ({"prompt": "x" * 65}, "prompt"),
+        ({"metric": ["nonsense"]}, "metric"),
+        ({"metric": ["logprob", "two tokens"]}, "metric"),
+        ({"metric": ["function", "mine"]}, "metric"),
+        ({"baseline": ["median"]}, "baseline"),
+        ({"baseline": ["counterfactual", "short"]}, "baseline"),
+        ({"layers": [4]}, "layers"),
+    ],
+)
+def test_what_cannot_be_opened_is_said_and_the_map_stays(widget, change, field):
+    say(widget, {**OPEN, **change})
+    (failed,) = sent(widget, "failed")
+    assert failed["field"] == field
+    assert failed["problem"]["title"].startswith(f"{field}: ")
+    assert (widget.map_id, widget.prompt) == (1, PROMPT)
+    assert widget.wait(timeout=LONG).done[2].all()
+
+
+# -- write_on ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def talkative(widget):
+    """Its model never ends a text."""
+    for config in (widget._model.hf_model.config, widget._model.hf_model.generation_config):
+        config.eos_token_id = None
+    return widget
+
+
+def test_prompt_and_continuation_are_one_map(talkative):
+    widget = talkative
+    expected = widget._model.write_on(widget.map.query.token_ids, 5)
+    widget.metric = "entropy"
+    widget.selected_source, widget.pinned_sources = 4, [1, 2]
+    say(widget, {"type": "write_on", "n_tokens": 5})
+    settle()
+    assert widget.map.query.token_ids == (*widget._model.tokenize(PROMPT), *expected)
+    assert widget.written_from == len(PROMPT)
+    assert (widget.selected_source, widget.pinned_sources, widget.query["metric"]) == (4, [1, 2], "entropy")
+    assert widget.wait(timeout=LONG).done[:, 4].all()
+    tasks = widget.map_id
+    say(widget, {"type": "write_on", "n_tokens": 2})
+    settle()
+    assert (widget.map_id, widget.written_from, len(widget.tokens)) == (tasks + 1, len(PROMPT), len(PROMPT) + 7)
+    widget.metric = "logprob"
+    assert widget.written_from == len(PROMPT), "the same text"
+    widget.prompt = PROMPT
+    assert widget.written_from is None
+    assert sent(widget, "failed") == []
+
+
+def test_python_gets_the_text_that_was_written(talkative, model):
+    before = talkative.prompt
+    text = talkative.write_on(3)
+    assert talkative.prompt.startswith(before)
+    assert len(talkative.tokens) == len(PROMPT) + 3
+    assert (
+        "".join(t["text"] for t in talkative.tokens[len(PROMPT) :] if t["piece"] is None or t["piece"][0] == 1) == text
+    )
+    with pytest.raises(hw.QueryError, match="n_tokens: 0 is not a whole number of 1 to 1000"):
+        talkative.write_on(0)
+
+
+def test_tokens_that_no_text_gives_are_kept_when_it_writes_on(model, widget):
+    ids = [*model.tokenize("ab"), 0xC3 - 68, *model.tokenize("cd")]
+    made = hw.HorizonWidget(model, ids, baseline="zero")
+    made.write_on(2)
+    assert made.map.query.token_ids[: len(ids)] == tuple(ids)
+    assert made.asked["token_ids"] == list(made.map.query.token_ids)
+    made.close()
+
+
+def test_cancel_stops_between_tokens_and_keeps_what_is_written(talkative, monkeypatch):
+    widget = talkative
+    widget.wait(timeout=LONG)
+    step = writing.Writing.step
+
+    def step_and_cancel(self):
+        going_on = step(self)
+        if len(self.written) == 3:
+            say(widget, {"type": "cancel"})
+        return going_on
+
+    monkeypatch.setattr(writing.Writing, "step", step_and_cancel)
+    say(widget, {"type": "write_on", "n_tokens": 500})
+    settle()
+    assert len(widget.tokens) == len(PROMPT) + 3
+    assert widget.written_from == len(PROMPT)
+
+
+def test_while_it_writes_that_is_what_is_said(talkative, monkeypatch):
+    said = []
+    talkative.observe(lambda change: said.append((change["new"]["task"], change["new"]["done"])), "progress")
+    say(talkative, {"type": "write_on", "n_tokens": 4})
+    settle()
+    assert ("writing, 2 of 4 tokens", 0.5) in said
+
+
+def test_another_prompt_opened_meanwhile_is_not_overtaken(talkative, held_model_thread):
+    say(talkative, {"type": "write_on", "n_tokens": 4})
+    opened = []
+    talkative.observe(lambda change: opened.append(change["new"]), "prompt")
+    talkative._open(talkative._question_with(prompt="another text", metric="entropy"))
+    held_model_thread()
+    settle()
+    assert opened == ["another text"]
+
+
+def test_what_cannot_be_written_on_is_said(widget):
+    widget._model.hf_model.train()
+    say(widget, {"type": "write_on", "n_tokens": 3})
+    settle()
+    (failed,) = sent(widget, "failed")
+    assert "training mode" in failed["problem"]["title"]
+    assert widget.map_id == 1
+    widget._model.hf_model.eval()
+    widget.baseline = ("counterfactual", PROMPT[::-1])
+    say(widget, {"type": "write_on", "n_tokens": 3})
+    assert sent(widget, "failed")[1]["field"] == "baseline"
+
+
+# -- inspect -----------------------------------------------------------------------------------------------------------
+
+
+def test_each_aspect_of_a_cell_is_answered_in_the_order_asked(widget):
+    say(widget, INSPECT)
+    settle()
+    findings = sent(widget, "finding")
+    assert [finding["aspect"] for finding in findings] == INSPECT["aspects"]
+    for finding in findings:
+        assert finding["map_id"] == widget.map_id
+        assert [finding[name] for name in ("layer", "source", "target")] == [1, 3, 9]
+        assert finding["problem"] is None
+        assert finding["found"]
+    by_aspect = {finding["aspect"]: finding["found"] for finding in findings}
+    hmap = widget.wait("all", timeout=LONG)
+    assert by_aspect["direct"]["total"] == pytest.approx(hmap.cell(1, 3, 9), abs=1e-5)
+    assert by_aspect["verification"]["value"] == pytest.approx(hmap.cell(1, 3, 9), abs=1e-5)
+
+
+def test_only_the_newest_cell_counts_and_its_aspects_add_up(widget, held_model_thread):
+    for source in range(8):
+        say(widget, {**INSPECT, "source": source, "aspects": ["direct", "carriers"]})
+    say(widget, {**INSPECT, "source": 7, "aspects": ["carriers", "predictions"]})
+    held_model_thread()
+    settle()
+    found = [(finding["source"], finding["aspect"]) for finding in sent(widget, "finding")]
+    assert found == [(7, "direct"), (7, "carriers"), (7, "predictions")]
+
+
+@pytest.mark.parametrize(
+    ("change", "field"), [({"layer": 99}, "layer"), ({"source": 9}, "target"), ({"target": 0}, "target")]
+)
+def test_a_cell_that_is_none_gets_a_problem(widget, change, field):
+    say(widget, {**INSPECT, **change, "aspects": ["direct", "predictions"]})
+    settle()
+    findings = sent(widget, "finding")
+    assert [finding["aspect"] for finding in findings] == ["direct", "predictions"]
+    for finding in findings:
+        assert finding["found"] is None
+        assert finding["problem"]["title"].startswith(f"{field}: ")
+
+
+def test_one_aspect_that_fails_leaves_the_others(widget, monkeypatch):
+    monkeypatch.setitem(ASPECTS, "robustness", lambda engine, cell: {}["missing"])
+    say(widget, {**INSPECT, "aspects": ["robustness", "direct"]})
+    settle()
+    first, second = sent(widget, "finding")
+    assert "KeyError" in first["problem"]["title"]
+    assert "Traceback" in first["problem"]["detail"]
+    assert second["found"] is not None
+    assert widget.wait(timeout=LONG).done[2].all()
+
+
+def test_cancelled_questions_are_answered_so(widget, held_model_thread):
+    say(widget, {**INSPECT, "aspects": ["direct", "carriers"]})
+    say(widget, {"type": "cancel"})
+    held_model_thread()
+    settle()
+    findings = sent(widget, "finding")
+    assert [finding["problem"]["title"] for finding in findings] == ["It was cancelled."] * 2
+
+
+def test_questions_about_an_old_map_are_not_answered(widget, held_model_thread):
+    say(widget, INSPECT)
+    widget._open(widget._question_with(prompt="another text"))
+    held_model_thread()
+    settle()
+    assert sent(widget, "finding") == []
+
+
+# -- what no browser would send ----------------------------------------------------------------------------------------
+
+
+def nonsense(rng, depth=0):
+    """Any value that JSON can hold, and a few that it cannot."""
+    simple = [
+        lambda: None,
+        lambda: rng.choice([True, False]),
+        lambda: rng.choice([0, 1, -1, 2**31, 2**53, -(2**63), 10**400, rng.randrange(40)]),
+        lambda: rng.choice([0.0, -0.0, 0.5, 1e308, float("nan"), float("inf")]),
+        lambda: "".join(rng.choices(string.printable + "\u202e\u200b\ud800é😀", k=rng.randrange(6))),
+        lambda: rng.choice(["<script>alert(1)</script>", "__proto__", "x" * 2000, "logprob", "zero", "mean", PROMPT]),
+        lambda: rng.choice(["hello", "ping", "open", "inspect", "write_on", "cancel", "resume", "values", "pong"]),
+        lambda: b"bytes",
+    ]
+    deep = [
+        lambda: [nonsense(rng, depth + 1) for _ in range(rng.randrange(4))],
+        lambda: {rng.choice(["type", "layer", "a", 3]): nonsense(rng, depth + 1) for _ in range(rng.randrange(3))},
+        lambda: [0] * rng.choice([100, 20_000]),
+    ]
+    return rng.choice(simple if depth > 2 else simple + deep)()
+
+
+VALID = [
+    {"type": "hello", "protocol_version": 2},
+    {"type": "ping", "number": 3},
+    {"type": "cancel"},
+    {"type": "resume"},
+    OPEN,
+    {"type": "write_on", "n_tokens": 2},
+    INSPECT,
+]
+
+
+def broken(rng):
+    """A message, most often one that is almost right."""
+    if rng.random() < 0.2:
+        return nonsense(rng)
+    message = dict(rng.choice(VALID))
+    for _ in range(rng.randrange(1, 4)):
+        key = rng.choice([*message, "extra"])
+        if rng.random() < 0.2:
+            message.pop(key, None)
+        else:
+            message[key] = nonsense(rng)
+    return message
+
+
+def is_readable(message):
+    try:
+        protocol.read(message)
+    except protocol.ProtocolError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_malformed_messages_break_nothing(widget, seed, monkeypatch):
+    rng = random.Random(seed)
+    monkeypatch.setattr(protocol, "MOST_WRITTEN", 3)
+    rejected = readable = 0
+    while rejected < 5000:
+        message = broken(rng)
+        if is_readable(message):
+            readable += 1
+            if readable % 10:  # some of those that happen to be right, between the others
+                continue
+        widget.sent.clear()
+        widget._receive(widget, message, nonsense(rng))  # nothing is raised
+        if not is_readable(message):
+            rejected += 1
+            (answer,) = sent(widget, "rejected")
+            assert 0 < len(answer["reason"]) < 500
+    say(widget, {"type": "cancel"})
+    widget.sent.clear()
+    say(widget, {"type": "ping", "number": seed})
+    assert sent(widget, "pong") == [{"type": "pong", "number": seed}]
+    say(widget, OPEN)
+    assert widget.prompt == PROMPT
+    assert widget.wait(timeout=LONG).done[2].all()
+    assert widget.state != "error"
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_malformed_states_break_nothing(widget, seed):
+    rng = random.Random(seed)
+    names = [*widget.trait_names(sync=True), "nonsense", 3]
+    names = [name for name in names if name not in ("layout", "comm") and not str(name).startswith("_")]
+    for _ in range(500):
+        widget.set_state({rng.choice(names): nonsense(rng) for _ in range(rng.randrange(1, 4))})
+    assert (widget.prompt, widget.map_id) == (PROMPT, 1)
+    widget.set_state({"selected_layer": 1, "selected_source": 3, "direction": "row"})
+    assert widget.wait(timeout=LONG).done[:, 3].all()
+    say(widget, {"type": "ping", "number": 1})
+    assert sent(widget, "pong")
+
+
+def test_lengths_are_bounded():
+    many = protocol.LONGEST_LIST + 1
+    for message in (
+        {**OPEN, "prompt": "x" * (protocol.LONGEST_TEXT + 1)},
+        {**OPEN, "metric": ["a"] * many},
+        {**OPEN, "layers": [0] * many},
+        {**INSPECT, "aspects": ["direct"] * many},
+        {"type": "write_on", "n_tokens": 0},
+        {"type": "write_on", "n_tokens": 1001},
+    ):
+        with pytest.raises(protocol.ProtocolError, match="(should have|should be)"):
+            protocol.read(message)
