@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 from tests.browser.chromium import find_chromium
 from tests.browser.lab import CHROMIUM_FLAGS, READY_MS, ROOT, Notebook, jupyter_lab
@@ -53,21 +53,44 @@ def quickstart(browser: Browser, lab: str) -> Iterator[Notebook]:
     notebook = Notebook(page, lab, "quickstart.ipynb")
     notebook.run_all()
     page.wait_for_selector(".horizon-widget[data-state='ready']", timeout=READY_MS)
-    notebook.python("pass")  # all cells have run
+    notebook.python("first_query = widget.map.query")  # all cells have run
     yield notebook
     page.close()
 
 
+# Each only where it differs: setting a prompt opens a map.
+AT_REST = """
+at_rest = {
+    'prompt': story, 'direction': 'row', 'statistic': 'own_share', 'selected_layer': 15, 'selected_source': None,
+    'selected_target': None, 'selected_offset': None, 'pinned_sources': [], 'fixed_scale': None, 'show_words': False,
+    'show_arcs': False, 'include_sinks': False, 'find': '',
+}
+if widget.map.query != first_query:
+    widget.open(story)
+for name, value in at_rest.items():
+    if getattr(widget, name) != value:
+        setattr(widget, name, value)
+widget.resume()
+_ = widget.wait()
+"""
+
+
 @pytest.fixture
-def notebook(quickstart: Notebook) -> Notebook:
+def notebook(quickstart: Notebook) -> Iterator[Notebook]:
     """The example notebook with nothing selected, at the first layer shown."""
-    quickstart.python(
-        "widget.selected_target = widget.selected_source = None; widget.selected_layer = 15; widget.resume()"
-    )
-    quickstart.python("_ = widget.wait()")
-    quickstart.page.wait_for_selector(".horizon-widget[data-state='ready'] .text[data-mode='statistic']")
-    quickstart.page.locator(".horizon-widget").scroll_into_view_if_needed()
-    return quickstart
+    _at_rest(quickstart)
+    yield quickstart
+    quickstart.remove_added()
+
+
+def _at_rest(notebook: Notebook) -> None:
+    page = notebook.page
+    if page.locator(".horizon-widget[data-editing]").count():
+        page.locator(".horizon-widget").get_by_role("button", name="Close", exact=True).first.click()
+    notebook.python(AT_REST)
+    page.wait_for_selector(".horizon-widget[data-state='ready'] .text[data-reading='statistic']")
+    page.mouse.move(0, 0)
+    page.locator(".horizon-widget").scroll_into_view_if_needed()
 
 
 @pytest.fixture(scope="session")
@@ -75,7 +98,7 @@ def screenshot():
     """Keep a picture under out/screenshots."""
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
 
-    def keep(page: Page, name: str) -> None:
-        page.screenshot(path=SCREENSHOTS / f"{name}.png")
+    def keep(of: Page | Locator, name: str) -> None:
+        of.screenshot(path=SCREENSHOTS / f"{name}.png")
 
     return keep

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Page
+from playwright.sync_api import Locator, Page
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM_FLAGS = [
@@ -133,6 +133,58 @@ class Notebook:
         if error is not None:
             raise RuntimeError(error)
         return str(printed)
+
+    def run_cell(self, code: str) -> Locator:
+        """Add a cell at the end and run it; gives the cell."""
+        added = self.page.evaluate(
+            """async code => {
+                const {content} = window.jupyterapp.shell.currentWidget;
+                content.model.sharedModel.addCell({cell_type: 'code', source: code});
+                const index = content.widgets.length - 1;
+                content.activeCellIndex = index;
+                await content.scrollToItem(index);
+                window.nAdded = (window.nAdded ?? 0) + 1;
+                content.widgets[index].node.dataset.added = String(window.nAdded);
+                await window.jupyterapp.commands.execute('notebook:run-cell');
+                return window.nAdded;
+            }""",
+            code,
+        )
+        return self.page.locator(f"[data-added='{added}']")
+
+    def run_again(self, cell: Locator) -> None:
+        """Run a cell that ``run_cell`` added once more."""
+        self._activate(cell)
+        self.page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-cell')")
+
+    def clear_output(self, cell: Locator) -> None:
+        """Clear the output of a cell that ``run_cell`` added."""
+        self._activate(cell)
+        self.page.evaluate("() => window.jupyterapp.commands.execute('notebook:clear-cell-output')")
+
+    def remove_added(self) -> None:
+        """Remove all cells that ``run_cell`` added."""
+        self.page.evaluate(
+            """() => {
+                const {content} = window.jupyterapp.shell.currentWidget;
+                for (let index = content.widgets.length - 1; index >= 0; index -= 1)
+                    if ('added' in content.widgets[index].node.dataset) content.model.sharedModel.deleteCell(index);
+            }"""
+        )
+
+    def restart(self) -> None:
+        """Restart the kernel, as its menu does; nothing is run again."""
+        self.page.evaluate(
+            "() => window.jupyterapp.shell.currentWidget.context.sessionContext.session.kernel.restart()"
+        )
+
+    def _activate(self, cell: Locator) -> None:
+        cell.evaluate(
+            """node => {
+                const {content} = window.jupyterapp.shell.currentWidget;
+                content.activeCellIndex = content.widgets.findIndex(cell => cell.node === node);
+            }"""
+        )
 
     def expect(self, expression: str, timeout: float = 60) -> None:
         """Wait until an expression is true in the kernel: messages of the page may be under way to it."""
