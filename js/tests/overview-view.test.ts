@@ -108,7 +108,7 @@ describe("where each layer’s influence goes", () => {
     const summary = new MapSummary(rows(7, [1]));
     summary.update({ layers: SHOCK, sinks: [], withSinks: false, ownShare: -1 });
     const profile = profileOf(summary, 4, 7, null, () => false);
-    const { pixels, known } = paintProfile(profile, [1, 2, 3]);
+    const { pixels, known } = paintProfile(profile, [1, 2, 3], 7);
     expect([...known]).toEqual(Array.from({ length: 28 }, (_, i) => (i >= 14 && i < 21 ? 1 : 0)));
     for (const offset of [1, 4, 7]) {
       const { mean } = summary.mean(1, { first: offset, last: offset });
@@ -116,6 +116,8 @@ describe("where each layer’s influence goes", () => {
       const opacity = Math.round(255 * Math.sqrt(Math.min(1, mean / profile.scale)));
       expect([...pixels.subarray(at, at + 4)]).toEqual([1, 2, 3, opacity]);
     }
+    // Where nobody reaches, nothing is waited for.
+    expect([...paintProfile(profile, [1, 2, 3], 6).known.subarray(5, 7)]).toEqual([0, 1]);
     expect(pixels.subarray(0, 4 * 14).every((byte) => byte === 0)).toBe(true);
   });
 });

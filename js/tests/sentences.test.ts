@@ -1,6 +1,14 @@
 import { describe, expect, it } from "vitest";
 import type { Layer, Query, Token } from "../src/kernel/traits";
-import { baselineNote, cellMeaning, queryLabels, rowMeaning, scaleEnds } from "../src/page/sentences";
+import {
+  baselineNote,
+  cellMeaning,
+  layersDone,
+  progressNote,
+  queryLabels,
+  rowMeaning,
+  scaleEnds,
+} from "../src/page/sentences";
 
 const QUERY: Query = { method: "ablation", metric: "logprob", unit: "nats", site: "residual", exact: true };
 const LAYER: Layer = { baseline: "mean", shock: false, noise_floor: 0, n_done: 2 };
@@ -56,4 +64,34 @@ describe("labels", () => {
       expect(baselineNote(0, { ...LAYER, baseline })).toMatch(/^Removed: replaced by /u);
     },
   );
+});
+
+describe("progress", () => {
+  const progress = { task: "layer 12", done: 0.431, seconds_left: 8, filling: "running" as const };
+  const layers = { done: 3, asked: 30, all: true };
+
+  it("says what is done, how much of it, and what remains", () => {
+    expect(progressNote(progress, "computing", layers)).toBe(
+      "Computing layer 12 · 43 % · about 8 s left · 3 of 30 layers done",
+    );
+    expect(progressNote({ ...progress, filling: "waiting" }, "ready", layers)).toBe(
+      "In the background: layer 12 · 43 % · waits for the running cell · 3 of 30 layers done",
+    );
+    expect(progressNote({ ...progress, filling: "complete" }, "ready", { ...layers, done: 30 })).toBe(
+      "All 30 layers are computed",
+    );
+    expect(progressNote({ ...progress, task: "writing, 2 of 6 tokens" }, "computing", layers)).toBe(
+      "The model is writing, 2 of 6 tokens · 43 % · about 8 s left",
+    );
+    expect(progressNote({ ...progress, task: "" }, "ready", layers)).toBe("");
+  });
+
+  it("counts the layers that are asked for", () => {
+    const info = [2, 1, 2].map((n_done) => ({ ...LAYER, n_done }));
+    expect(layersDone(info, null, 2)).toEqual({ done: 2, asked: 3, all: true });
+    expect(layersDone(info, [1, 2], 2)).toEqual({ done: 1, asked: 2, all: false });
+    expect(progressNote({ ...progress, filling: "complete" }, "ready", layersDone(info, [2], 2))).toBe(
+      "Computed: 1 layer",
+    );
+  });
 });

@@ -14,9 +14,9 @@ export function binLabel(first: number, last: number): string {
   return first === last ? String(first) : `${first}–${last}`;
 }
 
-/** `mean magnitude 0.12 nats over 43 sources`, or why there is none. */
-export function meanWords(mean: number, n: number, unit: string, single: boolean): string {
-  if (n === 0) return "not computed yet";
+/** `mean magnitude 0.12 nats over 43 sources`, or why there is none. `reached`: some source has tokens so far ahead. */
+export function meanWords(mean: number, n: number, unit: string, single: boolean, reached: boolean): string {
+  if (n === 0) return reached ? "not computed yet" : "only an attention sink has tokens so far ahead";
   const over = single ? plural(n, "source") : `${plural(n, "pair")} of source and target`;
   return `mean magnitude ${withUnit(number(mean), unit)} over ${over}`;
 }

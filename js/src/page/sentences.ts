@@ -153,6 +153,8 @@ export function progressNote(progress: Progress, state: Traits["state"], layers:
   const percent = `${Math.floor(100 * Math.min(1, Math.max(0, done)))} %`;
   const time = left === null ? [] : [`${duration(left)} left`];
   const count = `${layers.done} of ${plural(layers.asked, "layer")} done`;
+  // The model writes on before anything is computed.
+  if (task.startsWith("writing")) return [`The model is ${task}`, percent, ...time].join(" · ");
   if (filling === "stopped") return [`Stopped: ${task}`, percent, count].join(" · ");
   if (state === "computing") return [`Computing ${task}`, percent, ...time, count].join(" · ");
   switch (filling) {

@@ -42,10 +42,11 @@ export function profileOf(
   return { bins, nLayers, values, scale: end > 0 ? roundUp(end) : Number.NaN };
 }
 
-/** RGBA of the cells that are here, and which are. */
+/** RGBA of the cells that are here, and which are. Nothing is waited for at offsets beyond `nReached`. */
 export function paintProfile(
   { bins, nLayers, values, scale }: Profile,
   colour: Rgb,
+  nReached: number,
 ): { readonly pixels: Uint8ClampedArray<ArrayBuffer>; readonly known: Uint8Array } {
   const pixels = new Uint8ClampedArray(4 * values.length);
   const known = new Uint8Array(values.length);
@@ -53,9 +54,10 @@ export function paintProfile(
   for (let row = 0; row < nLayers; row += 1) {
     for (let column = 0; column < bins.length; column += 1) {
       const value = values[row * bins.length + column] as number;
-      if (Number.isNaN(value)) continue;
       const index = indexOf(shape, { row, column });
-      known[index] = 1;
+      const beyond = (bins[column] as Bin).first > nReached;
+      known[index] = beyond || !Number.isNaN(value) ? 1 : 0;
+      if (Number.isNaN(value)) continue;
       pixels.set([...colour, alphaOf(value, scale)], 4 * index);
     }
   }

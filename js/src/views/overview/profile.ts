@@ -47,7 +47,7 @@ export class ProfileView {
       frames,
       canvas: "profile-map",
       upright: false,
-      sizes: { narrowest: 3, widest: 24 },
+      sizes: { narrowest: 3, widest: 64 },
       onPoint: (place) => {
         this.#pointed = place;
         // At once: the next key goes on from here.
@@ -87,6 +87,13 @@ export class ProfileView {
     frames.watch([summary.changed, this.#asShare, store.layer, offset], () => this.#paintMarks());
   }
 
+  /** The furthest that a source reaches which is counted: the first one does. */
+  get #nReached(): number {
+    let first = 0;
+    while (this.#summary.without.includes(first)) first += 1;
+    return this.#view.store.rows.value.nTargets - first;
+  }
+
   get #window(): number | null {
     return this.#asShare.value ? this.#view.store.traits.window.value : null;
   }
@@ -96,19 +103,15 @@ export class ProfileView {
     const { traits } = store;
     const { nTargets, nTokens, nLayers } = store.rows.value;
     const { unit } = traits.query.value;
-    const { without } = this.#summary;
     this.#share.hidden = traits.window.value === null;
     setAttribute(this.#share, "aria-pressed", String(this.#asShare.value));
-    // The first source that is counted reaches furthest.
-    let first = 0;
-    while (without.includes(first)) first += 1;
     const layers = traits.layer_info.value;
     const window = this.#window;
-    this.#profile = profileOf(this.#summary.now, nLayers, Math.max(0, nTargets - first), window, (layer) =>
+    this.#profile = profileOf(this.#summary.now, nLayers, nTargets, window, (layer) =>
       disturbed(layers[layer]),
     );
     const { palette } = surroundings.value;
-    this.#grid.show(this.#picture(Math.max(0, nTokens - without.length)));
+    this.#grid.show(this.#picture(Math.max(0, nTokens - this.#summary.without.length)));
     setText(
       this.#unit,
       window === null
@@ -140,7 +143,7 @@ export class ProfileView {
         name: (column) => binName(bins[column]?.first ?? 0, bins[column]?.last ?? 0),
         strengths: labelStrengths(bins),
       },
-      ...paintProfile(this.#profile, palette.amount),
+      ...paintProfile(this.#profile, palette.amount, this.#nReached),
       paper,
       hatched: (row) => disturbed(layers[row]),
       value: (place) => this.#value(place),
@@ -178,7 +181,7 @@ export class ProfileView {
       `layer ${row}`,
       binName(bin.first, bin.last),
       ...(window === null || n === 0 ? [] : [shareWords(share, window, single)]),
-      meanWords(mean, n, store.traits.query.value.unit, single),
+      meanWords(mean, n, store.traits.query.value.unit, single, bin.first <= this.#nReached),
       layerCaution(store.traits.layer_info.value[row], this.#summary.now.nSources(row), nCounted),
     ]
       .filter((words) => words !== "")
