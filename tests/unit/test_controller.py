@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import tracemalloc
 
 import pytest
 
 from horizon_widget.attribution.ablation_engine import AblationEngine
+from horizon_widget.attribution.cell import Cell
 from horizon_widget.baseline import Baseline
 from horizon_widget.controller import Controller, describe
 from horizon_widget.errors import HorizonError, ModelError
 from horizon_widget.models import thread
 from horizon_widget.query import Query
 from tests.conftest import PROMPT
-
-LONG = 30  # seconds; a wait that takes longer is a hang
+from tests.widgets import LONG, settle
 
 
 class Recorder:
     """Keeps all that a controller says."""
 
     def __init__(self):
-        self.rows, self.statuses = [], []
+        self.rows, self.statuses, self.findings, self.written, self.failures = [], [], [], [], []
 
     def on_rows(self, layer, sources):
         self.rows.append((layer, sources))
@@ -29,8 +31,21 @@ class Recorder:
     def on_status(self, status):
         self.statuses.append(status)
 
+    def on_finding(self, cell, aspect, found, problem):
+        self.findings.append((cell, aspect, found, problem))
+
+    def on_written(self, token_ids):
+        self.written.append(token_ids)
+
+    def on_failed(self, field, problem):
+        self.failures.append((field, problem))
+
     def places(self):
         return [(layer, source) for layer, sources in self.rows for source in sources]
+
+    def computed(self):
+        """Without the last token, which has nothing ahead and so nothing to compute."""
+        return [(layer, source) for layer, source in self.places() if source != len(PROMPT) - 1]
 
 
 @pytest.fixture
@@ -43,12 +58,6 @@ def controller(model, recorder):
     made = Controller(model, Query(model.tokenize(PROMPT), baseline=Baseline("zero")), layer=2, listener=recorder)
     yield made
     made.close()
-
-
-def settle():
-    """Let the model thread finish what is queued now, and what that queues."""
-    for _ in range(200):
-        thread.run(lambda: None)
 
 
 def test_the_first_picture_is_the_whole_layer_on_the_screen_and_nothing_else(controller, recorder):
@@ -273,3 +282,124 @@ def test_errors_in_plain_words(error, title, advice):
     described = describe(error)
     assert described["title"].startswith(title)
     assert advice in described["advice"]
+
+
+# -- idle time ---------------------------------------------------------------------------------------------------------
+
+
+def test_idle_time_goes_to_the_neighbours_of_the_selection_first(controller, recorder, held_model_thread):
+    controller._engine.rows_per_part = 16
+    controller.look_at(2, 10)
+    controller.allow_filling()
+    held_model_thread()
+    controller.wait(whole_map=True, timeout=LONG)
+    settle()
+    rows = recorder.computed()
+    asked_for = {(2, source) for source in range(len(PROMPT))} | {(layer, 10) for layer in range(4)}
+    rest = [place for place in rows if place not in asked_for]
+    near = [place for place in rest if place[1] in (8, 9, 11, 12)]
+    sampled = {(layer, place) for layer, place in rest[: len(near) + 4] if place == 1}  # what prepares a layer
+    assert set(rest[: len(near) + len(sampled)]) == {*near, *sampled}
+    assert [source for _, source in near] == [11] * 3 + [9] * 3 + [12] * 3 + [8] * 3
+
+
+def test_for_a_column_idle_time_goes_to_the_tokens_before_it(controller, recorder, held_model_thread):
+    controller._engine.rows_per_part = 16
+    controller.look_at(2, None, target=5)
+    controller.allow_filling()
+    held_model_thread()
+    controller.wait(whole_map=True, timeout=LONG)
+    settle()
+    later = [(layer, source) for layer, source in recorder.computed() if layer != 2 and source != 1]
+    column = {(layer, source) for layer in (0, 1, 3) for source in (0, 2, 3, 4)}
+    assert set(later[: len(column)]) == column
+
+
+def test_without_idle_time_a_column_is_the_layer_on_the_screen(controller):
+    controller.look_at(1, None, target=5)
+    controller.wait(timeout=LONG)
+    settle()
+    assert controller.map.computed_layers == (1,)
+    assert not controller.map.done[[0, 2, 3], :-1].any()
+
+
+# -- cells -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_cell_is_looked_into_between_parts_of_the_filling(controller, recorder, monkeypatch):
+    controller._engine.rows_per_part = 16
+    controller.start()
+    controller.allow_filling()
+    order = []
+    compute = AblationEngine.compute
+
+    def note(self, part):
+        order.append("part")
+        if len(order) == 12:
+            controller.inspect(Cell(1, 2, 6), ["direct"])
+        compute(self, part)
+
+    monkeypatch.setattr(AblationEngine, "compute", note)
+    recorder.on_finding = lambda *_: order.append("finding")
+    controller.wait(whole_map=True, timeout=LONG)
+    assert order.index("finding") == 12, "after the part under way, and before the next"
+    assert len(order) > 20
+
+
+def test_a_cell_is_looked_into_even_after_a_cancellation_or_an_error(controller, recorder, monkeypatch):
+    controller.start()
+    controller.wait(timeout=LONG)
+    controller.cancel()
+    controller.inspect(Cell(1, 2, 6), ["direct"])
+    settle()
+    assert [aspect for _, aspect, _, problem in recorder.findings if problem is None] == ["direct"]
+
+
+def test_clicking_faster_than_it_computes_leaves_no_queue_and_the_last_click_wins(
+    controller, recorder, held_model_thread
+):
+    """Memory is measured where the model does not run: of what it frees it keeps some for itself."""
+    controller.start()
+
+    def click(number):
+        controller.look_at(number % 4, number % 30)
+        controller.look_at(number % 3, None, target=1 + number % 30)
+        controller.inspect(Cell(number % 4, number % 10, 11 + number % 20), ["direct", "predictions"])
+
+    for number in range(200):
+        click(number)
+    gc.collect()
+    tracemalloc.start()
+    before = tracemalloc.take_snapshot()
+    for number in range(5000):
+        click(number)
+    controller.look_at(1, 7)
+    controller.inspect(Cell(3, 7, 21), ["direct"])
+    gc.collect()
+    after = tracemalloc.take_snapshot()
+    tracemalloc.stop()
+    grown = sum(difference.size_diff for difference in after.compare_to(before, "filename"))
+    assert grown < 50_000
+    assert thread._executor._work_queue.qsize() <= 1
+    held_model_thread()
+    controller.wait(timeout=LONG)
+    settle()
+    assert recorder.computed()[0] == (1, 7)
+    assert [(cell, aspect) for cell, aspect, _, _ in recorder.findings] == [(Cell(3, 7, 21), "direct")]
+    assert controller.map.computed_layers == (1,)
+
+
+def test_clicking_while_it_computes_ends_with_the_last_click(controller, recorder):
+    controller.start()
+    for number in range(1000):
+        controller.look_at(number % 4, number % 30)
+        controller.inspect(Cell(number % 4, number % 10, 11 + number % 20), ["direct"])
+        assert thread._executor._work_queue.qsize() <= 1
+    controller.look_at(0, 5)
+    controller.inspect(Cell(0, 5, 9), ["direct"])
+    assert controller.wait(timeout=LONG).state == "ready"
+    settle()
+    assert controller.map.done[0].all()
+    assert controller.map.done[:, 5].all()
+    assert recorder.findings[-1][:2] == (Cell(0, 5, 9), "direct")
+    assert not controller._has_work()

@@ -10,6 +10,7 @@ from horizon_widget.attribution.plan import (
     bisecting,
     first_cells,
     nearest_first,
+    neighbours_of,
     next_part,
     wanted,
 )
@@ -99,3 +100,30 @@ def test_cost_counts_each_source_s_own_later_positions():
     done[0] = True
     assert cost.missing(done) == 2 * 3 * (10 + 100)
     assert cost.missing(wanted(fresh(2, 3), Interest(layer=1, source=1))) == 2 * 1 * (120 + 110)
+
+
+def test_the_next_clicks_are_computed_before_the_rest_of_the_map():
+    parts = run(fresh(), Interest(layer=3, source=2, layers=[3, 0, 5], neighbours=neighbours_of(2, 9)), rows_per_part=9)
+    order = [cell for part in parts for cell in part.cells]
+    clicked, shown = [(layer, 2) for layer in range(6)], [(3, source) for source in range(9)]
+    asked_for = {*clicked, *shown}
+    assert set(order[: len(asked_for)]) == asked_for
+    then = order[len(asked_for) :]
+    assert then[:8] == [(5, 3), (0, 3), (5, 1), (0, 1), (5, 4), (0, 4), (5, 0), (0, 0)]
+    assert {layer for layer, _ in then} == {0, 5}, "only wanted layers are filled"
+
+
+def test_the_sources_of_a_column_come_nearest_layer_first():
+    parts = run(fresh(), Interest(layer=3, layers=[3, 0, 5, 4], target=4), rows_per_part=9)
+    order = [cell for part in parts for cell in part.cells]
+    shown, before = [(3, source) for source in range(9)], [(n, s) for n in (4, 5, 0) for s in range(4)]
+    assert order[:9] == shown
+    assert sorted(order[9:21]) == sorted(before)
+    assert [layer for layer, _ in order[9:21]] == [layer for layer, _ in before]
+    assert run(fresh(), Interest(layer=3, layers=[3], target=9), rows_per_part=9)
+
+
+def test_neighbours_stay_in_the_prompt():
+    assert neighbours_of(4, 9) == (5, 3, 6, 2)
+    assert neighbours_of(0, 2) == (1,)
+    assert neighbours_of(8, 9) == (7, 6)
