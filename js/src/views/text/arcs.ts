@@ -86,7 +86,7 @@ export class Arcs {
     const boxes = this.#boxes.of(units);
     const source = boxes[units.indexOf(link.source)];
     const target = boxes[units.indexOf(link.target)];
-    if (path === undefined) return;
+    if (path === undefined || boxes.length === 0) return;
     path.setAttribute("d", "");
     if (source === undefined || target === undefined || source === target) return;
     const { palette } = this.#view.surroundings.value;

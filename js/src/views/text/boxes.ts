@@ -34,11 +34,11 @@ export class Boxes {
     this.#boxes = null;
   }
 
+  /** None while the text is hidden, as hosts do while they change their theme: that is not kept. */
   of(units: Units): readonly Box[] {
     if (this.#boxes !== null) return this.#boxes;
     const origin = this.#text.getBoundingClientRect();
-    const style = getComputedStyle(this.#text);
-    this.#boxes = units.elements.map((element) => {
+    const boxes = units.elements.map((element) => {
       const { left, top, right, bottom } = element.getClientRects()[0] ?? element.getBoundingClientRect();
       return {
         left: left - origin.left,
@@ -47,11 +47,13 @@ export class Boxes {
         bottom: bottom - origin.top,
       };
     });
-    const first = this.#boxes[0];
-    const leading = Number.parseFloat(style.lineHeight) || 0;
-    this.#gap = first === undefined ? 0 : Math.max(0, leading - (first.bottom - first.top));
+    const first = boxes[0];
+    if (first === undefined || first.bottom <= first.top) return [];
+    const leading = Number.parseFloat(getComputedStyle(this.#text).lineHeight) || 0;
+    this.#gap = Math.max(0, leading - (first.bottom - first.top));
     this.#room = { width: origin.width, margin: MARGIN };
-    return this.#boxes;
+    this.#boxes = boxes;
+    return boxes;
   }
 
   /** Of the white between two lines, when last measured. */

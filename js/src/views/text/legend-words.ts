@@ -51,7 +51,7 @@ export function readingNote(reading: Reading): string {
     case "offset":
       return HONESTY;
     case "column":
-      return "Coloured by what this prediction loses without each earlier token’s state.";
+      return "Coloured by how this prediction changes without each earlier token’s state.";
     case "statistic":
       return "";
   }

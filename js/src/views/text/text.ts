@@ -120,6 +120,7 @@ export class TextView {
     const units = this.#units.value;
     if (!this.element.hasAttribute("data-long") || this.#height === 0) return [0, units.length];
     const boxes = this.#boxes.of(units);
+    if (boxes.length === 0) return [0, units.length];
     return between(boxes, this.#scrolled - AROUND, this.#scrolled + this.#height + AROUND);
   }
 
