@@ -58,7 +58,7 @@ describe("the whole map", () => {
 describe("where each layer’s influence goes", () => {
   it("is walked through with arrows; Enter colours the tokens of a cell, and lets go of them", async () => {
     const within = await whole();
-    const plot = within.find(".profile .plot");
+    const plot = within.find(".offset-profile .plot");
     plot.focus();
     press(plot, "ArrowRight");
     press(plot, "ArrowRight");
@@ -66,7 +66,7 @@ describe("where each layer’s influence goes", () => {
     await frame();
     const sources = [0, 1, 2, 3, 4, 5];
     const mean = sources.reduce((sum, i) => sum + Math.abs(influence(2, i, i + 2)), 0) / sources.length;
-    expect(within.find(".profile .overview-words").textContent).toBe(
+    expect(within.find(".offset-profile .overview-words").textContent).toBe(
       `layer 2 · 2 tokens ahead · mean magnitude ${mean.toFixed(2)} nats over 6 sources`,
     );
     press(plot, "Enter");
@@ -80,12 +80,14 @@ describe("where each layer’s influence goes", () => {
     const within = await whole();
     button(within, "as share").click();
     await frame();
-    expect(within.find(".profile .overview-sub").textContent).toContain("within a window of 4 tokens");
-    const plot = within.find(".profile .plot");
+    expect(within.find(".offset-profile .overview-sub").textContent).toContain("within a window of 4 tokens");
+    const plot = within.find(".offset-profile .plot");
     press(plot, "End");
     await frame();
-    expect(within.find(".profile .overview-words").textContent).toContain("4 tokens ahead");
-    expect(within.find(".profile .overview-words").textContent).toMatch(/\d % of what lies within 4 tokens/u);
+    expect(within.find(".offset-profile .overview-words").textContent).toContain("4 tokens ahead");
+    expect(within.find(".offset-profile .overview-words").textContent).toMatch(
+      /\d % of what lies within 4 tokens/u,
+    );
   });
 
   it("leaves layers under a shock, and the next token, out of its scale", () => {

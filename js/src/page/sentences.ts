@@ -94,7 +94,7 @@ function whyNoValue({ tokens, window }: Context, position: number): string {
 
 /** `baseline: mean`, and what that is. */
 export function baselineLabel(layer: Layer): string {
-  return layer.baseline === null ? "baseline: not chosen yet" : `baseline: ${layer.baseline}`;
+  return layer.baseline === null ? "baseline: pending" : `baseline: ${layer.baseline}`;
 }
 
 export function baselineNote(index: number, layer: Layer): string {

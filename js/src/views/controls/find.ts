@@ -26,14 +26,20 @@ export class FindView {
     const { traits } = store;
     frames.keep(listen(this.#field, "input", () => store.set({ find: this.#field.value })));
     frames.keep(listen(this.#field, "keydown", (event) => this.#key(event)));
+    frames.watch([traits.find, traits.tokens], () => this.#find());
     frames.watch([traits.find, traits.tokens, store.reading], () => this.#paint());
+  }
+
+  #find(): void {
+    const { traits } = this.#view.store;
+    const wanted = traits.find.value;
+    if (this.#field.value !== wanted) this.#field.value = wanted;
+    this.#found = occurrences(traits.tokens.value, wanted);
   }
 
   #paint(): void {
     const { traits, reading } = this.#view.store;
     const wanted = traits.find.value;
-    if (this.#field.value !== wanted) this.#field.value = wanted;
-    this.#found = occurrences(traits.tokens.value, wanted);
     const anchor = anchorOf(reading.value);
     const at = this.#found.findIndex((span) => anchor !== null && anchor >= span.start && anchor < span.stop);
     const n = this.#found.length;

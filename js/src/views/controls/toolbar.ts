@@ -84,7 +84,9 @@ export class ToolbarView {
     const { traits, layerInfo } = this.#view.store;
     setText(this.#model, traits.model_name.value);
     const labels = [...queryLabels(traits.query.value), baselineLabel(layerInfo.value)];
-    this.#labels.replaceChildren(...labels.map((label) => h("span", {}, label)));
+    if (this.#labels.childElementCount !== labels.length)
+      this.#labels.replaceChildren(...labels.map(() => h("span")));
+    for (const [i, label] of labels.entries()) setText(this.#labels.children[i] as HTMLElement, label);
   }
 
   #offerStatistics(): void {

@@ -30,7 +30,7 @@ export class OverviewView {
     const { traits } = store;
     this.#summary = new SummaryOfView(view, this.element);
     this.element.append(
-      h("header", { class: "overview-title" }, h("h3", {}, "The whole map"), this.#note, this.#sinks),
+      h("header", { class: "overview-title" }, h("h3", {}, "The whole map"), this.#sinks, this.#note),
       h(
         "div",
         { class: "overview-parts" },

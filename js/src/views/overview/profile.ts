@@ -60,7 +60,7 @@ export class ProfileView {
     });
     this.element = h(
       "div",
-      { class: "overview-part profile" },
+      { class: "overview-part offset-profile" },
       h("div", { class: "overview-head" }, h("h4", {}, "Where each layer’s influence goes"), this.#share),
       h(
         "div",
