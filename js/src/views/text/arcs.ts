@@ -16,6 +16,8 @@ const MOST_OF_LAYER = 24;
 /** Arcs take turns in so many lanes, where many share the white between two lines. */
 const LANES = 4;
 const FAINTEST = 70;
+/** Links under this share of the scale are not drawn. */
+const LEAST = 0.08;
 const THINNEST = 0.8;
 const THICKEST = 2.6;
 
@@ -52,7 +54,9 @@ export class Arcs {
   }
 
   #paint(): void {
-    const links = this.#view.store.traits.show_arcs.value ? this.#links() : [];
+    const found = this.#view.store.traits.show_arcs.value ? this.#links() : [];
+    const scale = this.#scale(found);
+    const links = found.filter(({ value }) => Math.abs(value) >= LEAST * scale);
     if (links.length === 0 && this.#paths.length === 0) return;
     while (this.#paths.length > links.length) this.#paths.pop()?.remove();
     while (this.#paths.length < links.length) {
@@ -61,7 +65,6 @@ export class Arcs {
       this.element.append(path);
     }
     if (links.length === 0) return;
-    const scale = this.#scale(links);
     // The strongest is drawn last, over the others.
     for (const [i, link] of [...links].reverse().entries()) this.#draw(this.#paths[i], link, i, scale);
   }

@@ -184,6 +184,8 @@ export class TextView {
     const words = perform(this.#view, deed, unit, event.timeStamp);
     this.#own = reading.peek() !== before[0] || cell.peek() !== before[1];
     this.#view.announce(words);
+    // What the deed has painted is not to be covered.
+    this.#tooltip.hide();
     this.#said.value = words;
   }
 

@@ -109,7 +109,8 @@ export class Tooltip {
     const known = row !== undefined && row.length > 0;
     for (const part of [this.#profileTitle, this.#profile.element, this.#summary]) part.hidden = !known;
     if (!known) return;
-    setText(this.#profileTitle, `Its influence at layer ${layer}, by tokens ahead`);
+    const whose = unit.stop > unit.start + 1 ? "Influence of its last token" : "Its influence";
+    setText(this.#profileTitle, `${whose} at layer ${layer}, by tokens ahead`);
     this.#profile.draw(row, context.layers[layer]?.noise_floor ?? null, context.window);
     setText(this.#summary, summary(store, source));
   }
