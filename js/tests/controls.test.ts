@@ -221,6 +221,15 @@ describe("progress", () => {
     ]);
   });
 
+  it("tells a screen reader when it has ended", async () => {
+    const { model, all } = opened({ progress });
+    await frame();
+    model.fromKernel({ progress: { ...progress, done: 1, seconds_left: null, filling: "complete" } });
+    await frame();
+    const spoken = all("[aria-live]").map(({ textContent }) => textContent);
+    expect(spoken).toContain("All 4 layers are computed");
+  });
+
   it("is quiet when all is done", () => {
     const { find } = opened({ progress: { ...progress, done: 1, filling: "complete" } });
     expect(find(".progress-words").textContent).toBe("All 4 layers are computed");

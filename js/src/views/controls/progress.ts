@@ -16,6 +16,7 @@ export class ProgressView {
   });
   readonly element = h("div", { class: "progress" }, this.#bar, this.#words, this.#button.element);
   readonly #view: View;
+  #wasBusy = false;
 
   constructor(view: View) {
     this.#view = view;
@@ -52,5 +53,8 @@ export class ProgressView {
     this.#bar.style.setProperty("--done", `${percent}%`);
     this.#button.element.hidden = !(stopped || busy);
     this.#button.show(stopped ? 1 : 0);
+    // How far it is, a screen reader asks for; that it has ended, it is told.
+    if (this.#wasBusy && !busy && words !== "") this.#view.announce(words);
+    this.#wasBusy = busy;
   }
 }
