@@ -181,9 +181,10 @@ describe("own share by layer", () => {
 describe("strongest links", () => {
   it("are listed by distance, each a click away", async () => {
     const within = await whole({ direction: "column", selected_target: 2 });
-    const first = within.find('[data-link="0"]');
+    const first = within.find(".links button");
     expect(first.textContent).toBe("+3.76 nats“ key” → “ key”4 ahead · layer 0");
     expect(within.all(".links button:not([hidden])")).toHaveLength(10);
+    expect(first.getAttribute("data-link")).toBe("0-3-7");
     first.click();
     expect(within.model.saved).toEqual([
       { direction: "row", selected_layer: 0, selected_source: 3, selected_target: 7 },
@@ -202,7 +203,7 @@ describe("strongest links", () => {
     const within = opened();
     tellLayer(within.model, 1);
     await settled(within, "from 1 of 4 layers");
-    const first = within.find('[data-link="0"]');
+    const first = within.find(".links button");
     first.focus();
     tellLayer(within.model, 0);
     await settled(within, "from 2 of 4 layers");

@@ -40,12 +40,18 @@ export class EditorView {
     prompt: new Field("prompt", "Prompt", "", this.#prompt),
     metric: new Field(
       "metric",
-      "Measured",
+      "Metric",
       "A token is named with its leading space.",
       this.#metric,
       ...this.#tokens,
     ),
-    baseline: new Field("baseline", "Removed states become", "", this.#baseline, this.#other),
+    baseline: new Field(
+      "baseline",
+      "Baseline",
+      "What replaces a removed state.",
+      this.#baseline,
+      this.#other,
+    ),
     layers: new Field("layers", "Layers", "“all”, or for example 0-5, 12", this.#layers),
   };
   readonly #cancel = h("button", { type: "button", class: "tool" }, "Cancel");

@@ -15,7 +15,7 @@ const NONE = "No link so long is here.";
 export class LinksView {
   readonly #distances = h("fieldset", { class: "choice segmented" });
   readonly #note = h("p", { class: "overview-sub quiet" });
-  readonly #rows = Array.from({ length: MOST_LINKS }, (_, i) => new LinkRow(i));
+  readonly #rows = Array.from({ length: MOST_LINKS }, () => new LinkRow());
   readonly #list = h("ol", { class: "links" }, ...this.#rows.map(({ element }) => element));
   readonly element: HTMLElement;
   readonly #view: View;
@@ -85,6 +85,7 @@ export class LinksView {
           withUnit(signed(value), unit),
           `${quote(tokens[source], 14)} → ${after ? "after the prompt" : quote(tokens[target], 14)}`,
           `${target - source} ahead · layer ${layer}`,
+          `${layer}-${source}-${target}`,
           `layer ${layer}, ${named(tokens, source)} → ${after ? "after the prompt" : named(tokens, target)}, ${ahead(source, target)}`,
         );
       }
@@ -107,8 +108,8 @@ export class LinksView {
 
   #click(event: MouseEvent): void {
     const { store, timePainting } = this.#view;
-    const button = event.target instanceof Element ? event.target.closest("[data-link]") : null;
-    const link = this.#links[Number(button?.getAttribute("data-link") ?? -1)];
+    const button = event.target instanceof Element ? event.target.closest("button") : null;
+    const link = this.#links[this.#rows.findIndex((row) => row.element === button?.parentElement)];
     if (link === undefined) return;
     timePainting(event.timeStamp);
     store.set({
@@ -129,15 +130,8 @@ class LinkRow {
   readonly #button: HTMLButtonElement;
   readonly element: HTMLLIElement;
 
-  constructor(index: number) {
-    this.#button = h(
-      "button",
-      { type: "button", "data-link": index },
-      this.#swatch,
-      this.#value,
-      this.#ends,
-      this.#place,
-    );
+  constructor() {
+    this.#button = h("button", { type: "button" }, this.#swatch, this.#value, this.#ends, this.#place);
     this.element = h("li", {}, this.#button);
   }
 
@@ -146,12 +140,13 @@ class LinkRow {
     this.#button.hidden = true;
   }
 
-  show(sign: string, value: string, ends: string, place: string, title: string): void {
+  show(sign: string, value: string, ends: string, place: string, key: string, title: string): void {
     this.#button.hidden = false;
     setAttribute(this.#swatch, "data-sign", sign);
     setText(this.#value, value);
     setText(this.#ends, ends);
     setText(this.#place, place);
+    setAttribute(this.#button, "data-link", key);
     setAttribute(this.#button, "title", `${value}: ${title}`);
   }
 
