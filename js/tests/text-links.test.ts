@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest";
+import { contrast, css, inkOn, pinColour } from "../src/page/colour";
 import type { Reading } from "../src/state/reading";
 import { Rows } from "../src/state/rows";
+import { MOST_PINS } from "../src/state/store";
 import { FAR, strongestLinks } from "../src/views/text/links";
 import { imagesOf, placesOf } from "../src/views/text/pins";
 
@@ -78,6 +80,27 @@ describe("the strongest links", () => {
     const all = strongestLinks(rows(), { kind: "statistic" }, 0, 100, null, []);
     const few = strongestLinks(rows(), { kind: "statistic" }, 0, 3, null, []);
     expect(few).toEqual(all.slice(0, 3));
+  });
+});
+
+describe("the colours of pins", () => {
+  const papers = { light: [255, 255, 255], dark: [24, 25, 28] } as const;
+
+  it.each(["light", "dark"] as const)("stand out from the paper, 3 : 1 at least (%s)", (theme) => {
+    for (let pin = 0; pin < MOST_PINS; pin += 1)
+      expect(contrast(pinColour(theme, pin), papers[theme])).toBeGreaterThanOrEqual(3);
+  });
+
+  it.each(["light", "dark"] as const)("are as many as there can be pins, each another (%s)", (theme) => {
+    const colours = Array.from({ length: MOST_PINS }, (_, pin) => css(pinColour(theme, pin)));
+    expect(new Set(colours).size).toBe(MOST_PINS);
+  });
+
+  it.each(["light", "dark"] as const)("leave a number on them readable (%s)", (theme) => {
+    for (let pin = 0; pin < MOST_PINS; pin += 1) {
+      const ground = pinColour(theme, pin);
+      expect(contrast(inkOn(ground, papers[theme]), ground)).toBeGreaterThanOrEqual(4.5);
+    }
   });
 });
 

@@ -1,13 +1,12 @@
 /** Samples of how tokens look that carry no colour of their own, each only where the text has such tokens. */
 
 import { disturbed } from "../../kernel/traits";
-import { css, pinColour } from "../../page/colour";
 import { h, setText } from "../../page/dom";
 import { number, withUnit } from "../../page/format";
 import { scaleEnds, scaleNote, WRITTEN } from "../../page/sentences";
 import { unitsOf } from "../../state/words";
 import type { View } from "../shared";
-import { pinScale } from "./pins";
+import { dressPin, pinScale } from "./pins";
 import { type Kind, looksOf, sinksOf } from "./token-look";
 
 type Key = "none" | "pending" | "dust" | "sink" | "outside" | "shock" | "written" | "found" | "pins";
@@ -136,11 +135,10 @@ export class Keys {
   #samplePins(): void {
     const sample = this.#items.get("pins")?.firstElementChild;
     const pins = this.#view.store.traits.pinned_sources.value;
-    const { theme } = this.#view.surroundings.value;
     sample?.replaceChildren(
       ...pins.map((_, pin) => {
         const badge = h("span", { class: "badge" }, String(pin + 1));
-        badge.style.setProperty("--pin", css(pinColour(theme, pin)));
+        dressPin(badge, this.#view.surroundings.value, pin);
         return badge;
       }),
     );

@@ -1,10 +1,10 @@
 /** Paints the units: those that can be seen at once, the rest of a long text in later frames. */
 
 import { computed, type ReadonlySignal, signal } from "@preact/signals-core";
-import { css, inkOn, over, pinColour } from "../../page/colour";
+import { css, inkOn, over } from "../../page/colour";
 import { setAttribute } from "../../page/dom";
 import type { View } from "../shared";
-import { imagesOf, type PinLines, pinLinesOf, placesOf, type Underline } from "./pins";
+import { dressPin, imagesOf, type PinLines, pinLinesOf, placesOf, type Underline } from "./pins";
 import { type Look, type Looks, looksOf } from "./token-look";
 import type { Units } from "./units";
 
@@ -151,7 +151,6 @@ export class Painter {
     const { theme } = this.#view.surroundings.value;
     element.style.backgroundImage = imagesOf(drawn, lines.n, theme);
     setAttribute(element, "data-pin", pin < 0 ? false : pin + 1);
-    if (pin < 0) element.style.removeProperty("--pin");
-    else element.style.setProperty("--pin", css(pinColour(theme, pin)));
+    if (pin >= 0) dressPin(element, this.#view.surroundings.value, pin);
   }
 }

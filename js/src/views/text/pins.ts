@@ -1,7 +1,8 @@
 /** Pinned tokens in the text: a number each, and a line under every later token that their state is used by. */
 
-import { alphaOf, css, pinColour, type Theme, tells } from "../../page/colour";
+import { alphaOf, css, inkOn, pinColour, type Theme, tells } from "../../page/colour";
 import { signed, withUnit } from "../../page/format";
+import type { Surroundings } from "../../page/theme";
 import { type Reading, type Strip, stripOf } from "../../state/reading";
 import { roundUp } from "../../state/scale";
 import type { Store } from "../../state/store";
@@ -100,6 +101,13 @@ export function imagesOf(lines: readonly Underline[], nPins: number, theme: Them
         : `repeating-linear-gradient(to right, ${colour} 0 4px, transparent 4px 7px)`;
   }
   return [...images, "none"].join(", ");
+}
+
+/** The colours of a pin's number, for the style sheet. */
+export function dressPin(element: HTMLElement, { theme, ink }: Surroundings, pin: number): void {
+  const colour = pinColour(theme, pin);
+  element.style.setProperty("--pin", css(colour));
+  element.style.setProperty("--pin-ink", css(inkOn(colour, ink)));
 }
 
 /** Where the images lie, in the room that a border keeps free below each unit: the first pin's on top. */
