@@ -11,6 +11,7 @@ from pathlib import Path
 import nbformat
 from playwright.sync_api import Page, sync_playwright
 
+from benchmarks import page as front_end
 from benchmarks.rows import Row
 from tests.browser.chromium import find_chromium
 from tests.browser.lab import CHROMIUM_FLAGS, READY_MS, Notebook, jupyter_lab
@@ -33,9 +34,10 @@ def measure(prompt: str) -> list[Row]:
         with jupyter_lab(folder / "notebooks", folder) as address, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_FLAGS)
             page = browser.new_page(viewport={"width": 1400, "height": 1200})
-            return _measure(page, Notebook(page, address, "bench.ipynb"))
+            rows = _measure(page, Notebook(page, address, "bench.ipynb"))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    return rows + front_end.measure()
 
 
 def _measure(page: Page, notebook: Notebook) -> list[Row]:
@@ -105,7 +107,7 @@ WATCH_ROWS = """() => {
     const look = () => {
         const canvas = root.querySelector('canvas.heat-map');
         const text = root.querySelector('.text');
-        if (canvas?.dataset.source === window.awaited && text.dataset.mode === 'influence'
+        if (canvas?.dataset.source === window.awaited && text.dataset.reading === 'row'
             && root.querySelector(".ground > :nth-child(16)")?.className === 'done' && window.painted === null)
             window.painted = performance.now();
         requestAnimationFrame(look);
