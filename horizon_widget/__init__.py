@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from horizon_widget.attribution.attribute import AttributionInterrupted, attribute
-    from horizon_widget.attribution.cell import Verification, carriers, predictions, verify
+    from horizon_widget.attribution.cell import carriers, predictions, verify
     from horizon_widget.attribution.closer import ablate_together, direct, direct_links, robustness
     from horizon_widget.attribution.estimate import estimate
+    from horizon_widget.attribution.findings import Verification
     from horizon_widget.baseline import Baseline
     from horizon_widget.errors import HorizonError, MapFileError, ModelError, QueryError
     from horizon_widget.horizon_map import HorizonMap
@@ -39,7 +40,7 @@ _HOME = {
     "Model": "models.model",
     "ModelError": "errors",
     "QueryError": "errors",
-    "Verification": "attribution.cell",
+    "Verification": "attribution.findings",
     "Baseline": "baseline",
     "Layout": "models.layout",
     "Metric": "metric",

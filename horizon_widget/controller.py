@@ -9,20 +9,20 @@ from __future__ import annotations
 import logging
 import threading
 import time
-import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 
 from horizon_widget.attribution.ablation_engine import AblationEngine
 from horizon_widget.attribution.ask import exact_engine_for
-from horizon_widget.attribution.cell import Cell, inspect
+from horizon_widget.attribution.cell import Inspection
+from horizon_widget.attribution.findings import Cell
 from horizon_widget.attribution.plan import Interest, Part, bisecting, neighbours_of
-from horizon_widget.errors import HorizonError
+from horizon_widget.errors import HorizonError, describe
 from horizon_widget.horizon_map import HorizonMap
+from horizon_widget.listener import Listener, Status
 from horizon_widget.models import thread
 from horizon_widget.models.model import Model
 from horizon_widget.models.writing import Writing
@@ -30,49 +30,7 @@ from horizon_widget.query import Query
 
 logger = logging.getLogger(__name__)
 
-LONGEST_DETAIL = 100_000  # characters; a traceback of endless recursion is long, and its end says most
 CANCELLED = {"title": "It was cancelled.", "advice": "Ask again to see it.", "detail": ""}
-
-
-@dataclass(frozen=True)
-class Status:
-    """What the reader is told.
-
-    Attributes:
-        state: ``"computing"`` while something asked for is under way, else ``"ready"`` or ``"error"``.
-        task: In words, what is computed.
-        done: Share of the task that is done, 0 to 1.
-        seconds_left: Estimate, or ``None`` where nothing is known yet.
-        filling: What happens to the rest of the map in idle time: ``"idle"``, ``"running"``, ``"waiting"`` (the
-            user's own cells run), ``"stopped"`` or ``"complete"``.
-        error: ``{title, advice, detail}`` or ``None``.
-    """
-
-    state: str
-    task: str
-    done: float
-    seconds_left: float | None
-    filling: str
-    error: dict[str, str] | None = None
-
-
-class Listener(Protocol):
-    """Told of everything the controller does; called on the model thread, or by who cancels."""
-
-    def on_rows(self, layer: int, sources: tuple[int, ...]) -> None:
-        """Rows are new in the map."""
-
-    def on_status(self, status: Status) -> None:
-        """What is being done has changed."""
-
-    def on_finding(self, cell: Cell, aspect: str, found: Any, problem: dict[str, str] | None) -> None:
-        """One aspect of a cell was looked into; ``found`` as ``attribution.cell.inspect`` gives it, or a problem."""
-
-    def on_written(self, token_ids: tuple[int, ...]) -> None:
-        """The model has written on: the prompt and what follows."""
-
-    def on_failed(self, field: str | None, problem: dict[str, str]) -> None:
-        """Something that was asked for, other than values, could not be done."""
 
 
 class Controller:
@@ -107,8 +65,7 @@ class Controller:
         self._target: int | None = None  # of which the column is looked at
         self._filled = "all layers" if layers is None else "the chosen layers"
         self._fill_order = [layer for layer in bisecting(model.n_layers) if layers is None or layer in layers]
-        self._cell: Cell | None = None
-        self._aspects: tuple[str, ...] = ()  # of this cell, not yet looked into
+        self._inspections: tuple[Inspection, ...] = ()  # all of one cell
         self._writing: Writing | None = None
         self._filling_allowed = False  # nobody looks yet
         self._cells_running = False
@@ -146,16 +103,17 @@ class Controller:
         self._change(_layer=layer, _source=source, _target=target, _cancelled=False, _error=None)
 
     def inspect(self, cell: Cell, aspects: Sequence[str]) -> None:
-        """Look into aspects of a cell, in this order; those of another cell not yet begun are given up.
+        """Look into aspects of a cell, in this order; what was asked of another cell is given up.
 
         Args:
             cell: Which.
             aspects: Some of ``attribution.cell.ASPECTS``.
         """
         with self._condition:
-            waiting = self._aspects if self._cell == cell else ()
-            new = tuple(aspect for aspect in dict.fromkeys(aspects) if aspect not in waiting)
-            self._change(_cell=cell, _aspects=waiting + new)
+            kept = tuple(inspection for inspection in self._inspections if inspection.cell == cell)
+            known = {inspection.aspect for inspection in kept}
+            new = [aspect for aspect in dict.fromkeys(aspects) if aspect not in known]
+            self._change(_inspections=(*kept, *(Inspection(self._engine, cell, aspect) for aspect in new)))
 
     def write_on(self, n_tokens: int) -> None:
         """Let the model write on, so many tokens at most; the newest wish counts."""
@@ -176,13 +134,12 @@ class Controller:
         What the model was writing ends where it is; what was to be found out of a cell is answered with ``CANCELLED``.
         """
         with self._condition:
-            cell, aspects = self._cell, self._aspects
+            given_up = self._inspections
             if self._writing is not None:
                 self._writing.stop()
-            self._change(_cancelled=True, _filling_stopped=True, _aspects=())
-        for aspect in aspects:
-            assert cell is not None
-            self._listener.on_finding(cell, aspect, None, CANCELLED)
+            self._change(_cancelled=True, _filling_stopped=True, _inspections=())
+        for inspection in given_up:
+            self._listener.on_finding(inspection.cell, inspection.aspect, None, CANCELLED)
 
     def resume(self) -> None:
         """Go on after a cancellation or an error."""
@@ -192,7 +149,7 @@ class Controller:
         """Stop for good after the part under way."""
         if Controller._last_used is self:
             Controller._last_used = None
-        self._change(_closed=True, _aspects=(), _writing=None)
+        self._change(_closed=True, _inspections=(), _writing=None)
 
     def wait(self, *, whole_map: bool = False, timeout: float | None = None) -> Status:
         """Block until what is asked for is computed (or the whole map), or an error or a cancellation ends it.
@@ -264,28 +221,33 @@ class Controller:
             self._condition.notify_all()
 
     def _has_work(self) -> bool:
-        return not self._closed and bool(self._aspects or self._writing or self._next() is not None)
+        return not self._closed and bool(self._inspections or self._writing or self._next() is not None)
 
     def _take_work(self) -> Callable[[], None] | None:
         if self._closed:
             return None
-        if self._aspects and self._cell is not None:
-            aspect, *rest = self._aspects
-            self._aspects = tuple(rest)
-            return partial(self._inspect, self._cell, aspect)
+        if self._inspections:
+            return partial(self._inspect, self._inspections[0])
         if self._writing is not None:
             return partial(self._write, self._writing)
         part = self._next()
         return None if part is None else partial(self._compute, part)
 
-    def _inspect(self, cell: Cell, aspect: str) -> None:
+    def _inspect(self, inspection: Inspection) -> None:
+        """One step."""
+        problem = None
         try:
-            found, problem = inspect(self._engine, cell, aspect), None
+            going_on = inspection.step()
         except Exception as error:
-            logger.debug("%s of %s failed", aspect, cell, exc_info=True)
-            found, problem = None, describe(error)
-        if not self._closed:
-            self._listener.on_finding(cell, aspect, found, problem)
+            logger.debug("%s of %s failed", inspection.aspect, inspection.cell, exc_info=True)
+            going_on, problem = False, describe(error)
+        if going_on:
+            return
+        with self._condition:
+            wanted = inspection in self._inspections
+            self._inspections = tuple(other for other in self._inspections if other is not inspection)
+        if wanted:
+            self._listener.on_finding(inspection.cell, inspection.aspect, inspection.found, problem)
 
     def _write(self, writing: Writing) -> None:
         """One token."""
@@ -415,15 +377,3 @@ class Controller:
         if not self._filling_allowed:
             return "idle"
         return "running" if self._may_fill() else "waiting"
-
-
-def describe(error: BaseException) -> dict[str, str]:
-    """An exception as the widget shows it: in plain words, with the details for copying."""
-    detail = "".join(traceback.format_exception(error))[-LONGEST_DETAIL:]
-    if isinstance(error, HorizonError):
-        return {"title": error.message, "advice": error.advice, "detail": detail}
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
-        advice = "Use a shorter prompt or a smaller model; what is computed is kept."
-        return {"title": "There is not enough memory.", "advice": advice, "detail": detail}
-    title = f"The computation failed: {type(error).__name__}: {error}"
-    return {"title": title[:400], "advice": "What is computed is kept; Resume tries again.", "detail": detail}

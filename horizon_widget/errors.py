@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import traceback
+
+LONGEST_DETAIL = 100_000  # characters; a traceback of endless recursion is long, and its end says most
+
 
 class HorizonError(Exception):
     """Base of all errors raised by this package.
@@ -37,3 +41,15 @@ class ModelError(HorizonError):
 
 class MapFileError(HorizonError):
     """A file that cannot be written, or is no map."""
+
+
+def describe(error: BaseException) -> dict[str, str]:
+    """An exception as the widget shows it: in plain words, with the details for copying."""
+    detail = "".join(traceback.format_exception(error))[-LONGEST_DETAIL:]
+    if isinstance(error, HorizonError):
+        return {"title": error.message, "advice": error.advice, "detail": detail}
+    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+        advice = "Use a shorter prompt or a smaller model; what is computed is kept."
+        return {"title": "There is not enough memory.", "advice": advice, "detail": detail}
+    title = f"The computation failed: {type(error).__name__}: {error}"
+    return {"title": title[:400], "advice": "What is computed is kept; Resume tries again.", "detail": detail}

@@ -13,9 +13,8 @@ import numpy as np
 
 from horizon_widget import protocol
 from horizon_widget import widget_descriptions as descriptions
-from horizon_widget.attribution.cell import Cell
-from horizon_widget.controller import describe
-from horizon_widget.errors import HorizonError, QueryError
+from horizon_widget.attribution.findings import Cell
+from horizon_widget.errors import HorizonError, QueryError, describe
 from horizon_widget.horizon_map import HorizonMap
 from horizon_widget.models.model import Model
 from horizon_widget.widget_question import AskingWidget

@@ -14,10 +14,11 @@ import traitlets
 from horizon_widget import protocol
 from horizon_widget import widget_descriptions as descriptions
 from horizon_widget.attribution.ask import read_query
-from horizon_widget.attribution.cell import Cell
-from horizon_widget.controller import Controller, Status
+from horizon_widget.attribution.findings import Cell
+from horizon_widget.controller import Controller
 from horizon_widget.errors import QueryError
 from horizon_widget.horizon_map import HorizonMap
+from horizon_widget.listener import Status
 from horizon_widget.models.model import Model
 from horizon_widget.query import Query
 from horizon_widget.statistics import STATISTICS

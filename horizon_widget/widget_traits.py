@@ -20,8 +20,7 @@ import ipywidgets  # type: ignore[import-untyped]
 import traitlets
 
 from horizon_widget import protocol
-from horizon_widget.controller import describe
-from horizon_widget.errors import QueryError
+from horizon_widget.errors import QueryError, describe
 from horizon_widget.query import check_index, check_layers
 from horizon_widget.statistics import STATISTICS
 

@@ -10,7 +10,8 @@ import torch
 
 import horizon_widget as hw
 from horizon_widget.attribution.ask import exact_engine_for, read_query
-from horizon_widget.attribution.cell import ASPECTS, Cell, inspect
+from horizon_widget.attribution.cell import inspect
+from horizon_widget.attribution.findings import ASPECTS, Cell
 from horizon_widget.models import thread
 from tests import reference
 from tests.conftest import PROMPT
@@ -189,6 +190,6 @@ def test_robustness_runs_the_prompt_once(model, monkeypatch):
 def test_values_that_are_not_finite_are_refused(model, monkeypatch):
     engine = exact_engine_for(model, read_query(model, SHORT, baseline="zero"))
     nothing = np.full((1, 1), np.nan)
-    monkeypatch.setattr("horizon_widget.attribution.cell.total_and_direct", lambda *_: (nothing, nothing))
+    monkeypatch.setattr("horizon_widget.attribution.findings.total_and_direct", lambda *_: (nothing, nothing))
     with pytest.raises(hw.ModelError, match="The total of this cell is not finite"):
         thread.run(lambda: inspect(engine, Cell(LAYER, SOURCE, TARGET), "direct"))

@@ -9,10 +9,11 @@ import tracemalloc
 import pytest
 
 from horizon_widget.attribution.ablation_engine import AblationEngine
-from horizon_widget.attribution.cell import Cell
+from horizon_widget.attribution.cell import Inspection
+from horizon_widget.attribution.findings import Cell
 from horizon_widget.baseline import Baseline
-from horizon_widget.controller import Controller, describe
-from horizon_widget.errors import HorizonError, ModelError
+from horizon_widget.controller import Controller
+from horizon_widget.errors import HorizonError, ModelError, describe
 from horizon_widget.models import thread
 from horizon_widget.query import Query
 from tests.conftest import PROMPT
@@ -403,3 +404,25 @@ def test_clicking_while_it_computes_ends_with_the_last_click(controller, recorde
     assert controller.map.done[:, 5].all()
     assert recorder.findings[-1][:2] == (Cell(0, 5, 9), "direct")
     assert not controller._has_work()
+
+
+def test_a_newer_cell_overtakes_the_carriers_of_an_older_one(controller, recorder, monkeypatch):
+    controller._engine.rows_per_part = 16
+    controller.start()
+    controller.wait(timeout=LONG)
+    steps = []
+    step = Inspection.step
+
+    def note(self):
+        steps.append(self.cell)
+        if len(steps) == 4:
+            controller.inspect(Cell(1, 3, 9), ["carriers"])
+        return step(self)
+
+    monkeypatch.setattr(Inspection, "step", note)
+    controller.inspect(Cell(0, 2, 6), ["carriers"])
+    settle()
+    assert steps[:4] == [Cell(0, 2, 6)] * 4
+    assert set(steps[4:]) == {Cell(1, 3, 9)}
+    assert [cell for cell, *_ in recorder.findings] == [Cell(1, 3, 9)]
+    assert len(steps[4:]) > 6, "in steps, not all at once"

@@ -10,7 +10,7 @@ import pytest
 
 import horizon_widget as hw
 from horizon_widget import protocol
-from horizon_widget.attribution.cell import ASPECTS
+from horizon_widget.attribution.findings import ASPECTS
 from horizon_widget.models import writing
 from tests.conftest import PROMPT
 from tests.widgets import LONG, received_rows, say, sent, settle
