@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import statistics
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -13,11 +12,11 @@ from pathlib import Path
 from playwright.sync_api import CDPSession, Page, sync_playwright
 
 from benchmarks.rows import Row
+from scripts.front_end import npm
 from tests.browser.chromium import find_chromium
 from tests.browser.lab import CHROMIUM_FLAGS, ROOT
 
-JS = ROOT / "js"
-PAGE = JS / "dev" / "index.html"
+PAGE = ROOT / "js" / "dev" / "index.html"
 BUNDLE = ROOT / "horizon_widget" / "static" / "widget.js"
 
 FRAME = 1 / 60
@@ -43,7 +42,7 @@ SCROLL = """n => new Promise(done => {
 
 def measure() -> list[Row]:
     """All rows about the page."""
-    subprocess.run(["node", "build.mjs", "--dev"], cwd=JS, check=True, capture_output=True)
+    npm("run", "dev", quiet=True)
     size = len(gzip.compress(BUNDLE.read_bytes()))
     rows = [Row("the bundle, compressed (bytes)", size, size / MOST_BUNDLE, "60 KB", 1.0)]
     for repeat, name in ((TWO_HUNDRED, "255 tokens × 30 layers"), (A_THOUSAND, "1,020 tokens × 30 layers")):
