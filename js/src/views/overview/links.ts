@@ -10,7 +10,7 @@ import { LEAST_OFFSETS, type Link, MOST_LINKS } from "../../state/overview";
 import type { View } from "../shared";
 import type { SummaryOfView } from "./summary";
 
-const NONE = "No link so long is here.";
+const NONE = "No link so long has been computed.";
 
 export class LinksView {
   readonly #distances = h("fieldset", { class: "choice segmented" });
