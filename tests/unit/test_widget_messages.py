@@ -68,26 +68,27 @@ def test_token_ids_stay_where_only_something_else_is_changed(model, widget):
     made.close()
 
 
-@pytest.mark.parametrize(
-    ("change", "field"),
-    [
-        ({"prompt": ""}, "prompt"),
-        ({"prompt": "\ud800 alone"}, "prompt"),
-        ({"prompt": "x" * 65}, "prompt"),
-        ({"metric": ["nonsense"]}, "metric"),
-        ({"metric": ["logprob", "two tokens"]}, "metric"),
-        ({"metric": ["function", "mine"]}, "metric"),
-        ({"baseline": ["median"]}, "baseline"),
-        ({"baseline": ["counterfactual", "short"]}, "baseline"),
-        ({"layers": [4]}, "layers"),
-    ],
-)
-def test_what_cannot_be_opened_is_said_and_the_map_stays(widget, change, field):
-    say(widget, {**OPEN, **change})
-    (failed,) = sent(widget, "failed")
-    assert failed["field"] == field
-    assert failed["problem"]["title"].startswith(f"{field}: ")
-    assert (widget.map_id, widget.prompt) == (1, PROMPT)
+CANNOT_BE_OPENED = [
+    ({"prompt": ""}, "prompt"),
+    ({"prompt": "\ud800 alone"}, "prompt"),
+    ({"prompt": "x" * 65}, "prompt"),
+    ({"metric": ["nonsense"]}, "metric"),
+    ({"metric": ["logprob", "two tokens"]}, "metric"),
+    ({"metric": ["function", "mine"]}, "metric"),
+    ({"baseline": ["median"]}, "baseline"),
+    ({"baseline": ["counterfactual", "short"]}, "baseline"),
+    ({"layers": [4]}, "layers"),
+]
+
+
+def test_what_cannot_be_opened_is_said_and_the_map_stays(widget):
+    for change, field in CANNOT_BE_OPENED:
+        widget.sent.clear()
+        say(widget, {**OPEN, **change})
+        (failed,) = sent(widget, "failed")
+        assert failed["field"] == field
+        assert failed["problem"]["title"].startswith(f"{field}: ")
+        assert (widget.map_id, widget.prompt) == (1, PROMPT)
     assert widget.wait(timeout=LONG).done[2].all()
 
 
@@ -223,17 +224,16 @@ def test_only_the_newest_cell_counts_and_its_aspects_add_up(widget, held_model_t
     assert found == [(7, "direct"), (7, "carriers"), (7, "predictions")]
 
 
-@pytest.mark.parametrize(
-    ("change", "field"), [({"layer": 99}, "layer"), ({"source": 9}, "target"), ({"target": 0}, "target")]
-)
-def test_a_cell_that_is_none_gets_a_problem(widget, change, field):
-    say(widget, {**INSPECT, **change, "aspects": ["direct", "predictions"]})
-    settle()
-    findings = sent(widget, "finding")
-    assert [finding["aspect"] for finding in findings] == ["direct", "predictions"]
-    for finding in findings:
-        assert finding["found"] is None
-        assert finding["problem"]["title"].startswith(f"{field}: ")
+def test_a_cell_that_is_none_gets_a_problem(widget):
+    for change, field in [({"layer": 99}, "layer"), ({"source": 9}, "target"), ({"target": 0}, "target")]:
+        widget.sent.clear()
+        say(widget, {**INSPECT, **change, "aspects": ["direct", "predictions"]})
+        settle()
+        findings = sent(widget, "finding")
+        assert [finding["aspect"] for finding in findings] == ["direct", "predictions"]
+        for finding in findings:
+            assert finding["found"] is None
+            assert finding["problem"]["title"].startswith(f"{field}: ")
 
 
 def test_one_aspect_that_fails_leaves_the_others(widget, monkeypatch):
