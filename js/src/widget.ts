@@ -1,7 +1,7 @@
 /** The entry for anywidget: adapts the host, and nothing else. `initialize` owns the connection, `render` a view. */
 
-import { Store } from "./state/store";
 import { type Model, ModelTransport } from "./kernel/transport";
+import { Store } from "./state/store";
 import { mount } from "./view";
 
 interface Context {
