@@ -10,6 +10,7 @@ import type { Store } from "./state/store";
 import cellStyle from "./style/cell.css";
 import controlsStyle from "./style/controls.css";
 import drillDownStyle from "./style/drill-down.css";
+import legendStyle from "./style/legend.css";
 import overviewStyle from "./style/overview.css";
 import pageStyle from "./style/page.css";
 import surroundingsStyle from "./style/surroundings.css";
@@ -28,6 +29,7 @@ const STYLES = [
   pageStyle,
   controlsStyle,
   textStyle,
+  legendStyle,
   drillDownStyle,
   cellStyle,
   overviewStyle,
