@@ -28,7 +28,7 @@ describe("the whole map", () => {
     expect(within.find(".overview-title").textContent).toContain("no layer is computed yet");
     tellLayer(within.model, 2);
     tellLayer(within.model, 3, [2, 3]);
-    await settled(within, "from 2 of 4 layers, 1 of them in part · 1 attention sink left out");
+    await settled(within, "from 1 of 4 layers, 1 more begun · 1 attention sink left out");
     button(within, "count sinks").click();
     await frame();
     await frame();
@@ -106,6 +106,28 @@ describe("where each layer’s influence goes", () => {
     }
   });
 
+  it("tells nothing of a layer before half of its sources are here", () => {
+    const map = rows(7, []);
+    const summary = new MapSummary(map);
+    const what = { layers: SHOCK, sinks: [0], withSinks: false, ownShare: -1 };
+    const seen: boolean[] = [];
+    for (const source of [0, 1, 2, 3, 4]) {
+      map.receive({
+        type: "values",
+        map_id: 1,
+        layer: 2,
+        sources: [source],
+        n_targets: 7,
+        influence: new Float32Array(7).fill(1),
+        statistics: new Float32Array(0),
+      });
+      summary.update(what);
+      seen.push(!Number.isNaN(profileOf(summary, 4, 7, null, () => false).values[14] ?? Number.NaN));
+    }
+    // The sink is not counted: four of seven are enough.
+    expect(seen).toEqual([false, false, false, false, true]);
+  });
+
   it("paints the layers from the bottom up, and nothing that is not here", () => {
     const summary = new MapSummary(rows(7, [1]));
     summary.update({ layers: SHOCK, sinks: [], withSinks: false, ownShare: -1 });
@@ -142,9 +164,10 @@ describe("own share by layer", () => {
   it("marks layers that are here in part, or under a shock", async () => {
     const within = opened({ layer_info: SHOCK });
     tellLayer(within.model, 0);
-    tellLayer(within.model, 1, [1, 2]);
+    tellLayer(within.model, 1, [0, 1, 2, 3, 4]);
+    tellLayer(within.model, 3, [1, 2]);
     tellLayer(within.model, 2);
-    await settled(within, "from 3 of 4 layers");
+    await settled(within, "from 3 of 4 layers, 1 more begun");
     const kinds = within.all(".spread-dots > *").map((row) => row.className);
     expect(kinds).toEqual(["pending", "done", "done", "shock"]);
     expect(
@@ -171,9 +194,11 @@ describe("own share by layer", () => {
       median,
       high: median + 0.1,
     });
-    const spreads = [at(0.2), at(0.4), null, at(0.8)];
-    expect(linesOf(spreads)).toEqual(["0.2,3.5 0.4,2.5"]);
-    expect(bandOf(spreads)).toEqual(["0.1,3.5 0.3,2.5 0.5,2.5 0.3,3.5", "0.7,0.1 0.9,0.1 0.9,0.9 0.7,0.9"]);
+    const spreads = [at(0.2), at(0.4), null, null, at(0.8)];
+    expect(linesOf(spreads)).toEqual(["0.2,4.5 0.4,3.5"]);
+    expect(bandOf(spreads)).toEqual(["0.1,4.5 0.3,3.5 0.5,3.5 0.3,4.5", "0.7,0.1 0.9,0.1 0.9,0.9 0.7,0.9"]);
+    // A single missing layer is bridged.
+    expect(linesOf([at(0.2), null, at(0.4)])).toEqual(["0.2,2.5 0.4,0.5"]);
     expect(linesOf([null, null])).toEqual([]);
   });
 });

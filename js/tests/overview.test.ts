@@ -63,7 +63,8 @@ describe("offset profile", () => {
       expect(mean).toBeCloseTo(sum / n, 10);
     }
     expect(summary.mean(0, { first: 1, last: 1 })).toEqual({ mean: Number.NaN, n: 0 });
-    expect(summary.nLayers).toBe(1);
+    expect([0, 1].map((layer) => summary.isEnough(layer))).toEqual([false, true]);
+    expect(summary.isComplete(1)).toBe(true);
   });
 
   it("pools the pairs of several offsets", () => {

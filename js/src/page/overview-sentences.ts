@@ -31,20 +31,21 @@ export function percent(share: number): string {
   return `${number(100 * share)} %`;
 }
 
-/** `from 12 of 30 layers, 4 of them in part; sinks left out`. */
+/** `from 12 of 30 layers, 4 more begun · 1 attention sink left out`. */
 export function sumNote(
-  nLayers: number,
-  nPart: number,
+  nEnough: number,
+  nBegun: number,
   all: number,
   nSinks: number,
   withSinks: boolean,
 ): string {
+  const more = nBegun > nEnough ? `, ${nBegun - nEnough} more begun` : "";
   const layers =
-    nLayers === 0
+    nBegun === 0
       ? "no layer is computed yet"
-      : nLayers === all && nPart === 0
+      : nEnough === all
         ? `from all ${plural(all, "layer")}`
-        : `from ${nLayers} of ${plural(all, "layer")}${nPart === 0 ? "" : `, ${nPart} of them in part`}`;
+        : `from ${nEnough} of ${plural(all, "layer")}${more}`;
   if (nSinks === 0) return layers;
   const sinks = plural(nSinks, "attention sink");
   return `${layers} · ${sinks} ${withSinks ? "counted" : "left out"}`;
@@ -67,7 +68,9 @@ export function spreadWords(spread: SpreadWords | null): string {
 /** What speaks against a layer’s numbers, or nothing. */
 export function layerCaution(layer: Layer | undefined, nSources: number, nCounted: number): string {
   if (disturbed(layer)) return "mostly the shock of its baseline";
-  return nSources < nCounted ? `${nSources} of ${plural(nCounted, "source")} so far` : "";
+  if (nSources === 0 || nSources >= nCounted) return "";
+  const few = 2 * nSources < nCounted ? ", too few to tell" : "";
+  return `${nSources} of ${plural(nCounted, "source")} so far${few}`;
 }
 
 /** Which links are listed. */

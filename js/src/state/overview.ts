@@ -184,14 +184,24 @@ export class MapSummary {
     return this.#tallies(layer).reduce((sum, { nSources }) => sum + nSources, 0);
   }
 
-  /** Layers of which anything is here. */
-  get nLayers(): number {
-    return this.#layers.filter((_, layer) => this.nSources(layer) > 0).length;
+  /** Sources that a layer has when it is complete. */
+  get nCounted(): number {
+    const { sinks, withSinks } = this.#counted;
+    return Math.max(0, this.#rows.nTokens - (withSinks ? 0 : sinks.length));
   }
 
-  /** The own share of a layer's tokens; null where none has one. */
+  /** Whether half of a layer's sources are here: the mean of the first few is anybody's guess. */
+  isEnough(layer: number): boolean {
+    return this.nSources(layer) > 0 && 2 * this.nSources(layer) >= this.nCounted;
+  }
+
+  isComplete(layer: number): boolean {
+    return this.nSources(layer) >= this.nCounted;
+  }
+
+  /** The own share of a layer's tokens; null where none has one, or too little is here. */
   spread(layer: number): Spread | null {
-    return this.#layers[layer]?.spread ?? null;
+    return this.isEnough(layer) ? (this.#layers[layer]?.spread ?? null) : null;
   }
 
   /** The offset profile, or its mean over several offsets. */

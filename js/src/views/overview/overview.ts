@@ -51,13 +51,14 @@ export class OverviewView {
     const { store } = this.#view;
     const { traits } = store;
     const { nLayers, nTokens } = store.rows.value;
-    const { now, without } = this.#summary;
+    const { now } = this.#summary;
     const nSinks = traits.sinks.value.length;
-    const counts = Array.from({ length: nLayers }, (_, layer) => now.nSources(layer));
-    const nPart = counts.filter((n) => n > 0 && n < nTokens - without.length).length;
+    const layers = Array.from({ length: nLayers }, (_, layer) => layer);
+    const nBegun = layers.filter((layer) => now.nSources(layer) > 0).length;
+    const nEnough = layers.filter((layer) => now.isEnough(layer)).length;
     this.element.hidden = nTokens === 0;
     this.#sinks.hidden = nSinks === 0;
     setAttribute(this.#sinks, "aria-pressed", String(traits.include_sinks.value));
-    setText(this.#note, sumNote(now.nLayers, nPart, nLayers, nSinks, traits.include_sinks.value));
+    setText(this.#note, sumNote(nEnough, nBegun, nLayers, nSinks, traits.include_sinks.value));
   }
 }

@@ -105,10 +105,6 @@ export class OwnShareView {
     return this.#view.store.rows.value.nLayers;
   }
 
-  get #nCounted(): number {
-    return Math.max(0, this.#view.store.rows.value.nTokens - this.#summary.without.length);
-  }
-
   #paint(): void {
     const { store } = this.#view;
     const layers = store.traits.layer_info.value;
@@ -135,7 +131,7 @@ export class OwnShareView {
       const row = this.#dots.children[n - 1 - layer];
       const dot = row?.firstElementChild;
       if (row === undefined || !(dot instanceof HTMLElement)) continue;
-      const partial = this.#summary.now.nSources(layer) < this.#nCounted;
+      const partial = !this.#summary.now.isComplete(layer);
       setAttribute(row, "class", disturbed(layers[layer]) ? "shock" : spread === null ? "pending" : "done");
       setAttribute(dot, "data-hollow", partial || disturbed(layers[layer]));
       dot.hidden = spread === null;
@@ -174,7 +170,11 @@ export class OwnShareView {
   #wordsOf(layer: number): string {
     const { traits } = this.#view.store;
     const { now } = this.#summary;
-    const caution = layerCaution(traits.layer_info.value[layer], now.nSources(layer), this.#nCounted);
+    const caution = layerCaution(
+      traits.layer_info.value[layer],
+      now.nSources(layer),
+      this.#summary.now.nCounted,
+    );
     return [`layer ${layer}`, spreadWords(now.spread(layer)), ...(caution === "" ? [] : [caution])].join(
       " · ",
     );
@@ -189,7 +189,11 @@ export class OwnShareView {
     const layers = this.#view.store.traits.layer_info.value;
     const rows = Array.from({ length: this.#nLayers }, (_, i) => this.#nLayers - 1 - i).map((layer) => {
       const spread = this.#summary.now.spread(layer);
-      const caution = layerCaution(layers[layer], this.#summary.now.nSources(layer), this.#nCounted);
+      const caution = layerCaution(
+        layers[layer],
+        this.#summary.now.nSources(layer),
+        this.#summary.now.nCounted,
+      );
       const numbers = spread === null ? ["", "", ""] : [spread.median, spread.low, spread.high].map(number);
       const cells = [...numbers, String(spread?.n ?? 0), caution].map((text) => h("td", {}, text));
       return h("tr", {}, h("th", { scope: "row" }, String(layer)), ...cells);

@@ -15,7 +15,7 @@ export interface Profile {
 }
 
 /**
- * The offset profile of every layer. `window`: as shares of what lies within so many tokens, and no further; null: as
+ * The offset profile of every layer of which enough is here. `window`: as shares of what lies within so many tokens, and no further; null: as
  * it is.
  */
 export function profileOf(
@@ -29,7 +29,9 @@ export function profileOf(
   const values = new Float64Array(nLayers * bins.length);
   // Apart: the next token, often far stronger than all else, and layers whose values are a shock.
   const largest = { rest: 0, apart: 0 };
+  values.fill(Number.NaN);
   for (let layer = 0; layer < nLayers; layer += 1) {
+    if (!summary.isEnough(layer)) continue;
     const total = window === null ? 1 : summary.total(layer, window);
     for (const [column, bin] of bins.entries()) {
       const value = summary.mean(layer, bin).mean / total;

@@ -101,7 +101,7 @@ export class ProfileView {
   #paint(): void {
     const { store, surroundings } = this.#view;
     const { traits } = store;
-    const { nTargets, nTokens, nLayers } = store.rows.value;
+    const { nTargets, nLayers } = store.rows.value;
     const { unit } = traits.query.value;
     this.#share.hidden = traits.window.value === null;
     setAttribute(this.#share, "aria-pressed", String(this.#asShare.value));
@@ -111,7 +111,7 @@ export class ProfileView {
       disturbed(layers[layer]),
     );
     const { palette } = surroundings.value;
-    this.#grid.show(this.#picture(Math.max(0, nTokens - this.#summary.without.length)));
+    this.#grid.show(this.#picture());
     setText(
       this.#unit,
       window === null
@@ -127,7 +127,7 @@ export class ProfileView {
     this.#bar.style.backgroundImage = `linear-gradient(to right, ${stops.join(", ")})`;
   }
 
-  #picture(nCounted: number): Picture {
+  #picture(): Picture {
     const { store, surroundings } = this.#view;
     const layers = store.traits.layer_info.value;
     const { bins, nLayers } = this.#profile;
@@ -147,7 +147,7 @@ export class ProfileView {
       paper,
       hatched: (row) => disturbed(layers[row]),
       value: (place) => this.#value(place),
-      words: (place) => this.#wordsOf(place, nCounted),
+      words: (place) => this.#wordsOf(place),
     };
   }
 
@@ -168,13 +168,15 @@ export class ProfileView {
     return `${shown} (n = ${n})`;
   }
 
-  #wordsOf({ row, column }: Place, nCounted: number): string {
+  #wordsOf({ row, column }: Place): string {
     const { store } = this.#view;
     const { bins, values } = this.#profile;
     const bin = bins[column];
     if (bin === undefined) return "";
     const single = bin.first === bin.last;
-    const { mean, n } = this.#summary.now.mean(row, bin);
+    const { now } = this.#summary;
+    const { mean, n } = now.isEnough(row) ? now.mean(row, bin) : { mean: Number.NaN, n: 0 };
+    const caution = layerCaution(store.traits.layer_info.value[row], now.nSources(row), now.nCounted);
     const window = this.#window;
     const share = values[row * bins.length + column] ?? Number.NaN;
     return [
@@ -182,7 +184,7 @@ export class ProfileView {
       binName(bin.first, bin.last),
       ...(window === null || n === 0 ? [] : [shareWords(share, window, single)]),
       meanWords(mean, n, store.traits.query.value.unit, single, bin.first <= this.#nReached),
-      layerCaution(store.traits.layer_info.value[row], this.#summary.now.nSources(row), nCounted),
+      caution,
     ]
       .filter((words) => words !== "")
       .join(" · ");
@@ -199,8 +201,7 @@ export class ProfileView {
     const cursor = this.#pointed;
     this.#grid.mark({ row: layer, cell, cursor });
     const told = cursor ?? cell;
-    const nCounted = store.rows.value.nTokens - this.#summary.without.length;
-    setText(this.#words, told === null ? HINT : this.#wordsOf(told, nCounted));
+    setText(this.#words, told === null ? HINT : this.#wordsOf(told));
   }
 
   /** Several offsets in one cell: the strongest of them is shown. A second click lets go. */

@@ -25,16 +25,19 @@ export function linesOf(spreads: readonly (Spread | null)[]): readonly string[] 
 
 type Placed = readonly [y: number, spread: Spread];
 
+/** A single layer that is missing is bridged: layers may come every other first. */
+const BRIDGED = 1;
+
 function stretches(spreads: readonly (Spread | null)[]): readonly (readonly Placed[])[] {
   const found: Placed[][] = [];
-  let open = false;
+  let missing = BRIDGED + 1;
   for (const [layer, spread] of spreads.entries()) {
     if (spread !== null) {
       const placed: Placed = [spreads.length - 0.5 - layer, spread];
-      if (open) found.at(-1)?.push(placed);
+      if (missing <= BRIDGED) found.at(-1)?.push(placed);
       else found.push([placed]);
-    }
-    open = spread !== null;
+      missing = 0;
+    } else missing += 1;
   }
   return found;
 }
