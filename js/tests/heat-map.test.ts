@@ -125,7 +125,8 @@ describe("what stands beside the cells", () => {
       1, 0.5, 0.25,
     ]);
     const alone = layerSums(given([90, 9], [Number.NaN, 1], [Number.NaN, Number.NaN]), shocked);
-    expect(alone[1]).toMatchObject({ sum: 1, nKnown: 1 });
+    expect(alone[1]).toMatchObject({ sum: 1, nKnown: 1, complete: false });
+    expect(alone[1]?.share, "a part of a sum would look like a small one").toBe(0);
     expect(layerSums(given([4, 4], [0, 0], [0, 0]), shocked)[0]?.share).toBe(1);
   });
 

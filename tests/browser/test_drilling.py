@@ -93,7 +93,7 @@ def test_a_click_on_a_cell_selects_it_and_a_release_lets_it_go(notebook):
     notebook.page.mouse.click(*point_at_cell(notebook, LAYER - 2, KEY_AGAIN - KEY - 1))
     notebook.expect(f"(widget.selected_layer, widget.selected_target) == {LAYER - 2, KEY_AGAIN}")
     notebook.page.wait_for_selector(f"[data-position='{KEY_AGAIN}'][data-target]")
-    root(notebook).get_by_role("button", name="Back to the layer").click()
+    root(notebook).get_by_role("button", name="Let go of this cell").click()
     notebook.expect(f"widget.selected_target is None and widget.selected_source == {KEY}")
 
 
@@ -115,7 +115,7 @@ def test_the_card_shows_the_predictions_with_and_without_the_state(notebook):
     words = found(notebook, "predictions").locator("tr[data-actual]").inner_text()
     assert "key" in words
     assert actual["kept"] > actual["removed"]
-    percent = [float(number) for number in re.findall(r"([\d.]+) ?%", words)]
+    percent = [float(number) for number in re.findall(r"([\d.]+)\s%", words)]
     np.testing.assert_allclose(percent, [100 * actual["kept"], 100 * actual["removed"]], rtol=0.06)
 
 

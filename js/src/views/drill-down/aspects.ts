@@ -112,7 +112,7 @@ export function carriersPart(view: View): AspectPart<"carriers"> {
         note,
         found.length === 0
           ? "No single head’s keys or values carry it."
-          : "Each number: that head’s keys or values of this token removed, alone.",
+          : "Each alone: what the prediction loses when only this head’s keys or values of this token are as they become without the state.",
       );
     },
   });

@@ -16,7 +16,7 @@ export class CellCard {
   readonly #meaning = h("p", { class: "readout-meaning" });
   readonly #pin = h("button", { type: "button", class: "plain" });
   readonly #turn = h("button", { type: "button", class: "plain" });
-  readonly #release = h("button", { type: "button", class: "plain" }, "Back to the layer");
+  readonly #release = h("button", { type: "button", class: "plain" }, "Let go of this cell");
   readonly #actions = h("div", { class: "card-actions" }, this.#release, this.#pin, this.#turn);
   readonly #parts: readonly { readonly element: HTMLElement; paint(cell: Cell): void }[];
   readonly #predictions: HTMLElement;

@@ -118,6 +118,8 @@ export interface LayerSum {
   readonly sum: number;
   /** How many cells are here. */
   readonly nKnown: number;
+  /** Whether all cells are here: a part of a sum is drawn nowhere, since it would look like a small one. */
+  readonly complete: boolean;
   /** Length of its bar, 0..1: longest where the values are no shock. */
   readonly share: number;
   readonly shocked: boolean;
@@ -131,15 +133,21 @@ export function layerSums({ strips }: Drilled, layers: readonly Layer[]): readon
       if (!Number.isNaN(value)) nKnown += 1;
       if (tells(value, floor)) sum += Math.abs(value);
     }
-    return { sum: nKnown === 0 ? Number.NaN : sum, nKnown, shocked: disturbed(layers[layer]) };
+    const complete = nKnown > 0 && nKnown === values.length;
+    return {
+      sum: nKnown === 0 ? Number.NaN : sum,
+      nKnown,
+      complete,
+      shocked: disturbed(layers[layer]),
+    };
   });
   const longest = (shocked: boolean): number =>
-    Math.max(0, ...sums.filter((one) => one.shocked === shocked && one.nKnown > 0).map(({ sum }) => sum));
+    Math.max(0, ...sums.filter((one) => one.shocked === shocked && one.complete).map(({ sum }) => sum));
   // A shock does not set the scale, but where there is nothing else.
   const scale = longest(false) || longest(true);
   return sums.map((one) => ({
     ...one,
-    share: Number.isNaN(one.sum) || scale === 0 ? 0 : Math.min(1, one.sum / scale),
+    share: !one.complete || scale === 0 ? 0 : Math.min(1, one.sum / scale),
   }));
 }
 
