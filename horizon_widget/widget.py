@@ -144,6 +144,7 @@ class HorizonWidget(AskingWidget):
 
     def close(self) -> None:
         """Stop computing and remove the widget."""
+        self._closed = True
         if self._controller is not None:
             self._controller.close()
             self._watch_cells(register=False)
@@ -191,7 +192,7 @@ class HorizonWidget(AskingWidget):
             asked = getattr(message, name)
             if asked is not None and list(asked) != self.asked[name]:
                 changes[name] = asked[0] if len(asked) == 1 else asked
-        self._open(self._question_with(**changes))
+        self._open_soon(self._question_with(**changes))
 
     def _send_everything(self) -> None:
         hmap, map_id = self._running.map, self.map_id

@@ -19,6 +19,7 @@ from horizon_widget.controller import Controller
 from horizon_widget.errors import QueryError
 from horizon_widget.horizon_map import HorizonMap
 from horizon_widget.listener import Status
+from horizon_widget.models import thread
 from horizon_widget.models.model import Model
 from horizon_widget.query import Query
 from horizon_widget.statistics import STATISTICS
@@ -66,6 +67,8 @@ class AskingWidget(WidgetTraits):
 
     _controller: Controller | None = None
     _adopting: int | None = None  # the thread that sets what was checked before
+    _to_open: Question | None = None  # as soon as the model thread comes to it
+    _closed = False
     _viewed = False  # somebody looks at it
     _cells_running = False
 
@@ -156,6 +159,7 @@ class AskingWidget(WidgetTraits):
             HorizonError: if it cannot be opened; the old map stays.
         """
         with self._traits_lock:
+            self._to_open = None  # this one is newer
             listener = _Listener(self, self.map_id + 1)
             controller = Controller(
                 self._model, question.query, layer=self.selected_layer, layers=question.layers, listener=listener
@@ -174,6 +178,19 @@ class AskingWidget(WidgetTraits):
             if self._viewed:
                 controller.allow_filling()
         self._publish_news()
+
+    def _open_soon(self, question: Question) -> None:
+        """As ``_open``, without waiting: the model thread, which is needed for it, may have a part under way."""
+        with self._news_lock:
+            waiting, self._to_open = self._to_open is not None, question
+        if not waiting:
+            thread.submit(self._open_latest)
+
+    def _open_latest(self) -> None:
+        with self._news_lock:
+            question, self._to_open = self._to_open, None
+        if question is not None and not self._closed:
+            self._do_when_free({"open": partial(self._open, question)})
 
     def _show(self, listener: _Listener, question: Question) -> None:
         hmap = listener.map
@@ -286,7 +303,7 @@ class _Listener:
         self._widget._do_when_free({"open": partial(self._open_written, token_ids)})
 
     def _open_written(self, token_ids: tuple[int, ...]) -> None:
-        if self._is_current():
+        if self._is_current() and not self._widget._closed:
             self._widget._open_written(token_ids)
 
     def on_failed(self, field: str | None, problem: dict[str, str]) -> None:

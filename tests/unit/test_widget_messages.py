@@ -34,9 +34,11 @@ def test_a_ping_is_answered_at_once_even_while_the_model_is_busy(widget, held_mo
 def test_another_metric_and_prompt_are_opened(widget):
     widget.selected_source = 3
     say(widget, {**OPEN, "metric": ["logprob", "a"], "layers": [1]})
+    settle()
     assert (widget.map_id, widget.n_targets, widget.selected_source) == (2, len(PROMPT), 3)
     assert (widget.metric, widget.layers) == (("logprob", "a"), [1])
     say(widget, {**OPEN, "prompt": "a dog ran", "metric": ["kl"], "baseline": ["counterfactual", "a cat sat"]})
+    settle()
     assert (widget.map_id, widget.prompt, widget.selected_source) == (3, "a dog ran", None)
     assert widget.baseline == ("counterfactual", "a cat sat")
     hmap = widget.wait(timeout=LONG)
@@ -53,6 +55,7 @@ def test_what_only_python_can_say_stays_as_it_is(model, widget):
     made.sent = widget.sent
     baseline, metric = made.map.query.baseline, made.map.query.metric
     say(made, {**OPEN, "prompt": "another text", "metric": made.asked["metric"], "baseline": made.asked["baseline"]})
+    settle()
     assert made.prompt == "another text"
     assert (made.map.query.baseline, made.map.query.metric) == (baseline, metric)
     made.close()
@@ -63,6 +66,7 @@ def test_token_ids_stay_where_only_something_else_is_changed(model, widget):
     made = hw.HorizonWidget(model, ids, baseline="zero")
     made.sent = widget.sent
     say(made, {**OPEN, "prompt": made.prompt, "metric": ["entropy"]})
+    settle()
     assert made.map.query.token_ids == tuple(ids)
     assert made.query["metric"] == "entropy"
     made.close()
@@ -79,6 +83,35 @@ CANNOT_BE_OPENED = [
     ({"baseline": ["counterfactual", "short"]}, "baseline"),
     ({"layers": [4]}, "layers"),
 ]
+
+
+def test_opening_waits_for_nothing_and_only_the_last_is_opened(widget, held_model_thread):
+    opened = []
+    widget.observe(lambda change: opened.append(change["new"]), "prompt")
+    for number in range(50):
+        say(widget, {**OPEN, "prompt": f"{number} dogs ran"})
+    say(widget, {"type": "ping", "number": 1})
+    assert sent(widget, "pong")
+    assert widget.map_id == 1
+    held_model_thread()
+    settle()
+    assert opened == ["49 dogs ran"]
+
+
+def test_what_python_asks_is_not_overtaken_by_what_the_browser_asked_before(widget, held_model_thread):
+    say(widget, {**OPEN, "prompt": "the browser's text"})
+    widget.prompt = "the user's text"
+    held_model_thread()
+    settle()
+    assert (widget.prompt, widget.map_id) == ("the user's text", 2)
+
+
+def test_a_closed_widget_opens_nothing(widget, held_model_thread):
+    say(widget, {**OPEN, "prompt": "the browser's text"})
+    widget.close()
+    held_model_thread()
+    settle()
+    assert widget.map_id == 1
 
 
 def test_what_cannot_be_opened_is_said_and_the_map_stays(widget):
@@ -342,6 +375,7 @@ def test_malformed_messages_break_nothing(widget, seed, monkeypatch):
     say(widget, {"type": "ping", "number": seed})
     assert sent(widget, "pong") == [{"type": "pong", "number": seed}]
     say(widget, OPEN)
+    settle()
     assert widget.prompt == PROMPT
     assert widget.wait(timeout=LONG).done[2].all()
     assert widget.state != "error"

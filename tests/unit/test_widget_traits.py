@@ -330,17 +330,21 @@ def test_a_closed_widget_leaves_nothing_behind(model, monkeypatch):
 def test_two_threads_that_open_maps_at_once_leave_one_whole(widget):
     texts = [f"{number} and some more text" for number in range(8)]
 
-    def open_some(mine):
-        for text in mine:
+    def of_the_browser():
+        for text in texts[::2]:
             say(widget, {"type": "open", "prompt": text, "metric": ["logprob"], "baseline": ["zero"], "layers": None})
 
-    threads = [threading.Thread(target=open_some, args=(texts[start::2],)) for start in (0, 1)]
+    def of_the_user():
+        for text in texts[1::2]:
+            widget.prompt = text
+
+    threads = [threading.Thread(target=work) for work in (of_the_browser, of_the_user)]
     for each in threads:
         each.start()
     for each in threads:
         each.join(timeout=LONG)
         assert not each.is_alive()
-    assert widget.map_id == 9
+    settle()
     assert widget.prompt in (texts[-2], texts[-1])
     assert "".join(token["text"] for token in widget.tokens) == widget.prompt
     assert "".join(token.text for token in widget.map.tokens) == widget.prompt
