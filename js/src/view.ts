@@ -16,7 +16,6 @@ import pageStyle from "./style/page.css";
 import surroundingsStyle from "./style/surroundings.css";
 import textStyle from "./style/text.css";
 import { EditorView } from "./views/controls/editor";
-import { ProgressView } from "./views/controls/progress";
 import { StatusView } from "./views/controls/status";
 import { ToolbarView } from "./views/controls/toolbar";
 import { DrillDownView } from "./views/drill-down/drill-down";
@@ -83,7 +82,6 @@ export function mount(store: Store, container: HTMLElement): () => void {
   });
   const parts = [
     new ToolbarView(view),
-    new ProgressView(view),
     new StatusView(view),
     new EditorView(view),
     new TextView(view),

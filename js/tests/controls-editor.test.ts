@@ -9,7 +9,7 @@ const ASKED = traits().asked;
 
 async function editing(changes = {}): Promise<Opened> {
   const within = opened({ prompt: "Anna kept the key", ...changes });
-  button(within, "Edit").click();
+  button(within, "Edit prompt").click();
   await frame();
   return within;
 }
@@ -107,8 +107,8 @@ describe("the editor", () => {
     await frame();
     await frame();
     expect(within.find(".editor").hidden).toBe(true);
-    expect(within.shadow.activeElement).toBe(button(within, "Edit"));
-    button(within, "Edit").click();
+    expect(within.shadow.activeElement).toBe(button(within, "Edit prompt"));
+    button(within, "Edit prompt").click();
     await frame();
     expect(field(within, "prompt", "textarea")).toMatchObject({ value: "Anna kept the key" });
   });

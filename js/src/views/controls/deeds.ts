@@ -1,4 +1,4 @@
-/** What can be done: edit, write on, undo, copy, fill the screen. */
+/** What can be done: edit, undo, copy, fill the screen. */
 
 import { TRAITS, type TraitName, type Traits } from "../../kernel/traits";
 import { h, listen, setAttribute } from "../../page/dom";
@@ -7,7 +7,6 @@ import { icon } from "../../page/svg";
 import type { View } from "../shared";
 import { CopyButton } from "./copy";
 import { SwapButton } from "./swap";
-import { WriteOnView } from "./write-on";
 
 const UNDO = "M6.5 3.5 3 7l3.5 3.5M3.4 7h6.1a3.5 3.5 0 0 1 0 7H7.5";
 const FILL = "M9.5 3H13v3.5M13 3 9 7M6.5 13H3V9.5M3 13l4-4";
@@ -15,7 +14,7 @@ const LEAVE = "M12.5 7H9V3.5M9 7l4-4M3.5 9H7v3.5M7 9l-4 4";
 const REDO = "M9.5 3.5 13 7 9.5 10.5M12.6 7H6.5a3.5 3.5 0 0 0 0 7h2";
 
 export class DeedsView {
-  readonly #edit = new SwapButton("tool", "Edit", "Close");
+  readonly #edit = new SwapButton("tool", "Edit prompt", "Close editor");
   readonly #undo = h("button", { type: "button", class: "tool square" }, icon(UNDO));
   readonly #redo = h("button", { type: "button", class: "tool square" }, icon(REDO));
   readonly #copy: CopyButton;
@@ -39,7 +38,6 @@ export class DeedsView {
       "div",
       { class: "deeds" },
       this.#edit.element,
-      new WriteOnView(view).element,
       h("span", { class: "pair" }, this.#undo, this.#redo),
       this.#copy.element,
       this.#whole,

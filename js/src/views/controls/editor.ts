@@ -1,9 +1,10 @@
-/** In the place of the text: the prompt to edit, and what is asked about it. */
+/** In the place of the text: the prompt to edit, what is asked about it, and how far the model shall write on. */
 
 import { h, listen, setAttribute, setText } from "../../page/dom";
 import type { View } from "../shared";
 import { BASELINES, layersText, METRICS, metricChoice, parseLayers } from "./asking";
 import { Field } from "./field";
+import { WriteOnView } from "./write-on";
 
 /** Metrics and baselines that only Python can say stay what they are. */
 const AS_SET = "as set";
@@ -56,9 +57,9 @@ export class EditorView {
   };
   readonly #cancel = h("button", { type: "button", class: "tool" }, "Cancel");
   readonly #note = h("span", { class: "quiet", role: "status" });
-  readonly element = h(
+  readonly #form = h(
     "form",
-    { class: "editor", hidden: true, novalidate: true, "aria-label": "Another map" },
+    { class: "editor-form", novalidate: true, "aria-label": "Another map" },
     this.#fields.prompt.element,
     h(
       "div",
@@ -79,6 +80,7 @@ export class EditorView {
       this.#note,
     ),
   );
+  readonly element: HTMLElement;
   readonly #view: View;
   #mapId: number;
 
@@ -87,9 +89,10 @@ export class EditorView {
     const { store, frames } = view;
     const { traits } = store;
     this.#mapId = traits.map_id.value;
-    frames.keep(listen(this.element, "submit", (event) => this.#run(event)));
+    this.element = h("div", { class: "editor", hidden: true }, this.#form, new WriteOnView(view).element);
+    frames.keep(listen(this.#form, "submit", (event) => this.#run(event)));
     frames.keep(listen(this.element, "keydown", (event) => this.#key(event)));
-    frames.keep(listen(this.element, "change", () => this.#showOwn()));
+    frames.keep(listen(this.#form, "change", () => this.#showOwn()));
     frames.keep(listen(this.#cancel, "click", () => this.#close()));
     frames.watch([traits.map_id], () => {
       if (traits.map_id.value !== this.#mapId) this.#close();
@@ -180,7 +183,7 @@ export class EditorView {
 
   #key(event: KeyboardEvent): void {
     if (event.isComposing) return;
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.element.requestSubmit();
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.#form.requestSubmit();
     else if (event.key === "Escape") this.#close();
     else return;
     event.preventDefault();

@@ -1,4 +1,4 @@
-/** What is asked, and how it is looked at: direction, statistic, layer, find, words and arcs. */
+/** What is asked, how it is looked at (direction, statistic, layer, find, words, arcs), and how far it is computed. */
 
 import type { Direction } from "../../kernel/traits";
 import { h, listen, setAttribute, setText } from "../../page/dom";
@@ -9,6 +9,7 @@ import { DeedsView } from "./deeds";
 import { FindView } from "./find";
 import { listenToKeys } from "./keys";
 import { LayerView } from "./layer";
+import { ProgressView } from "./progress";
 
 const DIRECTIONS = [
   { value: "row", label: "used later", title: "Click a token: what is its state used for later?" },
@@ -57,9 +58,14 @@ export class ToolbarView {
         this.#statistics.element,
         this.#select,
         new LayerView(view).element,
-        h("div", { class: "seeing" }, new FindView(view).element, ...this.#switches()),
       ),
       deeds.fallback,
+      h(
+        "div",
+        { class: "below" },
+        new ProgressView(view).element,
+        h("div", { class: "seeing" }, new FindView(view).element, ...this.#switches()),
+      ),
     );
     listenToKeys(view);
     frames.watch([traits.model_name, traits.query, store.layerInfo], () => this.#paintAbout());

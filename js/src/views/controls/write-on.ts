@@ -16,14 +16,12 @@ export class WriteOnView {
   });
   readonly element = h(
     "form",
-    {
-      class: "write-on",
-      title: "Lets the model write on; prompt and continuation become one map",
-      novalidate: true,
-    },
-    h("button", { type: "submit", class: "tool" }, "Write on"),
+    { class: "write-on", novalidate: true, "aria-label": "Let the model write on" },
+    h("span", { class: "quiet" }, "Or let the model write on: "),
     this.#number,
     h("span", { class: "quiet", "aria-hidden": "true" }, "tokens"),
+    h("button", { type: "submit", class: "tool main" }, "Write on"),
+    h("span", { class: "quiet" }, "The prompt as it is and what the model adds become one map."),
   );
 
   constructor({ store, frames }: View) {
