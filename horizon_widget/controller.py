@@ -215,8 +215,9 @@ class Controller:
                 self._submit()
         try:
             self._tell_status()
-        except Exception:
+        except Exception as error:
             logger.exception("the status could not be told")
+            self._listener.on_failed(None, describe(error))
         with self._condition:
             self._condition.notify_all()
 

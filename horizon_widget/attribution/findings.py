@@ -233,7 +233,8 @@ def verification(engine: AblationEngine, cell: Cell, value: float = np.nan) -> S
     input_ids = experiment.clean.input_ids
     clean = FromLogits(plain_logits(model, input_ids))
     scorer = Scorer(engine.query.metric, input_ids[0], clean)
-    copy, position = torch.zeros(1, dtype=torch.long), torch.tensor([cell.target - 1])
+    position = torch.tensor([cell.target - 1], device=input_ids.device)
+    copy = torch.zeros_like(position)
     unchanged = float(scorer(clean, copy, position))
     effects = []
     for state in states:
