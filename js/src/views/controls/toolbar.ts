@@ -47,7 +47,8 @@ export class ToolbarView {
     frames.keep(listen(this.#select, "change", () => store.selectStatistic(this.#select.value)));
     const deeds = new DeedsView(view);
     this.element = h(
-      "header",
+      // Not a header: a page has one, and this is no page.
+      "div",
       { class: "toolbar" },
       h("div", { class: "about" }, this.#model, this.#labels),
       deeds.element,
