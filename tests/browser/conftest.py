@@ -53,7 +53,7 @@ def quickstart(browser: Browser, lab: str) -> Iterator[Notebook]:
     notebook = Notebook(page, lab, "quickstart.ipynb")
     notebook.run_all()
     page.wait_for_selector(".horizon-widget[data-state='ready']", timeout=READY_MS)
-    notebook.python("first_query = widget.map.query")  # all cells have run
+    notebook.python("pass")  # all cells have run
     yield notebook
     page.close()
 
@@ -61,12 +61,11 @@ def quickstart(browser: Browser, lab: str) -> Iterator[Notebook]:
 # Each only where it differs: setting a prompt opens a map.
 AT_REST = """
 at_rest = {
-    'prompt': story, 'direction': 'row', 'statistic': 'own_share', 'selected_layer': 15, 'selected_source': None,
+    'prompt': story, 'metric': 'logprob', 'baseline': 'auto', 'layers': None,
+    'direction': 'row', 'statistic': 'own_share', 'selected_layer': 15, 'selected_source': None,
     'selected_target': None, 'selected_offset': None, 'pinned_sources': [], 'fixed_scale': None, 'show_words': False,
     'show_arcs': False, 'include_sinks': False, 'find': '',
 }
-if widget.map.query != first_query:
-    widget.open(story)
 for name, value in at_rest.items():
     if getattr(widget, name) != value:
         setattr(widget, name, value)
@@ -91,6 +90,18 @@ def _at_rest(notebook: Notebook) -> None:
     page.wait_for_selector(".horizon-widget[data-state='ready'] .text[data-reading='statistic']")
     page.mouse.move(0, 0)
     page.locator(".horizon-widget").scroll_into_view_if_needed()
+
+
+SHORT = "The capital of Spain is Madrid. Tom lives in Madrid, the capital of"
+
+
+@pytest.fixture
+def short(notebook: Notebook) -> Iterator[Notebook]:
+    """The notebook with a second widget, in ``short``, whose map is whole; nothing else is computed meanwhile."""
+    notebook.python(f"widget.cancel(); short = hw.HorizonWidget(model, {SHORT!r}); _ = short.wait('all')")
+    yield notebook
+    notebook.remove_added()
+    notebook.python("short.close(); del short")
 
 
 @pytest.fixture(scope="session")

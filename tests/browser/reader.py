@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
@@ -50,6 +51,24 @@ def wait_ready(notebook: Notebook, reading: str) -> None:
     notebook.page.wait_for_selector(
         f".horizon-widget[data-state='ready'] .text[data-reading='{reading}']", timeout=READY_MS
     )
+
+
+def shown(notebook: Notebook, code: str = "short") -> Locator:
+    """Show something in a cell of its own, which is given, once its widgets are ready."""
+    cell = notebook.run_cell(code)
+    cell.locator(".horizon-widget[data-state='ready']").first.wait_for(timeout=READY_MS)
+    return cell
+
+
+def said(value: float) -> str:
+    """A number as it is shown, without its sign: as many digits as mean something."""
+    magnitude = abs(value)
+    if magnitude == 0:
+        return "0"
+    digits = 2 if magnitude < 9.995 else 1 if magnitude < 99.95 else 0
+    if magnitude < 0.0995:
+        digits = min(8, 1 - math.floor(math.log10(magnitude)))
+    return f"{magnitude:.{digits}f}"
 
 
 def read_token(notebook: Notebook, position: int, direction: str = "row") -> None:

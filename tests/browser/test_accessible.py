@@ -53,7 +53,7 @@ def test_axe_finds_nothing_with_a_column_pins_and_arcs(themed):
 
 
 def test_axe_finds_nothing_with_the_editor_open(themed):
-    button(themed, "Edit").click()
+    button(themed, "Edit prompt").click()
     root(themed).get_by_role("textbox", name="Prompt").wait_for()
     assert violations(themed.page) == []
 
@@ -91,7 +91,7 @@ def tab_to(notebook, found, key="Tab"):
 
 def test_the_keyboard_alone_reads_drills_and_goes_back(notebook):
     page = notebook.page
-    button(notebook, "Edit").focus()
+    button(notebook, "Edit prompt").focus()
     first = tab_to(notebook, lambda now: now["position"] is not None)
     assert root(notebook).locator(".text [tabindex='0']").count() == 1, "one stop of the Tab key"
     page.keyboard.press("Home")

@@ -18,7 +18,7 @@ from tests.browser.reader import (
 
 
 def test_edit_the_prompt_in_place_and_run_it(notebook):
-    button(notebook, "Edit").click()
+    button(notebook, "Edit prompt").click()
     editor = root(notebook).get_by_role("textbox", name="Prompt")
     editor.wait_for()
     assert editor.input_value() == notebook.python("print(story, end='')")
@@ -35,7 +35,7 @@ def test_edit_the_prompt_in_place_and_run_it(notebook):
 
 def test_what_cannot_be_run_is_said_at_its_field_and_leaves_the_picture(notebook):
     before = [one["colour"] for one in text_of(notebook)]
-    button(notebook, "Edit").click()
+    button(notebook, "Edit prompt").click()
     editor = root(notebook).get_by_role("textbox", name="Prompt")
     editor.fill("x")
     notebook.page.keyboard.press("Control+Enter")
@@ -46,7 +46,7 @@ def test_what_cannot_be_run_is_said_at_its_field_and_leaves_the_picture(notebook
 
 
 def test_metric_and_layers_are_chosen_in_the_editor(notebook):
-    button(notebook, "Edit").click()
+    button(notebook, "Edit prompt").click()
     root(notebook).get_by_label("Metric").select_option("logit")
     notebook.page.keyboard.press("Control+Enter")
     notebook.expect("widget.map.query.metric.name == 'logit'")
@@ -56,6 +56,7 @@ def test_metric_and_layers_are_chosen_in_the_editor(notebook):
 
 def test_the_model_writes_on_and_its_part_is_marked(notebook):
     n_tokens = int(notebook.python("print(widget.map.query.n_tokens)"))
+    button(notebook, "Edit prompt").click()
     amount = root(notebook).get_by_role("spinbutton", name="How many tokens the model writes on")
     amount.fill("4")
     button(notebook, "Write on").click()
@@ -67,7 +68,9 @@ def test_the_model_writes_on_and_its_part_is_marked(notebook):
 
 
 def test_cancel_and_resume(notebook):
-    notebook.python("widget.prompt = story[::-1]; _ = widget.wait()")  # nothing of it is computed yet
+    notebook.python(
+        "widget.prompt = 'Not yet computed: ' + story[:150]; _ = widget.wait()"
+    )  # nothing of it is computed yet
     buttons = root(notebook).locator(".progress button")
     buttons.filter(has_text="Cancel").click()
     buttons.filter(has_text="Resume").wait_for()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from tests.browser.lab import READY_MS
 from tests.browser.reader import (
     ALPHA_STEP,
     FIRST_LAYER,
@@ -164,20 +163,3 @@ def test_words_are_read_as_one(notebook):
         "() => document.querySelector('.horizon-widget').shadowRoot.querySelector('[data-position]')"
         ".getAttribute('aria-label').startsWith('“Antidisestablishmentarianism”, tokens 0 to ')"
     )
-
-
-def test_each_of_the_strongest_links_is_a_click_away(notebook):
-    notebook.python("widget.resume(); _ = widget.wait('all')")
-    links = root(notebook).locator(".overview").get_by_role("button", name="key").filter(has_text="ahead")
-    links.first.wait_for(timeout=READY_MS)
-    expected = notebook.python(
-        "far = widget.map.strongest_links(1, least_offset=17).iloc[0]; print(far.layer, far.source, far.target)"
-    )
-    layer, source, target = (int(float(number)) for number in expected.split())
-    notebook.page.evaluate("() => document.querySelector('.horizon-widget').scrollIntoView()")
-    far = root(notebook).locator(f".overview [data-link='{layer}-{source}-{target}']")
-    far.first.click()
-    notebook.expect(
-        f"(widget.selected_layer, widget.selected_source, widget.selected_target) == {layer, source, target}"
-    )
-    wait_ready(notebook, "row")

@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
-
+from tests.browser.conftest import SHORT
 from tests.browser.lab import READY_MS
 from tests.browser.measure import Meter
-from tests.browser.reader import root, wait_ready
+from tests.browser.reader import root, shown, wait_ready
 
-SHORT = "The capital of Spain is Madrid. Tom lives in Madrid, the capital of"
 ROUNDS = 50
 MEGABYTE = 2**20
 
 RSS = "import psutil; print(psutil.Process().memory_info().rss)"
-
-
-@pytest.fixture
-def short(notebook):
-    """The notebook with a second widget, of a short prompt, in ``short``; nothing else is computed meanwhile."""
-    notebook.python(f"widget.cancel(); short = hw.HorizonWidget(model, {SHORT!r}); _ = short.wait('all')")
-    yield notebook
-    notebook.remove_added()
-    notebook.python("short.close(); del short")
-
-
-def shown(notebook, code="short"):
-    """Show something in a cell of its own, which is given."""
-    cell = notebook.run_cell(code)
-    cell.locator(".horizon-widget[data-state='ready']").first.wait_for(timeout=READY_MS)
-    return cell
 
 
 CLICK_FAST = """([cell, n]) => new Promise(done => {
@@ -201,7 +183,7 @@ def test_a_restarted_kernel_is_noticed_and_the_cells_run_again_reconnect(noteboo
     page.wait_for_selector(".horizon-widget [data-position='5'][data-kind='source']")
     notebook.run_all()
     page.wait_for_selector(".horizon-widget[data-state='ready'][data-connection='connected']", timeout=READY_MS)
-    notebook.python("first_query = widget.map.query")
+    notebook.python("pass")  # all cells have run
     root(notebook).locator("[data-position='6']").click()
     notebook.expect("widget.selected_source == 6")
     wait_ready(notebook, "row")
