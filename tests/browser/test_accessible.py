@@ -40,7 +40,9 @@ def test_axe_finds_nothing_with_a_cell_selected(themed):
     select_cell(themed)
     themed.page.wait_for_selector("[data-aspect='robustness'][data-status='found']", timeout=READY_MS)
     for name in ("Verify by a separate pass", "Find the heads that carry it"):
-        root(themed).get_by_role("button", name=name).click()
+        asked = root(themed).get_by_role("button", name=name)
+        if asked.count():  # it is known from the other theme otherwise
+            asked.click()
     themed.page.wait_for_selector("[data-aspect='carriers'][data-status='found']", timeout=READY_MS)
     assert violations(themed.page) == []
 
@@ -89,6 +91,13 @@ def tab_to(notebook, found, key="Tab"):
     raise AssertionError("the Tab key never reached it")
 
 
+def let_go(notebook):
+    """Press Escape: a tooltip that is open goes first."""
+    if root(notebook).get_by_role("tooltip").count():
+        notebook.page.keyboard.press("Escape")
+    notebook.page.keyboard.press("Escape")
+
+
 def test_the_keyboard_alone_reads_drills_and_goes_back(notebook):
     page = notebook.page
     button(notebook, "Edit prompt").focus()
@@ -109,12 +118,12 @@ def test_the_keyboard_alone_reads_drills_and_goes_back(notebook):
         page.keyboard.press("ArrowRight")
     page.keyboard.press("s")
     notebook.expect(f"widget.selected_target == {KEY + 4}")
-    page.keyboard.press("Escape")
+    let_go(notebook)
     notebook.expect(f"widget.selected_target is None and widget.selected_source == {KEY}")
     page.keyboard.press("c")
     notebook.expect(f"widget.direction == 'column' and widget.selected_target == {KEY + 4}")
     wait_ready(notebook, "column")
-    page.keyboard.press("Escape")
+    let_go(notebook)
     notebook.expect("widget.selected_target is None")
     page.keyboard.press("Control+z")
     notebook.expect(f"widget.selected_target == {KEY + 4}")
