@@ -129,7 +129,7 @@ class HorizonWidget(AskingWidget):
         """
         if isinstance(n_tokens, bool) or not isinstance(n_tokens, int) or not 1 <= n_tokens <= protocol.MOST_WRITTEN:
             raise QueryError("n_tokens", f"{n_tokens!r} is not a whole number of 1 to {protocol.MOST_WRITTEN}.")
-        self._check_may_grow()
+        self._check_may_grow(self._question)
         before = self._question.query.token_ids
         self._open_written((*before, *self._model.write_on(before, n_tokens)))
         return descriptions.text_of(self._running.map.tokens[len(before) :])
@@ -178,8 +178,7 @@ class HorizonWidget(AskingWidget):
         elif isinstance(message, protocol.Open):
             self._open_asked(message)
         elif isinstance(message, protocol.WriteOn):
-            self._check_may_grow()
-            self._running.write_on(message.n_tokens)
+            self._write_soon(message.n_tokens)
         else:
             self._running.inspect(Cell(message.layer, message.source, message.target), message.aspects)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -66,8 +67,8 @@ class AskingWidget(WidgetTraits):
     ).tag(sync=True)
 
     _controller: Controller | None = None
-    _adopting: int | None = None  # the thread that sets what was checked before
     _to_open: Question | None = None  # as soon as the model thread comes to it
+    _to_write = 0  # tokens, after that
     _closed = False
     _viewed = False  # somebody looks at it
     _cells_running = False
@@ -142,13 +143,18 @@ class AskingWidget(WidgetTraits):
 
     def _adopt(self, question: Question) -> None:
         """Show in the traits what was checked before."""
-        with self._traits_lock:
-            self._adopting = threading.get_ident()
-            try:
-                for name in QUESTION:
-                    self.set_trait(name, getattr(question, name))
-            finally:
-                self._adopting = None
+        with self._traits_lock, self._as_checked():
+            for name in QUESTION:
+                self.set_trait(name, getattr(question, name))
+
+    @contextlib.contextmanager
+    def _as_checked(self) -> Iterator[None]:
+        """While this lasts, this thread's changes of traits are taken as they are, and open and compute nothing."""
+        before, self._adopting = self._adopting, threading.get_ident()
+        try:
+            yield
+        finally:
+            self._adopting = before
 
     # -- a new map ---------------------------------------------------------------------------------------------
 
@@ -169,7 +175,8 @@ class AskingWidget(WidgetTraits):
             if self._controller is not None:
                 self._controller.close()
             self._controller, self._question = controller, question
-            with self.hold_sync():
+            # Values must not come before the traits that say what they are of.
+            with self._as_checked(), self.hold_sync():
                 self._show(listener, question)
                 self._adopt(question)
                 self._clear_selection(what_does_not_fit=keep_selection)
@@ -182,7 +189,7 @@ class AskingWidget(WidgetTraits):
     def _open_soon(self, question: Question) -> None:
         """As ``_open``, without waiting: the model thread, which is needed for it, may have a part under way."""
         with self._news_lock:
-            waiting, self._to_open = self._to_open is not None, question
+            waiting, self._to_open, self._to_write = self._to_open is not None, question, 0
         if not waiting:
             thread.submit(self._open_latest)
 
@@ -190,7 +197,23 @@ class AskingWidget(WidgetTraits):
         with self._news_lock:
             question, self._to_open = self._to_open, None
         if question is not None and not self._closed:
-            self._do_when_free({"open": partial(self._open, question)})
+            self._do_when_free({"open": partial(self._open_and_write, question, self._to_write)})
+
+    def _open_and_write(self, question: Question, n_tokens: int) -> None:
+        self._open(question)
+        if n_tokens:
+            self._running.write_on(n_tokens)
+
+    def _write_soon(self, n_tokens: int) -> None:
+        """Let the model go on with the prompt, or with the one that is about to be opened."""
+        with self._news_lock:
+            coming = self._to_open
+            if coming is not None:
+                self._check_may_grow(coming)
+                self._to_write = n_tokens
+        if coming is None:
+            self._check_may_grow(self._question)
+            self._running.write_on(n_tokens)
 
     def _show(self, listener: _Listener, question: Question) -> None:
         hmap = listener.map
@@ -229,8 +252,8 @@ class AskingWidget(WidgetTraits):
         if not what_does_not_fit:
             self.pinned_sources = []
 
-    def _check_may_grow(self) -> None:
-        if self._question.query.baseline.kind == "counterfactual":
+    def _check_may_grow(self, question: Question) -> None:
+        if question.query.baseline.kind == "counterfactual":
             raise QueryError(
                 "baseline",
                 "the counterfactual prompt is as long as this one, which would become longer.",
@@ -251,7 +274,8 @@ class AskingWidget(WidgetTraits):
 
     @traitlets.observe("direction", "selected_layer", "selected_source", "selected_target")
     def _selection_changed(self, _change: Any) -> None:
-        self._look()
+        if self._adopting != threading.get_ident():
+            self._look()
 
     def _look(self) -> None:
         if self._controller is None:

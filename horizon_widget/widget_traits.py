@@ -211,6 +211,7 @@ class WidgetTraits(anywidget.AnyWidget):
 
     _context = contextvars.Context()
     _taking_over: int | None = None  # the thread that sets what the browser changed
+    _adopting: int | None = None  # the thread that sets what was checked before
 
     def __init__(self, **traits: Any) -> None:
         self._context = contextvars.copy_context()
@@ -247,10 +248,10 @@ class WidgetTraits(anywidget.AnyWidget):
         """Tell who observes a trait (called by traitlets).
 
         Raises:
-            Exception: what an observer raises, but for changes by the browser: there nobody would see it, and what
-                else has changed would not be told.
+            Exception: what an observer raises, but for changes by the browser and a map that is opened: there nobody
+                would see it, or what else has changed would not be told.
         """
-        if self._taking_over == threading.get_ident():
+        if threading.get_ident() in (self._taking_over, self._adopting):
             self._attempt(partial(super().notify_change, change))
         else:
             super().notify_change(change)

@@ -85,6 +85,36 @@ CANNOT_BE_OPENED = [
 ]
 
 
+def test_no_value_comes_before_the_traits_that_say_what_it_is_of(widget, monkeypatch):
+    said = []
+    monkeypatch.setattr(type(widget), "_send", lambda self, message, buffers=None: said.append(message))
+    monkeypatch.setattr(type(widget), "send", lambda self, content, buffers=None: said.append(content))
+    widget.selected_source = 3
+    widget.wait(timeout=LONG)
+    settle()
+    for open_one in (
+        lambda: setattr(widget, "prompt", "the user's text"),
+        lambda: say(widget, {**OPEN, "prompt": "ab cd ef"}),
+    ):
+        said.clear()
+        open_one()
+        settle()
+        widget.wait(timeout=LONG)
+        told = [message["state"]["map_id"] for message in said if "map_id" in message.get("state", {})]
+        assert told == [widget.map_id]
+        first = next(k for k, message in enumerate(said) if message.get("map_id") == widget.map_id)
+        traits = next(k for k, message in enumerate(said) if "map_id" in message.get("state", {}))
+        assert traits < first
+
+
+def test_an_observer_that_fails_leaves_no_map_half_opened(widget):
+    widget.observe(lambda change: {}["missing"], ["map_id", "tokens"])
+    widget.prompt = "another text"
+    assert "".join(token["text"] for token in widget.tokens) == "another text"
+    assert widget.wait(timeout=LONG).done[2].all()
+    assert len(sent(widget, "failed")) == 2
+
+
 def test_opening_waits_for_nothing_and_only_the_last_is_opened(widget, held_model_thread):
     opened = []
     widget.observe(lambda change: opened.append(change["new"]), "prompt")
@@ -213,6 +243,20 @@ def test_another_prompt_opened_meanwhile_is_not_overtaken(talkative, held_model_
     held_model_thread()
     settle()
     assert opened == ["another text"]
+
+
+def test_what_is_opened_and_written_on_at_once_is_both(talkative, held_model_thread):
+    say(talkative, {**OPEN, "prompt": "another text"})
+    say(talkative, {"type": "write_on", "n_tokens": 3})
+    held_model_thread()
+    settle()
+    assert talkative.prompt.startswith("another text")
+    assert (talkative.written_from, len(talkative.tokens)) == (12, 15)
+    say(talkative, {**OPEN, "prompt": PROMPT, "baseline": ["counterfactual", PROMPT[::-1]]})
+    say(talkative, {"type": "write_on", "n_tokens": 3})
+    settle()
+    assert (talkative.prompt, talkative.written_from) == (PROMPT, None)
+    assert [failed["field"] for failed in sent(talkative, "failed")] == ["baseline"]
 
 
 def test_what_cannot_be_written_on_is_said(widget):
