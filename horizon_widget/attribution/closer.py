@@ -13,9 +13,10 @@ import xarray as xr
 
 from horizon_widget.attribution.ablation_engine import AblationEngine
 from horizon_widget.attribution.ask import exact_engine_for, query_of, read_positions
+from horizon_widget.attribution.baselines import Replacements
 from horizon_widget.attribution.experiment import Experiment
 from horizon_widget.baseline import Baseline
-from horizon_widget.errors import QueryError
+from horizon_widget.errors import ModelError, QueryError
 from horizon_widget.horizon_map import HorizonMap
 from horizon_widget.models import thread
 from horizon_widget.models.model import Model
@@ -208,12 +209,21 @@ def influence_under(experiment: Experiment, baseline: Baseline, cell: tuple[int,
 
     Raises:
         QueryError: if the prompt is too short for the baseline.
+        ModelError: if the value is not finite.
     """
     query = replace(experiment.query, baseline=baseline)
-    engine = AblationEngine.after(replace(experiment, query=query))
-    decided = baseline.kind != "auto" and not baseline.layers
-    kind = baseline.kind if decided else engine.prepare([cell[0]])[cell[0]].baseline
-    return float(engine.influence([cell], kind, (target,))[0, 0])
+    experiment = replace(experiment, query=query)
+    if baseline.kind == "auto" or baseline.layers:  # decided layer by layer
+        engine = AblationEngine.after(experiment)
+        kind = engine.prepare([cell[0]])[cell[0]].baseline
+        return float(engine.influence([cell], kind, (target,))[0, 0])
+    replacements, device = Replacements(experiment), experiment.model.device
+    draws = range(query.draws if baseline.kind == "resample" else 1)
+    states = [replacements.states(cell[0], [cell[1]], baseline.kind, draw).to(device) for draw in draws]
+    value = float(np.mean(experiment.ablate([cell] * len(states), torch.cat(states), [target])))
+    if not np.isfinite(value):
+        raise ModelError(f"The influence under {baseline} is not finite.", advice="Try dtype=torch.float32.")
+    return value
 
 
 def _read_cells(cells: Any, model: Model, query: Query) -> list[tuple[int, int]]:
