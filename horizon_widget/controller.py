@@ -67,6 +67,7 @@ class Controller:
         self._fill_order = [layer for layer in bisecting(model.n_layers) if layers is None or layer in layers]
         self._inspections: tuple[Inspection, ...] = ()  # all of one cell
         self._writing: Writing | None = None
+        self._was_aside = False  # the last piece of work was one of these
         self._filling_allowed = False  # nobody looks yet
         self._cells_running = False
         self._cancelled = False
@@ -225,14 +226,20 @@ class Controller:
         return not self._closed and bool(self._inspections or self._writing or self._next() is not None)
 
     def _take_work(self) -> Callable[[], None] | None:
+        """Cells and writing go before parts, but rows that are asked for meanwhile take turns with them."""
         if self._closed:
             return None
+        aside: Callable[[], None] | None = None
         if self._inspections:
-            return partial(self._inspect, self._inspections[0])
-        if self._writing is not None:
-            return partial(self._write, self._writing)
+            aside = partial(self._inspect, self._inspections[0])
+        elif self._writing is not None:
+            aside = partial(self._write, self._writing)
         part = self._next()
-        return None if part is None else partial(self._compute, part)
+        turn_of_part = aside is None or (self._was_aside and self._asked_for())
+        self._was_aside = part is None or not turn_of_part
+        if part is not None and turn_of_part:
+            return partial(self._compute, part)
+        return aside
 
     def _inspect(self, inspection: Inspection) -> None:
         """One step."""
