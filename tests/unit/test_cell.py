@@ -14,7 +14,7 @@ from horizon_widget.attribution.cell import inspect
 from horizon_widget.attribution.findings import ASPECTS, Cell
 from horizon_widget.models import thread
 from tests import reference
-from tests.conftest import PROMPT
+from tests.conftest import PROMPT, STORY
 
 SHORT = PROMPT[:12]
 LAYER, SOURCE, TARGET = 1, 3, 8
@@ -193,3 +193,17 @@ def test_values_that_are_not_finite_are_refused(model, monkeypatch):
     monkeypatch.setattr("horizon_widget.attribution.findings.total_and_direct", lambda *_: (nothing, nothing))
     with pytest.raises(hw.ModelError, match="The total of this cell is not finite"):
         thread.run(lambda: inspect(engine, Cell(LAYER, SOURCE, TARGET), "direct"))
+
+
+@pytest.mark.demo_model
+def test_a_far_link_of_a_real_model_is_seen_in_its_predictions(demo_model):
+    hmap = hw.attribute(demo_model, STORY, layers=12, progress=False)
+    link = hmap.strongest_links(1, least_offset=8).iloc[0]
+    cell = (int(link["layer"]), int(link["source"]), int(link["target"]))
+    actual = hw.predictions(demo_model, hmap, *cell).query("actual").iloc[0]
+    assert actual["token"] == link["target_token"]
+    change = np.log(actual["kept"]) - np.log(actual["removed"])
+    assert change == pytest.approx(link["influence"], abs=1e-3), "one draw, so the map's value is that of the tokens"
+    verified = hw.verify(demo_model, hmap, *cell)
+    assert verified.value == pytest.approx(link["influence"])
+    assert abs(verified.difference) < 1e-4
