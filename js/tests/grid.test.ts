@@ -244,6 +244,22 @@ describe("a grid", () => {
     bars[0]?.click();
     expect(rows).toEqual([1]);
   });
+
+  it("goes on from where the last key led, however fast they come", () => {
+    const chosen: unknown[] = [];
+    const grid = new GridView({
+      frames: new Frames(),
+      canvas: "cells",
+      upright: false,
+      onPoint: () => undefined,
+      onSelect: (place) => chosen.push(place),
+    });
+    grid.show(picture(3, 5));
+    const plot = grid.element.querySelector(".plot");
+    for (const key of ["ArrowRight", "End", "ArrowUp", "Enter"])
+      plot?.dispatchEvent(new KeyboardEvent("keydown", { key, cancelable: true }));
+    expect(chosen).toEqual([{ row: 1, column: 4 }]);
+  });
 });
 
 describe("the same numbers as a table", () => {

@@ -256,6 +256,8 @@ export class GridView {
 
   #go(place: Place): void {
     this.#point(place);
+    // At once, not in the next frame: the next key goes on from here.
+    this.#marks = { ...this.#marks, cursor: place };
     this.reveal(place);
     if (this.#picture !== null) setText(this.#spoken, this.#picture.words(place));
   }
