@@ -85,7 +85,7 @@ def notebook(quickstart: Notebook) -> Iterator[Notebook]:
 def _at_rest(notebook: Notebook) -> None:
     page = notebook.page
     if page.locator(".horizon-widget[data-editing]").count():
-        page.locator(".horizon-widget").get_by_role("button", name="Close", exact=True).first.click()
+        page.locator(".horizon-widget").get_by_role("button", name="Close editor", exact=True).click()
     notebook.python(AT_REST)
     page.wait_for_selector(".horizon-widget[data-state='ready'] .text[data-reading='statistic']")
     page.mouse.move(0, 0)

@@ -127,11 +127,9 @@ def test_the_copied_call_makes_the_same_view(notebook):
         f"print([name for name in {names} if getattr(copied['widget'], name) != getattr(widget, name)])"
     )
     assert differing.strip() == "[]"
-    notebook.python(
-        f"theirs, ours = (one.map.cell({LAYER}, {KEY}, {KEY_AGAIN}) for one in (copied['widget'], widget))\n"
-        "assert theirs == ours\n"
-        "copied['widget'].close(); del copied"
-    )
+    cell = f"map.cell({LAYER}, {KEY}, {KEY_AGAIN})"
+    notebook.expect(f"abs(copied['widget'].{cell} - widget.{cell}) < 1e-4")  # no number until it is computed
+    notebook.python("copied['widget'].close(); del copied")
 
 
 def test_selections_reach_python_and_come_from_it(notebook):
