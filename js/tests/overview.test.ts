@@ -149,13 +149,15 @@ describe("strongest links", () => {
     }
   });
 
-  it("leave out layers whose values are a shock", () => {
+  it("leave out layers where the mean is a shock, whatever takes its place", () => {
     const rows = new Rows(4, 3, 2, 1);
     for (const layer of [0, 1]) tell(rows, layer, all(4), () => (layer === 0 ? 100 : 1));
     const summary = new MapSummary(rows);
     summary.update(counted(2, { layers: [{ ...LAYER, shock: true }, LAYER] }));
     expect(summary.strongest(1).every(({ layer }) => layer === 1)).toBe(true);
     summary.update(counted(2, { layers: [{ ...LAYER, shock: true, baseline: "resample" }, LAYER] }));
+    expect(summary.strongest(1).every(({ layer }) => layer === 1)).toBe(true);
+    summary.update(counted(2, { layers: [LAYER, LAYER] }));
     expect(summary.strongest(1)[0]?.value).toBe(100);
   });
 });

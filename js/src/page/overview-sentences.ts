@@ -76,6 +76,6 @@ export function layerCaution(layer: Layer | undefined, nSources: number, nCounte
 /** Which links are listed. */
 export function linksNote(leastOffset: number, nShocked: number): string {
   const reach = leastOffset === 1 ? "at any distance" : `at least ${leastOffset} tokens ahead`;
-  const left = nShocked === 0 ? "" : `; ${plural(nShocked, "layer")} under a shock left out`;
+  const left = nShocked === 0 ? "" : `; ${plural(nShocked, "layer")} with a shock baseline left out`;
   return `each pair at its strongest layer, ${reach}${left}`;
 }

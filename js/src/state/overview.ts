@@ -1,6 +1,6 @@
 /** The whole map in summary: where each layer's influence goes, its spread, the strongest links of all. */
 
-import { disturbed, type Layer } from "../kernel/traits";
+import type { Layer } from "../kernel/traits";
 import type { Cell } from "./reading";
 import type { Rows } from "./rows";
 
@@ -234,12 +234,13 @@ export class MapSummary {
 
   /**
    * The strongest links at least so many tokens long (one of `LEAST_OFFSETS`), strongest first: for each pair of tokens
-   * the layer at which it is strongest. Layers whose values are a shock are left out.
+   * the layer at which it is strongest. Layers where the mean is a shock are left out: what stands in its place there
+   * is another intervention, and its values are not to be compared with those of the other layers.
    */
   strongest(leastOffset: number): readonly Link[] {
     // A link that is among the strongest of all is among the strongest of its layer.
     const links = this.#layers
-      .flatMap((_, layer) => (disturbed(this.#counted.layers[layer]) ? [] : this.#tallies(layer)))
+      .flatMap((_, layer) => (this.#counted.layers[layer]?.shock === true ? [] : this.#tallies(layer)))
       .flatMap((tally) => tally.links(leastOffset))
       .sort((a, b) => Math.abs(b.value) - Math.abs(a.value));
     const pairs = new Map<string, Link>();

@@ -1,7 +1,6 @@
 /** The strongest links of the whole map, by distance; each is a click away. */
 
 import { type Signal, signal } from "@preact/signals-core";
-import { disturbed } from "../../kernel/traits";
 import { h, listen, setAttribute, setText } from "../../page/dom";
 import { quote, signed, withUnit } from "../../page/format";
 import { linksNote } from "../../page/overview-sentences";
@@ -72,7 +71,7 @@ export class LinksView {
     this.#links = this.#summary.now.strongest(least);
     const tokens = traits.tokens.value;
     const { unit } = traits.query.value;
-    const nShocked = traits.layer_info.value.filter(disturbed).length;
+    const nShocked = traits.layer_info.value.filter(({ shock }) => shock).length;
     setText(this.#note, this.#links.length === 0 ? NONE : linksNote(least, nShocked));
     for (const [i, row] of this.#rows.entries()) {
       const link = this.#links[i];
