@@ -289,6 +289,16 @@ describe("clicks and keys", () => {
     await frame();
     expect(find(".hint").textContent).toContain("Enter reads a token");
   });
+
+  it("say what they came to, until something else is selected", async () => {
+    const { model, token, find } = await filled({ selected_source: 3 });
+    click(token(7), { altKey: true });
+    await frame();
+    expect(find(".hint").textContent).toBe("Link selected.");
+    model.fromKernel({ selected_source: null, selected_target: null });
+    await frame();
+    expect(find(".hint").textContent).toContain("Click a token");
+  });
 });
 
 describe("the tooltip", () => {

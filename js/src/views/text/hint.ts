@@ -2,14 +2,22 @@
 
 import { computed, type ReadonlySignal } from "@preact/signals-core";
 import { h, setAttribute, setText } from "../../page/dom";
+import type { Cell, Reading } from "../../state/reading";
 import type { View } from "../shared";
 import type { Pointed } from "./tooltip";
+
+/** What was said of the last deed, and what was selected then: it is no news of another selection. */
+export interface Said {
+  readonly words: string;
+  readonly reading: Reading;
+  readonly cell: Cell | null;
+}
 
 export class Hint {
   readonly element = h("p", { class: "hint" });
 
-  /** `said`: what was said of the last deed; it takes the hint’s place. */
-  constructor(view: View, pointed: ReadonlySignal<Pointed | null>, said: ReadonlySignal<string>) {
+  /** `said` takes the hint’s place. */
+  constructor(view: View, pointed: ReadonlySignal<Pointed | null>, said: ReadonlySignal<Said | null>) {
     const { store, frames } = view;
     const { direction, tokens } = store.traits;
     const byKeys = computed(() => pointed.value?.by === "keyboard");
@@ -19,8 +27,11 @@ export class Hint {
       const words = byKeys.value
         ? keysHint(read)
         : pointerHint(read, direction.value, store.cell.value !== null);
-      setText(this.element, tokens.value.length === 0 ? "" : said.value || words);
-      setAttribute(this.element, "data-said", said.value !== "");
+      const last = said.value;
+      const isNews = last?.reading === store.reading.value && last.cell === store.cell.value;
+      const news = isNews ? last.words : "";
+      setText(this.element, tokens.value.length === 0 ? "" : news || words);
+      setAttribute(this.element, "data-said", news !== "");
     });
   }
 }

@@ -7,7 +7,7 @@ import type { View } from "../shared";
 import { Arcs } from "./arcs";
 import { Boxes, between, lineFrom } from "./boxes";
 import { type Deed, deedOfClick, deedOfKey, keepTextUnselected, letGo, perform } from "./gestures";
-import { Hint } from "./hint";
+import { Hint, type Said } from "./hint";
 import { Marks } from "./marks";
 import { Painter } from "./painter";
 import { cellOf } from "./token-look";
@@ -36,7 +36,7 @@ export class TextView {
   readonly #laidOut = signal(0);
   readonly #pointed: Signal<Pointed | null> = signal(null);
   /** What was said of the last deed, where nothing else shows it. */
-  readonly #said: Signal<string> = signal("");
+  readonly #said: Signal<Said | null> = signal(null);
   readonly #painter: Painter;
   readonly #tooltip: Tooltip;
   /** The one unit that the Tab key reaches. */
@@ -186,7 +186,7 @@ export class TextView {
     this.#view.announce(words);
     // What the deed has painted is not to be covered.
     this.#tooltip.hide();
-    this.#said.value = words;
+    this.#said.value = { words, reading: reading.peek(), cell: cell.peek() };
   }
 
   #focusAt(index: number): void {
