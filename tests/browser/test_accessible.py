@@ -175,3 +175,4 @@ def test_the_heat_map_is_there_as_a_table(notebook):
     table = root(notebook).locator(".drill-down table").filter(has_text=f"+{value:.2f}")
     table.first.wait_for()
     assert table.first.locator("th").count() > 10
+    root(notebook).get_by_role("button", name="Close the table").first.click()

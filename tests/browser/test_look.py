@@ -32,7 +32,7 @@ STICKING_OUT = """root => {
 def roomy(notebook):
     """A page with room for the widest picture."""
     page = notebook.page
-    page.set_viewport_size({"width": 2100, "height": 1500})
+    page.set_viewport_size({"width": 2100, "height": 5200})  # and for the longest
     yield notebook
     root(notebook).evaluate(SHOW_WIDTH, None)
     page.set_viewport_size({"width": 1400, "height": 1300})
