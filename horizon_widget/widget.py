@@ -64,6 +64,7 @@ class HorizonWidget(AskingWidget):
         draws: int = 3,
         **traits: Any,
     ) -> None:
+        self._has_own_layout = "layout" not in traits
         looked_at = {name: traits.pop(name) for name in [*CONTROLS] if name in traits}
         super().__init__(
             model,
@@ -77,8 +78,12 @@ class HorizonWidget(AskingWidget):
             draws=draws,
             **traits,
         )
-        for name, value in looked_at.items():
-            setattr(self, name, value)
+        try:
+            for name, value in looked_at.items():
+                setattr(self, name, value)
+        except QueryError:
+            self.close()
+            raise
         self.on_msg(self._receive)
         self._watch_cells(register=True)
 
@@ -149,6 +154,8 @@ class HorizonWidget(AskingWidget):
             self._controller.close()
             self._watch_cells(register=False)
         super().close()
+        if self._has_own_layout:
+            self.layout.close()  # a widget of its own, which ipywidgets would keep
 
     def __repr__(self) -> str:
         return f"HorizonWidget({self.model_name!r}, {len(self.tokens)} tokens, layer {self.selected_layer})"

@@ -59,7 +59,9 @@ class AskingWidget(WidgetTraits):
         QueryError: if one cannot be used.
     """
 
-    prompt = Checked(_of_question, "", help="The text; setting it opens a new map.").tag(sync=True)
+    prompt = Checked(
+        _of_question, "", help="The text; setting it, to a text, token ids or messages, opens a new map."
+    ).tag(sync=True)
     metric = Checked(_of_question, "logprob", help="As for attribute; setting it opens a new map.")
     baseline = Checked(_of_question, "auto", help="As for attribute; setting it opens a new map.")
     layers = Checked(
@@ -67,6 +69,9 @@ class AskingWidget(WidgetTraits):
     ).tag(sync=True)
 
     _controller: Controller | None = None
+    # The last question that was checked, and what it was a change of: a prompt may be given as tokens, of which its
+    # trait has the text alone.
+    _checked_last: tuple[Question, Question] | None = None
     _to_open: Question | None = None  # as soon as the model thread comes to it
     _to_write = 0  # tokens, after that
     _closed = False
@@ -128,15 +133,19 @@ class AskingWidget(WidgetTraits):
         if self._adopting == threading.get_ident() or self._controller is None:
             return value
         # An error leaves the old map as it is.
-        question = self._question_with(**{name: value})
-        return getattr(question, name)
+        self._checked_last = self._question, self._question_with(**{name: value})
+        return getattr(self._checked_last[1], name)
 
     @traitlets.observe(*QUESTION)
     def _question_changed(self, change: Any) -> None:
         if self._adopting == threading.get_ident():
             return
+        name, value = change["name"], change["new"]
         try:
-            self._open(self._question_with(**{change["name"]: change["new"]}))
+            before, checked = self._checked_last or (None, None)
+            if checked is None or before is not self._question or getattr(checked, name) is not value:
+                checked = self._question_with(**{name: value})  # several were set before any is told of
+            self._open(checked)
         except BaseException:
             self._adopt(self._question)
             raise

@@ -225,12 +225,12 @@ class WidgetTraits(anywidget.AnyWidget):
         """Take over what the browser changed (called by ipywidgets); whatever it is, nothing is raised."""
         accepted: dict[str, Any] = {}
         refused: list[tuple[str, QueryError]] = []
-        for name, value in sync_data.items() if isinstance(sync_data, dict) else ():
-            try:
-                accepted[name] = self._checked(name, value)
-            except QueryError as error:
-                refused.append((name, error))
-        with self._traits_lock:
+        with self._traits_lock:  # what fits depends on the map
+            for name, value in sync_data.items() if isinstance(sync_data, dict) else ():
+                try:
+                    accepted[name] = self._checked(name, value)
+                except QueryError as error:
+                    refused.append((name, error))
             self._taking_over = threading.get_ident()
             try:
                 super().set_state({name: value for name, value in accepted.items() if name in CONTROLS})

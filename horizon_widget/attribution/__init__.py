@@ -1,1 +1,3 @@
-"""Exact influence by ablation. Imports torch: import it late."""
+"""Experiments on one prompt, by ablation and by gradients. Imports torch: import it late."""
+
+import horizon_widget.models  # noqa: F401 - says how torch's threads wait, before torch is imported
