@@ -14,8 +14,13 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 import horizon_widget as hw
+from horizon_widget.baseline import Baseline
+from horizon_widget.controller import Controller
 from horizon_widget.models import thread
+from horizon_widget.query import Query
 from tests.architectures import ARCHITECTURES
+from tests.widgets import PROMPT as PROMPT
+from tests.widgets import Recorder
 
 STORY = (
     "Anna kept the key to the old library in a blue tin on the shelf by the window. Every evening, after the last "
@@ -23,7 +28,6 @@ STORY = (
     "her. One night the tin was empty, and the librarian knew at once that the library would stay closed until someone "
     "found the key. She called Tom and waited in the rain."
 )
-PROMPT = "the cat sat on the mat, the cat"
 
 
 @pytest.fixture(scope="session")
@@ -94,5 +98,19 @@ def widget(model: hw.Model, monkeypatch: pytest.MonkeyPatch) -> Iterator[hw.Hori
     )
     made = hw.HorizonWidget(model, PROMPT, baseline="zero")
     made.sent = sent
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    """What a controller says."""
+    return Recorder()
+
+
+@pytest.fixture
+def controller(model: hw.Model, recorder: Recorder) -> Iterator[Controller]:
+    """One that shows layer 2 of a small model."""
+    made = Controller(model, Query(model.tokenize(PROMPT), baseline=Baseline("zero")), layer=2, listener=recorder)
     yield made
     made.close()

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from horizon_widget import protocol
 from horizon_widget.models import thread
 
 LONG = 30  # seconds; a wait that takes longer is a hang
+PROMPT = "the cat sat on the mat, the cat"
+OPEN = {"type": "open", "prompt": PROMPT, "metric": ["logprob"], "baseline": ["zero"], "layers": None}
+INSPECT = {"type": "inspect", "layer": 1, "source": 3, "target": 9, "aspects": [*protocol.ASPECTS]}
 
 
 def say(widget, content):
@@ -36,3 +40,32 @@ def received_rows(widget):
             for k, source in enumerate(content["sources"]):
                 rows[content["layer"], source] = influence[k], statistics[:, k]
     return rows
+
+
+class Recorder:
+    """Keeps all that a controller says."""
+
+    def __init__(self):
+        self.rows, self.statuses, self.findings, self.written, self.failures = [], [], [], [], []
+
+    def on_rows(self, layer, sources):
+        self.rows.append((layer, sources))
+
+    def on_status(self, status):
+        self.statuses.append(status)
+
+    def on_finding(self, cell, aspect, found, problem):
+        self.findings.append((cell, aspect, found, problem))
+
+    def on_written(self, token_ids):
+        self.written.append(token_ids)
+
+    def on_failed(self, field, problem):
+        self.failures.append((field, problem))
+
+    def places(self):
+        return [(layer, source) for layer, sources in self.rows for source in sources]
+
+    def computed(self):
+        """Without the last token, which has nothing ahead and so nothing to compute."""
+        return [(layer, source) for layer, source in self.places() if source != len(PROMPT) - 1]

@@ -283,6 +283,26 @@ def test_tokens_are_told_where_the_text_does_not_give_them(model):
     made.close()
 
 
+def test_a_prompt_can_be_set_as_tokens_and_as_messages(model, widget):
+    ids = [*model.tokenize("ab"), 0xC3 - 68, *model.tokenize("cd")]
+    widget.prompt = ids
+    assert widget.map.query.token_ids == tuple(ids)
+    assert widget.asked["token_ids"] == ids
+    with widget.hold_trait_notifications():
+        widget.prompt = "another text"
+        widget.metric = "entropy"
+    assert (widget.prompt, widget.query["metric"]) == ("another text", "entropy")
+    assert "".join(token.text for token in widget.map.tokens) == "another text"
+
+
+def test_a_selection_that_does_not_fit_leaves_no_widget_behind(model):
+    before = set(ipywidgets.widget._instances)
+    with pytest.raises(hw.QueryError, match="selected_source: 99 is out of range"):
+        hw.HorizonWidget(model, PROMPT, selected_source=99)
+    assert Controller._last_used is None
+    assert set(ipywidgets.widget._instances) == before
+
+
 # -- when it is over ---------------------------------------------------------------------------------------------------
 
 
@@ -304,6 +324,8 @@ def test_a_closed_widget_leaves_nothing_behind(model, monkeypatch):
     shell.events = Events()
     monkeypatch.setattr("IPython.get_ipython", lambda: shell)
 
+    kept = set(ipywidgets.widget._instances)
+
     def used():
         made = hw.HorizonWidget(model, PROMPT, baseline="zero")
         assert len(shell.events.callbacks) == 2
@@ -324,6 +346,7 @@ def test_a_closed_widget_leaves_nothing_behind(model, monkeypatch):
     gc.collect()
     assert [ref() for ref in seen] == [None] * len(seen)
     assert shell.events.callbacks == []
+    assert set(ipywidgets.widget._instances) == kept
     assert Controller._last_used is None
 
 
