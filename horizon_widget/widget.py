@@ -30,10 +30,10 @@ class HorizonWidget(AskingWidget):
 
     What is looked at is in synced traits, which both sides write: ``selected_layer``, ``selected_source``,
     ``selected_target``, ``selected_offset``, ``pinned_sources``, ``direction``, ``statistic``, ``fixed_scale``,
-    ``show_words``, ``show_arcs``, ``include_sinks``, ``find``. Set one and the picture follows; observe it, or link it
-    to another widget, and a click is seen from Python. What is asked is in ``prompt``, ``metric``, ``baseline`` and
-    ``layers``: setting one opens a new map, and one that cannot be used leaves the old map and raises ``QueryError``.
-    Each trait says what it means: ``widget.traits()["fixed_scale"].help``.
+    ``show_words``, ``show_arcs``, ``include_sinks``, ``profile_as_share``, ``least_offset``, ``find``. Set one and the
+    picture follows; observe it, or link it to another widget, and a click is seen from Python. What is asked is in
+    ``prompt``, ``metric``, ``baseline`` and ``layers``: setting one opens a new map, and one that cannot be used leaves
+    the old map and raises ``QueryError``. Each trait says what it means: ``widget.traits()["fixed_scale"].help``.
 
     Args:
         model: From ``load_model``.

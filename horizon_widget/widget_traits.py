@@ -27,6 +27,7 @@ from horizon_widget.statistics import STATISTICS
 logger = logging.getLogger(__name__)
 
 MOST_PINNED = 4
+LEAST_OFFSETS = (1, 2, 9, 33)
 LONGEST_FIND = 10_000  # characters
 NAMES_OF_STATISTICS = tuple(statistic.name for statistic in STATISTICS)
 
@@ -101,6 +102,12 @@ def _target(widget: Any, name: str, value: Any) -> int | None:
     if number == 0:
         raise QueryError(name, "0 is out of range.", advice=f"Use 1 to {widget.n_targets}.")
     return number
+
+
+def _least_offset(_widget: Any, name: str, value: Any) -> int:
+    if isinstance(value, bool) or value not in LEAST_OFFSETS:
+        raise QueryError(name, f"{_short(value)} is not offered.", advice=f"Choose from: {LEAST_OFFSETS}.")
+    return int(value)
 
 
 def _pins(widget: Any, name: str, value: Any) -> list[int]:
@@ -207,6 +214,12 @@ class WidgetTraits(anywidget.AnyWidget):
     show_words = Checked(_flag, False, help="Whether tokens are grouped into words.").tag(sync=True)
     show_arcs = Checked(_flag, False, help="Whether the strongest links are drawn as arcs.").tag(sync=True)
     include_sinks = Checked(_flag, False, help="Whether attention sinks count in summaries.").tag(sync=True)
+    profile_as_share = Checked(
+        _flag, False, help="Whether offset profiles are shown as shares of each layer's influence within the window."
+    ).tag(sync=True)
+    least_offset = Checked(
+        _least_offset, 2, help=f"The strongest links are at least so many tokens long: one of {LEAST_OFFSETS}."
+    ).tag(sync=True)
     find = Checked(_find, "", help="Tokens that contain this text are marked.").tag(sync=True)
 
     _context = contextvars.Context()

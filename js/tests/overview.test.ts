@@ -1,13 +1,6 @@
 import { describe, expect, it } from "vitest";
-import type { Layer } from "../src/kernel/traits";
-import {
-  type Counted,
-  LEAST_OFFSETS,
-  MapSummary,
-  MOST_LINKS,
-  offsetBins,
-  summaryOf,
-} from "../src/state/overview";
+import { type Layer, LEAST_OFFSETS } from "../src/kernel/traits";
+import { type Counted, MapSummary, MOST_LINKS, offsetBins, summaryOf } from "../src/state/overview";
 import { Rows } from "../src/state/rows";
 
 const LAYER: Layer = { baseline: "mean", shock: false, noise_floor: null, n_done: 0 };

@@ -72,6 +72,8 @@ describe("the call that makes a view", () => {
       show_words: true,
       show_arcs: true,
       include_sinks: true,
+      profile_as_share: true,
+      least_offset: 9,
       find: "\\key",
     });
     expect(call.split("\n").slice(4, -3)).toEqual(
@@ -95,6 +97,8 @@ describe("the call that makes a view", () => {
         "show_words=True",
         "show_arcs=True",
         "include_sinks=True",
+        "profile_as_share=True",
+        "least_offset=9",
         'find="\\\\key"',
       ].map((argument) => `    ${argument},`),
     );

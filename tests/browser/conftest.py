@@ -64,7 +64,7 @@ at_rest = {
     'prompt': story, 'metric': 'logprob', 'baseline': 'auto', 'layers': None,
     'direction': 'row', 'statistic': 'own_share', 'selected_layer': 15, 'selected_source': None,
     'selected_target': None, 'selected_offset': None, 'pinned_sources': [], 'fixed_scale': None, 'show_words': False,
-    'show_arcs': False, 'include_sinks': False, 'find': '',
+    'show_arcs': False, 'include_sinks': False, 'profile_as_share': False, 'least_offset': 2, 'find': '',
 }
 for name, value in at_rest.items():
     if getattr(widget, name) != value:

@@ -33,6 +33,8 @@ GOOD = {
     "show_words": True,
     "show_arcs": True,
     "include_sinks": True,
+    "profile_as_share": True,
+    "least_offset": 33,
     "find": "<b>cat</b>",
 }
 BAD = {
@@ -47,6 +49,8 @@ BAD = {
     "show_words": [None, 1, "true"],
     "show_arcs": [None, 0],
     "include_sinks": [None, "false"],
+    "profile_as_share": [None, 1],
+    "least_offset": [None, 0, 3, True, 2.5, "9", [9], 10**30],
     "find": [None, 3, "x" * 10_001],
 }
 

@@ -89,6 +89,9 @@ export interface Problem {
 /** `row`: what is this token's state used for later? `column`: who carries the prediction of this token? */
 export type Direction = "row" | "column";
 
+/** Links are kept apart by how many tokens ahead they reach: the next one, near by, further, far. */
+export const LEAST_OFFSETS = [1, 2, 9, 33] as const;
+
 /** The traits that the browser writes too: what is looked at, and how. */
 export interface Controls {
   readonly direction: Direction;
@@ -105,6 +108,10 @@ export interface Controls {
   readonly show_arcs: boolean;
   /** Whether attention sinks count in summaries. */
   readonly include_sinks: boolean;
+  /** The offset profiles are shown as shares of each layer's influence within the window. */
+  readonly profile_as_share: boolean;
+  /** The strongest links are at least so many tokens long. */
+  readonly least_offset: (typeof LEAST_OFFSETS)[number];
   /** Tokens that contain this text are marked. */
   readonly find: string;
 }
@@ -144,6 +151,12 @@ const piece: Check<readonly [number, number]> = (value, name) => {
 };
 
 export const problem: Check<Problem> = record<Problem>({ title: text, advice: text, detail: text });
+
+const leastOffset: Check<(typeof LEAST_OFFSETS)[number]> = (value, name) => {
+  const found = LEAST_OFFSETS.find((least) => least === value);
+  if (found === undefined) throw new Misfit(`${name} should be one of ${LEAST_OFFSETS.join(", ")}`);
+  return found;
+};
 
 const CHECKS: { readonly [K in TraitName]: Check<Traits[K]> } = {
   protocol_version: count,
@@ -198,6 +211,8 @@ const CHECKS: { readonly [K in TraitName]: Check<Traits[K]> } = {
   show_words: flag,
   show_arcs: flag,
   include_sinks: flag,
+  profile_as_share: flag,
+  least_offset: leastOffset,
   find: text,
   state: oneOf("empty", "computing", "ready", "error"),
   progress: record<Progress>({
@@ -246,6 +261,8 @@ export const INITIAL: Traits = {
   show_words: false,
   show_arcs: false,
   include_sinks: false,
+  profile_as_share: false,
+  least_offset: 2,
   find: "",
   state: "empty",
   progress: { task: "", done: 0, seconds_left: null, filling: "idle" },

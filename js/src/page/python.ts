@@ -1,6 +1,6 @@
 /** The call in Python that makes a view: code that runs as it is pasted. */
 
-import type { Traits } from "../kernel/traits";
+import { INITIAL, type Traits } from "../kernel/traits";
 
 /** What of the traits the call depends on. */
 export type Viewed = Pick<
@@ -21,6 +21,8 @@ export type Viewed = Pick<
   | "show_words"
   | "show_arcs"
   | "include_sinks"
+  | "profile_as_share"
+  | "least_offset"
   | "find"
 >;
 
@@ -97,8 +99,9 @@ function looks(viewed: Viewed): Argument[] {
     found.push(["statistic", pythonString(viewed.statistic)]);
   if (viewed.pinned_sources.length > 0) found.push(["pinned_sources", numbers(viewed.pinned_sources)]);
   if (viewed.fixed_scale !== null) found.push(["fixed_scale", String(viewed.fixed_scale)]);
-  for (const name of ["show_words", "show_arcs", "include_sinks"] as const)
+  for (const name of ["show_words", "show_arcs", "include_sinks", "profile_as_share"] as const)
     if (viewed[name]) found.push([name, "True"]);
+  if (viewed.least_offset !== INITIAL.least_offset) found.push(["least_offset", String(viewed.least_offset)]);
   if (viewed.find !== "") found.push(["find", pythonString(viewed.find)]);
   return found;
 }

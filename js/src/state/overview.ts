@@ -1,6 +1,6 @@
 /** The whole map in summary: where each layer's influence goes, its spread, the strongest links of all. */
 
-import type { Layer } from "../kernel/traits";
+import { type Layer, LEAST_OFFSETS } from "../kernel/traits";
 import type { Cell } from "./reading";
 import type { Rows } from "./rows";
 
@@ -30,8 +30,6 @@ export interface Mean {
   readonly n: number;
 }
 
-/** Links are kept apart by how many tokens ahead they reach: what is least wanted begins at one of these. */
-export const LEAST_OFFSETS = [1, 2, 9, 33] as const;
 export const MOST_LINKS = 10;
 
 /** What is counted, beside the values. */

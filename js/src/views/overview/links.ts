@@ -1,11 +1,11 @@
 /** The strongest links of the whole map, by distance; each is a click away. */
 
-import { type Signal, signal } from "@preact/signals-core";
+import { LEAST_OFFSETS } from "../../kernel/traits";
 import { h, listen, setAttribute, setText } from "../../page/dom";
 import { quote, signed, withUnit } from "../../page/format";
 import { linksNote } from "../../page/overview-sentences";
 import { ahead, HONESTY, named } from "../../page/sentences";
-import { LEAST_OFFSETS, type Link, MOST_LINKS } from "../../state/overview";
+import { type Link, MOST_LINKS } from "../../state/overview";
 import type { View } from "../shared";
 import type { SummaryOfView } from "./summary";
 
@@ -19,7 +19,6 @@ export class LinksView {
   readonly element: HTMLElement;
   readonly #view: View;
   readonly #summary: SummaryOfView;
-  readonly #least: Signal<number> = signal(2);
   #links: readonly Link[] = [];
 
   constructor(view: View, summary: SummaryOfView) {
@@ -53,19 +52,22 @@ export class LinksView {
     );
     frames.keep(
       listen(this.#distances, "click", (event) => {
-        if (event.target instanceof HTMLInputElement) this.#least.value = Number(event.target.value);
+        if (!(event.target instanceof HTMLInputElement)) return;
+        const chosen = Number(event.target.value);
+        const least = LEAST_OFFSETS.find((one) => one === chosen);
+        if (least !== undefined) store.set({ least_offset: least });
       }),
     );
     frames.keep(listen(this.#list, "click", (event) => this.#click(event)));
-    frames.watch([summary.changed, this.#least, traits.tokens, traits.query, traits.layer_info], () =>
+    frames.watch([summary.changed, traits.least_offset, traits.tokens, traits.query, traits.layer_info], () =>
       this.#paint(),
     );
-    frames.watch([summary.changed, this.#least, store.cell], () => this.#paintSelected());
+    frames.watch([summary.changed, traits.least_offset, store.cell], () => this.#paintSelected());
   }
 
   #paint(): void {
     const { traits } = this.#view.store;
-    const least = this.#least.value;
+    const least = traits.least_offset.value;
     for (const input of this.#distances.querySelectorAll("input"))
       input.checked = Number(input.value) === least;
     this.#links = this.#summary.now.strongest(least);

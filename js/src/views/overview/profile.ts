@@ -1,6 +1,6 @@
 /** Where each layer's influence goes: layers × offsets, as a heat map. */
 
-import { computed, type Signal, signal } from "@preact/signals-core";
+import { computed } from "@preact/signals-core";
 import { disturbed } from "../../kernel/traits";
 import { css } from "../../page/colour";
 import { h, listen, setAttribute, setText } from "../../page/dom";
@@ -34,7 +34,6 @@ export class ProfileView {
   readonly element: HTMLElement;
   readonly #view: View;
   readonly #summary: SummaryOfView;
-  readonly #asShare: Signal<boolean> = signal(false);
   #pointed: Place | null = null;
   #profile: Profile = { bins: [], nLayers: 0, values: new Float64Array(0), scale: Number.NaN };
 
@@ -73,18 +72,18 @@ export class ProfileView {
     );
     frames.keep(
       listen(this.#share, "click", () => {
-        this.#asShare.value = !this.#asShare.value;
+        store.set({ profile_as_share: !traits.profile_as_share.value });
       }),
     );
     frames.watch(
-      [summary.changed, this.#asShare, this.#grid.room, surroundings, traits.query, traits.window],
+      [summary.changed, traits.profile_as_share, this.#grid.room, surroundings, traits.query, traits.window],
       () => this.#paint(),
     );
     // Not the reading itself: a click on a token marks nothing here.
     const offset = computed(() =>
       store.reading.value.kind === "offset" ? store.reading.value.offset : null,
     );
-    frames.watch([summary.changed, this.#asShare, store.layer, offset], () => this.#paintMarks());
+    frames.watch([summary.changed, traits.profile_as_share, store.layer, offset], () => this.#paintMarks());
   }
 
   /** The furthest that a source reaches which is counted: the first one does. */
@@ -95,7 +94,8 @@ export class ProfileView {
   }
 
   get #window(): number | null {
-    return this.#asShare.value ? this.#view.store.traits.window.value : null;
+    const { profile_as_share: asShare, window } = this.#view.store.traits;
+    return asShare.value ? window.value : null;
   }
 
   #paint(): void {
@@ -104,7 +104,7 @@ export class ProfileView {
     const { nTargets, nLayers } = store.rows.value;
     const { unit } = traits.query.value;
     this.#share.hidden = traits.window.value === null;
-    setAttribute(this.#share, "aria-pressed", String(this.#asShare.value));
+    setAttribute(this.#share, "aria-pressed", String(traits.profile_as_share.value));
     const layers = traits.layer_info.value;
     const window = this.#window;
     this.#profile = profileOf(this.#summary.now, nLayers, nTargets, window, (layer) =>
