@@ -96,7 +96,7 @@ def test_the_palette_follows_the_theme(roomy):
 
 def test_nothing_moves_on_the_page_while_values_arrive(notebook):
     """The text, the heat map and what lies below keep their places from the first value to the last."""
-    notebook.python("widget.prompt = 'Here is a text of its own. ' + story[:150]; widget.cancel()")
+    notebook.python("widget.prompt = 'Here is a text of its own. ' + story[:80]; widget.cancel()")
     notebook.page.wait_for_selector(".horizon-widget [data-position='8']:text-is('Anna')")
     notebook.python("widget.selected_source = 3; widget.resume()")
     canvas = root(notebook).locator("canvas.heat-map")
