@@ -13,7 +13,6 @@ import { tells } from "./colour";
 import { duration, mark, number, plural, quote, signed, withUnit } from "./format";
 
 export const HONESTY = "Used later; this does not show that it was planned.";
-export const SINK = "first token: an attention sink in most models; left out of summaries";
 export const AFTER_THE_PROMPT = "after the prompt";
 export const WRITTEN = "written by the model";
 
@@ -27,6 +26,12 @@ export interface Context {
   readonly nTargets: number;
   /** Positions of attention sinks. */
   readonly sinks: readonly number[];
+}
+
+/** `first token, an attention sink: left out of summaries` */
+export function sinkNote(position: number, counted: boolean): string {
+  const what = position === 0 ? "first token, an attention sink" : "attention sink";
+  return `${what}: ${counted ? "counted in" : "left out of"} summaries`;
 }
 
 /** `“ key” (3)` */

@@ -35,3 +35,8 @@ export function contextOf({ traits }: Store): Context {
     sinks: traits.sinks.value,
   };
 }
+
+/** Positions that summaries leave out. */
+export function leftOut({ traits }: Store): readonly number[] {
+  return traits.include_sinks.value ? [] : traits.sinks.value;
+}

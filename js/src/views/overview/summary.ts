@@ -2,7 +2,7 @@
 
 import { type Signal, signal } from "@preact/signals-core";
 import { type MapSummary, summaryOf } from "../../state/overview";
-import type { View } from "../shared";
+import { leftOut, type View } from "../shared";
 
 /** Values may arrive in every frame; nobody reads so fast. */
 const EVERY_MS = 300;
@@ -62,7 +62,7 @@ export class SummaryOfView {
     const { traits } = store;
     const rows = store.rows.peek();
     const summary = summaryOf(rows);
-    this.without = traits.include_sinks.peek() ? [] : traits.sinks.peek();
+    this.without = leftOut(store);
     summary.update({
       layers: traits.layer_info.peek(),
       sinks: traits.sinks.peek(),

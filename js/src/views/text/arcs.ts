@@ -3,12 +3,11 @@
 import type { ReadonlySignal } from "@preact/signals-core";
 import { alphaOf, css } from "../../page/colour";
 import { roundUp } from "../../state/scale";
-import type { View } from "../shared";
+import { leftOut, type View } from "../shared";
 import { arcPath } from "./arc-geometry";
 import type { Boxes } from "./boxes";
 import { type Link, strongestLinks } from "./links";
 import { svg } from "./profile";
-import { sinksOf } from "./token-look";
 import type { Units } from "./units";
 
 const MOST = 12;
@@ -74,9 +73,15 @@ export class Arcs {
     const reading = store.reading.value;
     const layer = store.layer.value;
     const whole = reading.kind === "statistic" || reading.kind === "offset";
-    const without = store.traits.include_sinks.value ? [] : sinksOf(store);
     const floor = store.layerInfo.value.noise_floor;
-    return strongestLinks(store.rows.value, reading, layer, whole ? MOST_OF_LAYER : MOST, floor, without);
+    return strongestLinks(
+      store.rows.value,
+      reading,
+      layer,
+      whole ? MOST_OF_LAYER : MOST,
+      floor,
+      leftOut(store),
+    );
   }
 
   #scale(links: readonly Link[]): number {

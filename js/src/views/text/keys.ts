@@ -7,7 +7,7 @@ import { scaleEnds, scaleNote, WRITTEN } from "../../page/sentences";
 import { unitsOf } from "../../state/words";
 import type { View } from "../shared";
 import { dressPin, pinScale } from "./pins";
-import { type Kind, looksOf, sinksOf } from "./token-look";
+import { type Kind, looksOf } from "./token-look";
 
 type Key = "none" | "pending" | "dust" | "sink" | "outside" | "shock" | "written" | "found" | "pins";
 
@@ -89,6 +89,7 @@ export class Keys {
     const kinds = this.#kinds();
     const { noise_floor: floor } = store.layerInfo.value;
     const window = traits.window.value;
+    const nSinks = traits.sinks.value.length;
     const left = traits.include_sinks.value ? "" : ", left out of summaries";
     return {
       ...(kinds.has("none") && {
@@ -102,8 +103,8 @@ export class Keys {
         dust: `under the noise floor${floor === null ? "" : ` of ${withUnit(number(floor), traits.query.value.unit)}`}`,
       }),
       ...(kinds.has("outside") && { outside: OUTSIDE[store.reading.value.kind] }),
-      ...(traits.tokens.value.length > 0 && {
-        sink: `attention sink${sinksOf(store).length === 1 ? "" : "s"}${left}`,
+      ...(nSinks > 0 && {
+        sink: `attention sink${nSinks === 1 ? "" : "s"}${left}`,
       }),
       ...(store.layerInfo.value.shock && {
         shock: disturbed(store.layerInfo.value)

@@ -1,10 +1,9 @@
-/** Marks on single units: what was searched for, sinks, the ends of the link that is looked at. */
+/** Marks on single units: what was searched for, sinks, the ends of the cell that is looked at. */
 
 import type { ReadonlySignal } from "@preact/signals-core";
 import { anchorOf } from "../../state/reading";
 import { occurrences } from "../../state/words";
 import type { View } from "../shared";
-import { sinksOf } from "./token-look";
 import type { Units } from "./units";
 
 export class Marks {
@@ -18,7 +17,7 @@ export class Marks {
     const { store, frames, cursor } = view;
     const { traits } = store;
     frames.watch([units, traits.find], () => this.#markFound());
-    frames.watch([units, traits.sinks], () => this.#mark("data-sink", sinksOf(store)));
+    frames.watch([units, traits.sinks], () => this.#mark("data-sink", traits.sinks.value));
     frames.watch([units, store.reading, store.cell, cursor], () => this.#markEnds());
   }
 

@@ -9,7 +9,7 @@ import {
   type Context,
   cellValue,
   named,
-  SINK,
+  sinkNote,
   statisticValue,
   WRITTEN,
 } from "../../page/sentences";
@@ -18,7 +18,7 @@ import type { Rows } from "../../state/rows";
 import { roundUp } from "../../state/scale";
 import type { Store } from "../../state/store";
 import { representative, type Span, unitValue } from "../../state/words";
-import { contextOf } from "../shared";
+import { contextOf, leftOut } from "../shared";
 
 /**
  * `pending`: not computed yet; `none`: no value; `value`: coloured; `dust`: below the noise floor; `outside`: nothing
@@ -53,13 +53,12 @@ export function looksOf(store: Store): Looks {
   const looks =
     reading.kind === "statistic" ? statisticLooks(store, context) : influenceLooks(store, context);
   const writtenFrom = store.traits.written_from.value;
-  const sinks = sinksOf(store);
   return {
     ...looks,
     label: (unit, look) => {
-      const sink = sinks.some((position) => within(unit, position)) ? ` (${SINK})` : "";
+      const sink = sinkWords(store, unit);
       const written = writtenFrom !== null && unit.start >= writtenFrom ? ` (${WRITTEN})` : "";
-      return `${nameOf(context, unit)}${sink}${written}: ${looks.words(unit, look)}`;
+      return `${nameOf(context, unit)}${sink && ` (${sink})`}${written}: ${looks.words(unit, look)}`;
     },
   };
 }
@@ -72,20 +71,21 @@ export function nameOf({ tokens }: Pick<Context, "tokens">, unit: Span, longest 
   return `${quoted}, tokens ${unit.start} to ${unit.stop - 1}`;
 }
 
-/** Positions of attention sinks; the first token where the kernel names none. */
-export function sinksOf({ traits }: Store): readonly number[] {
-  return traits.sinks.value.length > 0 ? traits.sinks.value : [0];
+/** What is to be said of an attention sink within a unit; nothing where there is none. */
+export function sinkWords({ traits }: Store, unit: Span): string {
+  const sink = traits.sinks.value.find((position) => within(unit, position));
+  return sink === undefined ? "" : sinkNote(sink, traits.include_sinks.value);
 }
 
 /** The two ends of a statistic's colours: without an upper end of its own, the layer's greatest value, rounded up. */
 export function statisticRange(store: Store, statistic: Statistic): readonly [low: number, high: number] {
   if (statistic.high !== null) return [statistic.low, statistic.high];
   const rows = store.rows.value;
-  const left = store.traits.include_sinks.value ? [] : sinksOf(store);
+  const without = leftOut(store);
   let greatest = 0;
   for (let source = 0; source < rows.nTokens; source += 1) {
     const value = rows.statistic(store.statisticIndex.value, store.layer.value, source) ?? 0;
-    if (value > greatest && !left.includes(source)) greatest = value;
+    if (value > greatest && !without.includes(source)) greatest = value;
   }
   return [statistic.low, greatest > 0 ? roundUp(greatest) : Number.NaN];
 }

@@ -3,12 +3,12 @@
 import { effect, type ReadonlySignal } from "@preact/signals-core";
 import { h, setText } from "../../page/dom";
 import { number, withUnit } from "../../page/format";
-import { SINK, statisticValue, WRITTEN } from "../../page/sentences";
+import { statisticValue, WRITTEN } from "../../page/sentences";
 import type { Store } from "../../state/store";
 import type { Span } from "../../state/words";
 import { contextOf, type View } from "../shared";
 import { Profile } from "./profile";
-import { looksOf, nameOf, sinksOf, within } from "./token-look";
+import { looksOf, nameOf, sinkWords, within } from "./token-look";
 
 /** A pointer that only passes by opens nothing. */
 const OPEN_AFTER_MS = 140;
@@ -97,10 +97,10 @@ export class Tooltip {
     const { written_from: writtenFrom, pinned_sources: pins } = store.traits;
     const pin = pins.value.findIndex((position) => within(unit, position));
     const remarks = [
-      ...(sinksOf(store).some((position) => within(unit, position)) ? [SINK] : []),
-      ...(writtenFrom.value !== null && unit.start >= writtenFrom.value ? [WRITTEN] : []),
-      ...(pin >= 0 ? [`pin ${pin + 1}`] : []),
-    ];
+      sinkWords(store, unit),
+      writtenFrom.value !== null && unit.start >= writtenFrom.value ? WRITTEN : "",
+      pin >= 0 ? `pin ${pin + 1}` : "",
+    ].filter(Boolean);
     setText(this.#remark, remarks.join(" · "));
     this.#remark.hidden = remarks.length === 0;
     const layer = store.layer.value;
