@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { layersText, METRICS, metricChoice, parseLayers } from "../src/views/controls/asking";
+import { LONGEST_TEXT } from "../src/kernel/messages";
+import { layersText, METRICS, metricChoice, parseLayers, tooLong } from "../src/views/controls/asking";
 import { frame, traits } from "./fake";
 import { button, closeAll, type Opened, opened, press, type } from "./opened";
 
@@ -77,6 +78,40 @@ describe("the editor", () => {
     expect(within.find(".notice").hidden).toBe(true);
     button(within, "Run").click();
     expect(prompt.hasAttribute("aria-invalid")).toBe(false);
+  });
+
+  it("asks nothing with a prompt that is longer than the kernel takes", async () => {
+    const within = await editing();
+    const prompt = field(within, "prompt", "textarea");
+    type(prompt, "a".repeat(LONGEST_TEXT + 1));
+    button(within, "Run").click();
+    expect(within.model.asked).toHaveLength(1);
+    expect(within.find('[data-field="prompt"] .field-error').textContent).toContain("at most 1,000,000");
+    expect(prompt.getAttribute("aria-invalid")).toBe("true");
+    type(prompt, "Tom");
+    type(field(within, "baseline", "select"), "counterfactual");
+    type(field(within, "baseline", "textarea"), "a".repeat(LONGEST_TEXT + 1));
+    button(within, "Run").click();
+    expect(within.model.asked).toHaveLength(1);
+    expect(within.find('[data-field="prompt"] .field-error').hidden).toBe(true);
+    expect(within.find('[data-field="baseline"] .field-error').hidden).toBe(false);
+    expect(within.shadow.activeElement).toBe(field(within, "baseline", "select"));
+  });
+
+  it("counts characters as Python does", () => {
+    expect(tooLong("🔑".repeat(LONGEST_TEXT))).toBeNull();
+    expect(tooLong("🔑".repeat(LONGEST_TEXT + 1))).not.toBeNull();
+  });
+
+  it("waits no longer for a message that the kernel could not read", async () => {
+    const within = await editing();
+    button(within, "Run").click();
+    const note = within.find(".editor-deeds [role=status]");
+    expect(note.textContent).toContain("Asking the kernel");
+    within.model.tell({ type: "rejected", reason: "prompt should be text" });
+    await frame();
+    expect(note.textContent).toBe("");
+    expect(within.find(".notice").textContent).toContain("could not read a message");
   });
 
   it("leaves what belongs to no field to the status", async () => {

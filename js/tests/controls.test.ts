@@ -148,15 +148,29 @@ describe("writing on", () => {
     ]);
   });
 
-  it("says what is wrong with a number, and asks nothing", async () => {
-    const within = opened();
-    type(within.find(".number"), "0");
-    submit(within);
-    await frame();
-    expect(within.model.asked).toHaveLength(1);
-    expect(within.find(".notice").textContent).toContain("Give a number from 1 on.");
-    expect(within.find(".number").getAttribute("aria-invalid")).toBe("true");
-  });
+  it.each(["0", "1.5", "", "1001"])(
+    "says at the field what is wrong with %j, and asks nothing",
+    async (n) => {
+      const within = opened();
+      button(within, "Edit prompt").click();
+      type(within.find(".number"), n);
+      submit(within);
+      await frame();
+      expect(within.model.asked).toHaveLength(1);
+      expect(within.find(".write-on .field-error").hidden).toBe(false);
+      expect(within.find(".write-on .field-error").textContent).toContain("Give a number from 1 to 1000.");
+      expect(within.find(".notice").hidden).toBe(true);
+      expect(within.find(".number").getAttribute("aria-invalid")).toBe("true");
+      expect(within.find(".number").getAttribute("aria-describedby")).toBe(
+        within.find(".write-on .field-error").id,
+      );
+      type(within.find(".number"), "1000");
+      submit(within);
+      await frame();
+      expect(within.model.asked.at(-1)).toEqual({ type: "write_on", n_tokens: 1000 });
+      expect(within.find(".write-on .field-error").hidden).toBe(true);
+    },
+  );
 });
 
 describe("copying", () => {

@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
 import recorded from "../../tests/protocol/messages.json";
-import { ASPECTS, checkToBrowser, checkToKernel, floats } from "../src/kernel/messages";
+import { ASPECTS, checkToBrowser, floats } from "../src/kernel/messages";
 import { checkTrait, INITIAL, TRAITS } from "../src/kernel/traits";
 import { FOUND, finding, traits, unaligned } from "./fake";
+import { checkToKernel } from "./to-kernel";
 
 interface Recorded {
   readonly direction: string;

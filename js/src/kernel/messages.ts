@@ -14,9 +14,13 @@ import {
   record,
   text,
 } from "./check";
-import { PROTOCOL_VERSION, type Problem, problem } from "./traits";
+import { type Problem, problem } from "./traits";
 
 // To the kernel
+
+/** What one message may ask for (`protocol.py` has the same numbers): characters of a text, tokens to be written. */
+export const LONGEST_TEXT = 1_000_000;
+export const MOST_WRITTEN = 1000;
 
 /** What may be asked about one cell; see `Findings`. */
 export type Aspect = "predictions" | "direct" | "robustness" | "carriers" | "verification";
@@ -131,42 +135,7 @@ export type ToBrowser =
 
 // Checks
 
-const ours: Check<number> = (value, name) => {
-  if (value !== PROTOCOL_VERSION) throw new Misfit(`${name} should be ${PROTOCOL_VERSION}`);
-  return value;
-};
-
-function some<T>(check: Check<T>): Check<readonly T[]> {
-  return (value, name) => {
-    const checked = list(check)(value, name);
-    if (checked.length === 0) throw new Misfit(`${name} should not be empty`);
-    return checked;
-  };
-}
-
 const aspect = oneOf(...(ASPECTS as Aspect[]));
-
-const toKernel: { readonly [T in ToKernel["type"]]: Check<ToKernel> } = {
-  hello: record({ type: oneOf("hello"), protocol_version: ours }),
-  ping: record({ type: oneOf("ping"), number: count }),
-  cancel: record({ type: oneOf("cancel") }),
-  resume: record({ type: oneOf("resume") }),
-  open: record({
-    type: oneOf("open"),
-    prompt: text,
-    metric: some(text),
-    baseline: optional(some(text)),
-    layers: optional(some(count)),
-  }),
-  write_on: record({ type: oneOf("write_on"), n_tokens: count }),
-  inspect: record({
-    type: oneOf("inspect"),
-    layer: count,
-    source: count,
-    target: count,
-    aspects: some(aspect),
-  }),
-};
 
 /** More than anybody reads would only fill the page. */
 const MOST_FOUND = 256;
@@ -203,14 +172,6 @@ const findingHead = record({
   problem: optional(problem),
 });
 const envelope = record({ type: text });
-
-/** Whether a message is one that this side may send: for tests, as the types say so already. */
-export function checkToKernel(content: unknown): Outcome<ToKernel> {
-  return outcome(() => {
-    const { type } = envelope(content, "message");
-    return oneOfTypes(toKernel, type)(content, "message");
-  });
-}
 
 export function checkToBrowser(content: unknown, buffers: readonly DataView[]): Outcome<ToBrowser> {
   return outcome(() => {

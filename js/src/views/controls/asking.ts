@@ -1,5 +1,7 @@
 /** What the editor's fields mean: metrics, baselines and layers as they are chosen and typed, and as they are sent. */
 
+import { LONGEST_TEXT } from "../../kernel/messages";
+
 /** A metric as it is offered. */
 export interface MetricChoice {
   readonly value: string;
@@ -40,9 +42,22 @@ export function metricChoice(metric: readonly string[]): MetricChoice | null {
   return METRICS.find((choice) => choice.name === name && choice.nTokens === tokens.length) ?? null;
 }
 
-export type Parsed<T> =
-  | { readonly ok: true; readonly value: T }
-  | { readonly ok: false; readonly title: string; readonly advice: string };
+/** What is wrong with a field, and what to do. */
+export interface Wrong {
+  readonly title: string;
+  readonly advice: string;
+}
+
+export type Parsed<T> = { readonly ok: true; readonly value: T } | ({ readonly ok: false } & Wrong);
+
+/** Null: the kernel takes a text of this length. Some characters are two of the page's units, and one of Python's. */
+export function tooLong(text: string): Wrong | null {
+  if (text.length <= LONGEST_TEXT || [...text].length <= LONGEST_TEXT) return null;
+  return {
+    title: `A prompt has at most ${LONGEST_TEXT.toLocaleString("en")} characters`,
+    advice: "Give a shorter one.",
+  };
+}
 
 /** `0-5, 12`, or “all”: the layers, or null for all. */
 export function parseLayers(text: string, nLayers: number): Parsed<readonly number[] | null> {

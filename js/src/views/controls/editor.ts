@@ -2,7 +2,7 @@
 
 import { h, listen, setAttribute, setText } from "../../page/dom";
 import type { View } from "../shared";
-import { BASELINES, layersText, METRICS, metricChoice, parseLayers } from "./asking";
+import { BASELINES, layersText, METRICS, metricChoice, parseLayers, tooLong } from "./asking";
 import { Field } from "./field";
 import { WriteOnView } from "./write-on";
 
@@ -100,6 +100,10 @@ export class EditorView {
     });
     frames.watch([view.editing], () => this.#open());
     frames.watch([store.failed], () => this.#complain());
+    // Nobody answers a message that the kernel could not read.
+    frames.watch([store.problem], () => {
+      if (store.problem.value !== null) setText(this.#note, "");
+    });
   }
 
   #open(): void {
@@ -142,17 +146,25 @@ export class EditorView {
     event.preventDefault();
     const { store } = this.#view;
     const layers = parseLayers(this.#layers.value, store.traits.n_layers.value);
-    this.#fields.layers.complain(layers.ok ? null : layers);
-    if (!layers.ok) {
-      this.#fields.layers.focus();
+    const baseline = this.#baselineNow();
+    const wrong = {
+      prompt: tooLong(this.#prompt.value),
+      metric: null,
+      baseline: tooLong(baseline?.[1] ?? ""),
+      layers: layers.ok ? null : layers,
+    };
+    const names = Object.keys(wrong) as (keyof typeof wrong)[];
+    for (const name of names) this.#fields[name].complain(wrong[name]);
+    const first = names.find((name) => wrong[name] !== null);
+    if (first !== undefined || !layers.ok) {
+      this.#fields[first ?? "layers"].focus();
       return;
     }
-    for (const field of Object.values(this.#fields)) field.complain(null);
     setText(this.#note, "Asking the kernel …");
     store.open({
       prompt: this.#prompt.value,
       metric: this.#metricNow(),
-      baseline: this.#baselineNow(),
+      baseline,
       layers: layers.value,
     });
   }
@@ -198,7 +210,7 @@ export class EditorView {
   }
 }
 
-const OF_EDITOR: readonly string[] = ["prompt", "metric", "baseline", "layers"];
+const OF_EDITOR: readonly string[] = ["prompt", "metric", "baseline", "layers", "n_tokens"];
 
 /** Whether a failure is told at a field of the editor, as long as that is open. */
 export function isOfEditor(field: string | null | undefined): boolean {

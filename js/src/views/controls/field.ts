@@ -1,63 +1,76 @@
-/** A labelled field, with what it takes and what is wrong with it. */
+/** Fields: a labelled one, and what is wrong with one. */
 
 import { h, setAttribute, setText } from "../../page/dom";
+import type { Wrong } from "./asking";
 
 type Control = HTMLInputElement | HTMLTextAreaElement | HTMLSelectElement;
 
 let nFields = 0;
 
-export class Field {
-  readonly element: HTMLElement;
-  readonly #controls: readonly Control[];
+/** Unique in the page, for its tests; a shadow root needs it unique within itself alone. */
+function newId(): string {
+  nFields += 1;
+  return `field-${nFields}`;
+}
+
+/** What is wrong with some controls, in words below them. */
+export class Complaint {
   readonly #title = h("strong");
   readonly #advice = h("span");
-  readonly #error: HTMLElement;
+  readonly element = h("p", { class: "field-error", hidden: true }, this.#title, " ", this.#advice);
+  readonly #controls: readonly Control[];
 
-  /** The label names the first control; the others name themselves. */
-  constructor(name: string, label: string, hint: string, ...controls: readonly Control[]) {
+  constructor(...controls: readonly Control[]) {
     this.#controls = controls;
-    nFields += 1;
-    // Unique in the page, for its tests; a shadow root needs it unique within itself alone.
-    const id = `field-${nFields}`;
-    this.#error = h(
-      "p",
-      { class: "field-error", id: `${id}-error`, hidden: true },
-      this.#title,
-      " ",
-      this.#advice,
-    );
-    const hints = hint === "" ? [] : [h("span", { class: "field-hint", id: `${id}-hint` }, hint)];
-    for (const [i, control] of controls.entries()) {
-      if (i === 0) control.id = id;
-      setAttribute(
-        control,
-        "aria-describedby",
-        [...(hint === "" ? [] : [`${id}-hint`]), `${id}-error`].join(" "),
-      );
-    }
-    this.element = h(
-      "div",
-      { class: "field", "data-field": name },
-      h("label", { for: id, class: "field-label" }, label),
-      ...controls,
-      ...hints,
-      this.#error,
-    );
+    this.element.id = `${newId()}-error`;
+    for (const control of controls) setAttribute(control, "aria-describedby", this.element.id);
   }
 
   /** Null: nothing is wrong. */
-  complain(problem: { readonly title: string; readonly advice: string } | null): void {
+  tell(problem: Wrong | null): void {
     for (const control of this.#controls) setAttribute(control, "aria-invalid", problem !== null && "true");
-    this.#error.hidden = problem === null;
+    this.element.hidden = problem === null;
     setText(
       this.#title,
       problem === null ? "" : /[.?!]$/u.test(problem.title) ? problem.title : `${problem.title}.`,
     );
     setText(this.#advice, problem?.advice ?? "");
   }
+}
 
-  get isWrong(): boolean {
-    return !this.#error.hidden;
+/** A labelled field, with what it takes and what is wrong with it. */
+export class Field {
+  readonly element: HTMLElement;
+  readonly #controls: readonly Control[];
+  readonly #complaint: Complaint;
+
+  /** The label names the first control; the others name themselves. */
+  constructor(name: string, label: string, hint: string, ...controls: readonly Control[]) {
+    this.#controls = controls;
+    this.#complaint = new Complaint(...controls);
+    const id = newId();
+    const [first] = controls;
+    if (first !== undefined) first.id = id;
+    const hints = hint === "" ? [] : [h("span", { class: "field-hint", id: `${id}-hint` }, hint)];
+    for (const control of controls)
+      setAttribute(
+        control,
+        "aria-describedby",
+        [...hints, this.#complaint.element].map((element) => element.id).join(" "),
+      );
+    this.element = h(
+      "div",
+      { class: "field", "data-field": name },
+      h("label", { for: id, class: "field-label" }, label),
+      ...controls,
+      ...hints,
+      this.#complaint.element,
+    );
+  }
+
+  /** Null: nothing is wrong. */
+  complain(problem: Wrong | null): void {
+    this.#complaint.tell(problem);
   }
 
   focus(): void {

@@ -1,7 +1,9 @@
 /** Lets the model write on: prompt and continuation become one map. */
 
-import { h, listen, setAttribute } from "../../page/dom";
+import { MOST_WRITTEN } from "../../kernel/messages";
+import { h, listen } from "../../page/dom";
 import type { View } from "../shared";
+import { Complaint } from "./field";
 
 const DEFAULT = 20;
 
@@ -10,10 +12,12 @@ export class WriteOnView {
     type: "number",
     class: "field-text number",
     min: 1,
+    max: MOST_WRITTEN,
     step: 1,
     value: DEFAULT,
     "aria-label": "How many tokens the model writes on",
   });
+  readonly #complaint = new Complaint(this.#number);
   readonly element = h(
     "form",
     { class: "write-on", novalidate: true, "aria-label": "Let the model write on" },
@@ -22,6 +26,7 @@ export class WriteOnView {
     h("span", { class: "quiet", "aria-hidden": "true" }, "tokens"),
     h("button", { type: "submit", class: "tool main" }, "Write on"),
     h("span", { class: "quiet" }, "The prompt as it is and what the model adds become one map."),
+    this.#complaint.element,
   );
 
   constructor({ store, frames }: View) {
@@ -29,21 +34,22 @@ export class WriteOnView {
       listen(this.element, "submit", (event) => {
         event.preventDefault();
         const wanted = this.#number.valueAsNumber;
-        if (Number.isSafeInteger(wanted) && wanted >= 1) store.writeOn(wanted);
+        if (Number.isSafeInteger(wanted) && wanted >= 1 && wanted <= MOST_WRITTEN) store.writeOn(wanted);
         else
           store.failed.value = {
             type: "failed",
             field: "n_tokens",
             problem: {
               title: "The model can write on by a whole number of tokens",
-              advice: "Give a number from 1 on.",
+              advice: `Give a number from 1 to ${MOST_WRITTEN}.`,
               detail: "",
             },
           };
       }),
     );
     frames.watch([store.failed], () => {
-      setAttribute(this.#number, "aria-invalid", store.failed.value?.field === "n_tokens" && "true");
+      const failed = store.failed.value;
+      this.#complaint.tell(failed?.field === "n_tokens" ? failed.problem : null);
     });
   }
 }
