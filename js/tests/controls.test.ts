@@ -305,8 +305,24 @@ describe("status", () => {
     });
   });
 
+  it("tells of a silent kernel first, whatever else there is to tell", () => {
+    vi.useFakeTimers({
+      toFake: ["setTimeout", "clearTimeout", "requestAnimationFrame", "cancelAnimationFrame"],
+    });
+    const error = { title: "No memory", advice: "Use less.", detail: "" };
+    const within = opened({ state: "error", error });
+    within.model.tell({ type: "failed", field: null, problem: failure });
+    vi.advanceTimersByTime(6000);
+    expect(within.find(".notice").textContent).toContain("The kernel does not answer");
+    const { number } = within.model.sent.at(-1) as { number: number };
+    within.model.tell({ type: "pong", number });
+    vi.advanceTimersByTime(50);
+    expect(within.find(".notice").textContent).toContain("No memory");
+    vi.useRealTimers();
+  });
+
   it("shows how to begin where there is no prompt", () => {
     const { find } = opened({ tokens: [], n_targets: 0, state: "empty" });
-    expect(find(".empty").textContent).toContain("No prompt yet");
+    expect(find(".empty").textContent).toBe("No prompt yet: “Edit prompt” takes one.");
   });
 });

@@ -96,7 +96,7 @@ export class StatusView {
     this.#empty.hidden = traits.tokens.value.length > 0 || traits.state.value === "error" || editing.value;
     setText(
       this.#empty,
-      traits.state.value === "computing" ? "Reading the prompt …" : "No prompt yet: “Edit” takes one.",
+      traits.state.value === "computing" ? "Reading the prompt …" : "No prompt yet: “Edit prompt” takes one.",
     );
   }
 }
@@ -110,12 +110,15 @@ function noticeOf({ store, editing }: View): Notice | null {
       ...(CONNECTION["refused"] as Notice),
       detail: `page: protocol ${PROTOCOL_VERSION}, kernel: protocol ${traits.protocol_version.value}`,
     };
+  // Without a kernel nothing else can be mended; the rest is told when it answers.
+  const silent = CONNECTION[state];
+  if (silent !== undefined) return silent;
   if (traits.error.value !== null) return { ...traits.error.value, kind: "error" };
   const failed = store.failed.value;
   if (failed !== null && !(editing.value && isOfEditor(failed.field)))
     return { ...failed.problem, kind: "failed" };
   const problem = store.problem.value;
-  return CONNECTION[state] ?? (problem === null ? null : { ...problem, kind: "problem" });
+  return problem === null ? null : { ...problem, kind: "problem" };
 }
 
 function detailsOf(notice: Notice | null): string {
