@@ -47,10 +47,14 @@ export function unitValue(strip: Strip, unit: Span, reading: Reading): number | 
 export function occurrences(tokens: readonly Token[], wanted: string): readonly Span[] {
   if (wanted === "") return [];
   const starts: number[] = [];
+  const ends: number[] = [];
   let whole = "";
   for (const { text, piece } of tokens) {
-    starts.push(whole.length);
-    if (piece === null || piece[0] === 1) whole += text.toLowerCase();
+    // Further pieces of a character lie where their first one does.
+    const isFurther = piece !== null && piece[0] > 1;
+    starts.push(isFurther ? (starts.at(-1) ?? 0) : whole.length);
+    if (!isFurther) whole += text.toLowerCase();
+    ends.push(whole.length);
   }
   const found: Span[] = [];
   const needle = wanted.toLowerCase();
@@ -58,7 +62,7 @@ export function occurrences(tokens: readonly Token[], wanted: string): readonly 
   let start = 0;
   while (from >= 0) {
     const end = from + needle.length;
-    while ((starts[start + 1] ?? Number.POSITIVE_INFINITY) <= from) start += 1;
+    while ((ends[start] ?? Number.POSITIVE_INFINITY) <= from) start += 1;
     let stop = start + 1;
     while ((starts[stop] ?? Number.POSITIVE_INFINITY) < end) stop += 1;
     found.push({ start, stop });
