@@ -8,7 +8,17 @@ import { axisOf, stretchOf, twoParts } from "../src/views/drill-down/bars";
 import { DrillDownView } from "../src/views/drill-down/drill-down";
 import { barsAlong, farLink, sharedScale } from "../src/views/drill-down/pin-strip";
 import type { View } from "../src/views/shared";
-import { type FakeModel, finding, influence, openStore, tellLayer, tellMap, WORDS, welcome } from "./fake";
+import {
+  type FakeModel,
+  finding,
+  influence,
+  openStore,
+  tellLayer,
+  tellMap,
+  traits,
+  WORDS,
+  welcome,
+} from "./fake";
 
 const open: (() => void)[] = [];
 
@@ -374,6 +384,15 @@ describe("pins compared", () => {
     all(".pin-remove")[0]?.click();
     paint();
     expect(find(".pins").hidden).toBe(true);
+  });
+
+  it.each([
+    ["logprob", "up: needed here, down: removal would help"],
+    ["entropy", "up: lowered by removal, down: raised by removal"],
+    ["kl", "up: moved by removal"],
+  ])("say of %s what up and down are, as the legend does", (metric, sides) => {
+    const { find } = opened({ pinned_sources: [3], query: { ...traits().query, metric } });
+    expect(find(".pins h3").textContent).toMatch(new RegExp(`· ${sides}$`, "u"));
   });
 
   it("ignore a pin that does not lie in the prompt", () => {

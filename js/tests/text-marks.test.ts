@@ -1,5 +1,5 @@
-import { afterEach, describe, expect, it } from "vitest";
-import { frame, N_LAYERS, tellLayer, WORDS } from "./fake";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { frame, N_LAYERS, tellLayer, traits, WORDS } from "./fake";
 import { closeAll, type Opened, opened } from "./opened";
 
 afterEach(closeAll);
@@ -38,5 +38,28 @@ describe("attention sinks", () => {
     token(within, 5).dispatchEvent(new Event("focusin", { bubbles: true }));
     await frame();
     expect(within.find(".tip-remark").textContent).toBe("attention sink: counted in summaries");
+  });
+});
+
+describe("letters", () => {
+  it("are read on the paper there is, though the theme stays", async () => {
+    const within = await filled({ selected_source: 3 });
+    expect(token(within, 6).style.color).toBe("");
+    document.body.style.backgroundColor = "rgb(128, 128, 128)";
+    await vi.waitFor(() => expect(token(within, 6).style.color).not.toBe(""));
+    expect(within.root.dataset["theme"]).toBe("light");
+    document.body.style.backgroundColor = "";
+  });
+});
+
+describe("the legend of pins", () => {
+  it.each([
+    ["entropy", "; dashed where raised by removal"],
+    ["kl", ""],
+  ])("says of %s what a dashed line is, if there is one", async (metric, dashed) => {
+    const within = await filled({ pinned_sources: [3], query: { ...traits().query, metric } });
+    const said = within.find('[data-key="pins"]').textContent ?? "";
+    expect(said).toContain(`± 4 nats${dashed}`);
+    expect(said.includes("dashed")).toBe(dashed !== "");
   });
 });

@@ -222,7 +222,7 @@ describe("clicks and keys", () => {
     expect(find(".page > .unseen").textContent).toBe("Nothing predicts the first token.");
   });
 
-  it("select the link to a token with Alt, or S, and let go of it the same way", async () => {
+  it("select the cell of a token with Alt, or S, and let go of it the same way", async () => {
     const { model, token } = await filled({ selected_source: 3 });
     click(token(7), { altKey: true });
     expect(model.saved.at(-1)).toEqual({ selected_target: 7 });
@@ -294,7 +294,7 @@ describe("clicks and keys", () => {
     const { model, token, find } = await filled({ selected_source: 3 });
     click(token(7), { altKey: true });
     await frame();
-    expect(find(".hint").textContent).toBe("Link selected.");
+    expect(find(".hint").textContent).toBe("Cell selected.");
     model.fromKernel({ selected_source: null, selected_target: null });
     await frame();
     expect(find(".hint").textContent).toContain("Click a token");

@@ -3,7 +3,7 @@
 import { css, inkOn, pinColour, type Rgb } from "../../page/colour";
 import { h, listen, setAttribute, setText } from "../../page/dom";
 import { mark, quote, signed, withUnit } from "../../page/format";
-import { ahead, HONESTY, named, statisticValue } from "../../page/sentences";
+import { ahead, HONESTY, named, scaleEnds, statisticValue } from "../../page/sentences";
 import type { Cell } from "../../state/reading";
 import { contextOf, type View } from "../shared";
 import { barsAlong, farLink, sharedScale } from "./pin-strip";
@@ -54,9 +54,11 @@ export class PinsView {
     const rows = pins.map(([, source]) => store.rows.value.row(layer, source));
     const scale = sharedScale(rows);
     const ends = scale === 0 ? "" : ` · all strips ${withUnit(`± ${mark(scale)}`, query.unit)}`;
+    const [down, up] = scaleEnds(query);
+    const sides = `up: ${up}${down && `, down: ${down}`}`;
     setText(
       this.#note,
-      ` along the text, token 0 to ${this.#nPositions() - 1}, at layer ${layer}${ends} · up: needed there, down: removal would help`,
+      ` along the text, token 0 to ${this.#nPositions() - 1}, at layer ${layer}${ends} · ${sides}`,
     );
     const fars: (Cell | null)[] = [];
     for (const [i, [number, source]] of pins.entries()) {

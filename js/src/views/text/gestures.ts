@@ -63,14 +63,14 @@ function isKnown(store: Store, position: number, direction: Direction): boolean 
 
 function selectCell(store: Store, unit: Span): string {
   const cell = cellOf(store.reading.peek(), store.rows.peek(), store.layer.peek(), unit);
-  if (cell === null) return "There is no link to select here: read a token first.";
+  if (cell === null) return "There is no cell to select here: read a token first.";
   const selected = store.cell.peek();
   if (selected?.source === cell.source && selected.target === cell.target) {
     store.releaseCell();
-    return "Link released.";
+    return "Cell let go of.";
   }
   store.selectCell(cell);
-  return "Link selected.";
+  return "Cell selected.";
 }
 
 function pin(store: Store, unit: Span): string {

@@ -46,12 +46,12 @@ function pointerHint(read: boolean, direction: "row" | "column", cell: boolean):
   const pinKey = /Mac|iP(hone|ad|od)/u.test(navigator.platform) ? "⌘" : "Ctrl";
   if (!read)
     return `Click a token: ${QUESTIONS[direction]} Shift+click: ${QUESTIONS[other]} ${pinKey}+click pins it.`;
-  const link = cell
-    ? "Alt+click it again to let go of the link"
-    : `Alt+click ${direction === "row" ? "a later" : "an earlier"} token for that one link`;
-  return `${link} · Shift+click: ${QUESTIONS[other]} · ${pinKey}+click pins · Esc goes back`;
+  const select = cell
+    ? "Alt+click it again to let go of the cell"
+    : `Alt+click ${direction === "row" ? "a later" : "an earlier"} token for that one cell`;
+  return `${select} · Shift+click: ${QUESTIONS[other]} · ${pinKey}+click pins · Esc goes back`;
 }
 
 function keysHint(read: boolean): string {
-  return `Arrows move · Enter reads a token, C the other way · ${read ? "S selects the link · " : ""}P pins · Esc goes back`;
+  return `Arrows move · Enter reads a token, C the other way · ${read ? "S selects the cell · " : ""}P pins · Esc goes back`;
 }

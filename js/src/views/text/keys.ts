@@ -122,7 +122,8 @@ export class Keys {
     const end = pinScale(store);
     const scale = end > 0 ? `, ${scaleNote(end, store.traits.query.value.unit)}` : "";
     const [low] = scaleEnds(store.traits.query.value);
-    return `pinned: lines under the tokens they are used by${scale}; dashed where ${low}`;
+    const dashed = low === "" ? "" : `; dashed where ${low}`;
+    return `pinned: lines under the tokens they are used by${scale}${dashed}`;
   }
 
   #kinds(): ReadonlySet<Kind> {

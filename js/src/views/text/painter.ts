@@ -115,7 +115,8 @@ export class Painter {
     if (looks === null) return;
     const { spans, elements } = this.#units.value;
     const lines = this.#lines.value;
-    const { theme } = this.#view.surroundings.value;
+    const { theme, paper } = this.#view.surroundings.value;
+    const ground = css(paper);
     for (let i = first; i < stop; i += 1) {
       const span = spans[i];
       const element = elements[i];
@@ -125,7 +126,7 @@ export class Painter {
       const drawn = lines.of(span);
       const said = lines.words(drawn);
       const label = said === "" ? looks.label(span, look) : `${looks.label(span, look)}; ${said}`;
-      const key = `${look.kind} ${look.colour} ${look.alpha} ${theme} ${label}`;
+      const key = `${look.kind} ${look.colour} ${look.alpha} ${theme} ${ground} ${label}`;
       const lineKey = `${theme} ${lines.n} ${said} ${lines.pinOf(span)}`;
       if (this.#paintedLines[i] !== lineKey) this.#paintLines(element, drawn, lines, lines.pinOf(span));
       if (this.#painted[i] !== key || this.#paintedLines[i] !== lineKey)
