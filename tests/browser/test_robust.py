@@ -121,7 +121,7 @@ def test_fifty_rounds_of_opening_and_closing_leave_nothing_behind(short):
     print(f"{ROUNDS} rounds: {before} to {after}; a view has {n_elements} elements")
     # A tenth of a view for each round is the notebook's own: prompts, outputs, messages.
     assert after.nodes - before.nodes < ROUNDS * n_elements / 10
-    assert after.listeners - before.listeners < ROUNDS * 2
+    assert after.listeners - before.listeners < ROUNDS / 2
     assert after.heap - before.heap < 12 * MEGABYTE
 
 
