@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { tells } from "../src/kernel/traits";
 import {
   alphaOf,
   contrast,
@@ -9,7 +10,6 @@ import {
   over,
   PALETTES,
   type Rgb,
-  tells,
 } from "../src/page/colour";
 
 const PAPERS: readonly Rgb[] = [
@@ -48,6 +48,8 @@ describe("opacity", () => {
     expect(tells(-0.03, 0.02)).toBe(true);
     expect(tells(0, null)).toBe(false);
     expect(tells(Number.NaN, 0.1)).toBe(false);
+    expect(tells(0.02, 0.02), "as in Python, a value at the floor counts as zero").toBe(false);
+    expect(tells(0.02, null)).toBe(true);
   });
 });
 

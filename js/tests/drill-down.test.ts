@@ -3,10 +3,11 @@ import { afterEach, describe, expect, it } from "vitest";
 import { PALETTES } from "../src/page/colour";
 import { Frames } from "../src/page/frames";
 import type { Cell } from "../src/state/reading";
+import { sharedScale } from "../src/state/scale";
 import type { Store } from "../src/state/store";
 import { axisOf, stretchOf, twoParts } from "../src/views/drill-down/bars";
 import { DrillDownView } from "../src/views/drill-down/drill-down";
-import { barsAlong, farLink, sharedScale } from "../src/views/drill-down/pin-strip";
+import { barsAlong, farLink } from "../src/views/drill-down/pin-strip";
 import type { View } from "../src/views/shared";
 import {
   type FakeModel,

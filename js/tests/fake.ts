@@ -1,8 +1,7 @@
 /** Stand-ins for the host, used by the tests. */
 
 import type { Aspect, Findings } from "../src/kernel/messages";
-import type { Traits } from "../src/kernel/traits";
-import { INITIAL, PROTOCOL_VERSION } from "../src/kernel/traits";
+import { INITIAL, PROTOCOL_VERSION, type Traits } from "../src/kernel/traits";
 import type { Model } from "../src/kernel/transport";
 import { ModelTransport } from "../src/kernel/transport";
 import { Rows } from "../src/state/rows";

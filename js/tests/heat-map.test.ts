@@ -133,7 +133,7 @@ describe("what stands beside the cells", () => {
   it("lists the strongest cells of a layer, whatever their sign, without noise", () => {
     const of = drilled(ROW);
     const links = strongestOf(of, 1, LAYERS, 3);
-    expect(links.map(({ cell }) => cell.target)).toEqual([7, 4, 5]);
+    expect(links.map(({ target }) => target)).toEqual([7, 4, 5]);
     expect(links.map(({ value }) => value)).toEqual(
       [3.76, influence(1, 3, 4), influence(1, 3, 5)].map(Math.fround),
     );

@@ -8,6 +8,7 @@ import {
   queryLabels,
   rowMeaning,
   scaleEnds,
+  statisticValue,
 } from "../src/page/sentences";
 
 const QUERY: Query = { method: "ablation", metric: "logprob", unit: "nats", site: "residual", exact: true };
@@ -45,6 +46,25 @@ describe("what a value means depends on the metric", () => {
     expect(scaleEnds(QUERY)).toEqual(["removal would help", "needed here"]);
     expect(scaleEnds({ ...QUERY, metric: "kl" })[0]).toBe("");
     expect(scaleEnds({ ...QUERY, metric: "entropy" })).toEqual(["raised by removal", "lowered by removal"]);
+  });
+});
+
+describe("a token without a value", () => {
+  const statistic = { name: "x", label: "x", unit: "", low: 0, high: 1, description: "" };
+  const tokens = Array.from({ length: 6 }, (_, word) => ({ text: "a", piece: null, word }));
+  const said = (position: number, nTargets: number): string =>
+    statisticValue(
+      { tokens, query: QUERY, window: 4, layers: [LAYER], nTargets, sinks: [] },
+      statistic,
+      position,
+      Number.NaN,
+    );
+
+  it("has too little behind it, or only noise; the prediction after the prompt counts", () => {
+    expect(said(2, 5)).toBe("no value: only 3 predictions behind it, fewer than the window of 4");
+    expect(said(2, 6)).toBe("no value: only noise");
+    expect(said(5, 6)).toBe("no value: only 1 prediction behind it, fewer than the window of 4");
+    expect(said(1, 5)).toBe("no value: only noise");
   });
 });
 

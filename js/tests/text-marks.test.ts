@@ -63,3 +63,15 @@ describe("the legend of pins", () => {
     expect(said.includes("dashed")).toBe(dashed !== "");
   });
 });
+
+describe("the legend of tokens without a value", () => {
+  it.each([
+    [4, "no value: fewer than 4 tokens ahead"],
+    [2, "no value: fewer than 2 tokens ahead, or only noise"],
+    [null, "no value: the prompt is too short"],
+  ])("within a window of %s says why", async (window, why) => {
+    // Tokens 4 to 7 have none.
+    const within = await filled({ window });
+    expect(within.find('[data-key="none"]').textContent).toContain(why);
+  });
+});

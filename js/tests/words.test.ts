@@ -40,18 +40,26 @@ describe("words", () => {
     const column = { kind: "column" as const, target: 7 };
     const carriers = stripOf(rows(), column, 1);
     if (strip === null || carriers === null) throw new Error("no strip");
-    expect(unitValue(strip, unit, row)).toBeCloseTo(influence(1, 2, 5) + influence(1, 2, 6), 5);
-    expect(unitValue(carriers, unit, column)).toBeCloseTo(influence(1, 6, 7), 5);
-    expect(unitValue(strip, { start: 0, stop: 2 }, row)).toBeUndefined();
-    expect(unitValue(strip, { start: 2, stop: 4 }, row)).toBeCloseTo(influence(1, 2, 3), 5);
-    expect(unitValue(strip, { start: WORDS.length, stop: 9 }, row)).toBeUndefined();
+    expect(unitValue(strip, unit, row, null)).toBeCloseTo(influence(1, 2, 5) + influence(1, 2, 6), 5);
+    expect(unitValue(carriers, unit, column, null)).toBeCloseTo(influence(1, 6, 7), 5);
+    expect(unitValue(strip, { start: 0, stop: 2 }, row, null)).toBeUndefined();
+    expect(unitValue(strip, { start: 2, stop: 4 }, row, null)).toBeCloseTo(influence(1, 2, 3), 5);
+    expect(unitValue(strip, { start: WORDS.length, stop: 9 }, row, null)).toBeUndefined();
+  });
+
+  it("leave out what lies within the noise, as every sum does", () => {
+    const row = { kind: "row" as const, source: 2 };
+    const strip = { first: 3, values: Float32Array.from([0.25, 0.5, -0.25, 2]) };
+    expect(unitValue(strip, { start: 3, stop: 6 }, row, 0.25)).toBe(0.5);
+    expect(unitValue(strip, { start: 3, stop: 4 }, row, 0.25)).toBe(0);
+    expect(unitValue(strip, { start: 5, stop: 7 }, row, 0.2)).toBe(1.75);
   });
 
   it("wait for all of their tokens", () => {
     const row = { kind: "row" as const, source: 2 };
     const strip = stripOf(rows(undefined, [0]), row, 1);
     if (strip === null) throw new Error("no strip");
-    expect(unitValue(strip, { start: 5, stop: 7 }, row)).toBeNaN();
+    expect(unitValue(strip, { start: 5, stop: 7 }, row, null)).toBeNaN();
   });
 });
 

@@ -279,3 +279,8 @@ export function checkTrait<K extends TraitName>(name: K, value: unknown): Outcom
 export function disturbed(layer: Layer | undefined): boolean {
   return layer?.shock === true && layer.baseline !== "resample";
 }
+
+/** Whether a value tells anything: up to the noise floor it counts as zero, and is not coloured. */
+export function tells(value: number, noiseFloor: number | null): boolean {
+  return Math.abs(value) > (noiseFloor ?? 0);
+}

@@ -53,11 +53,6 @@ export function alphaOf(value: number, scale: number): number {
   return Number.isNaN(alpha) ? 0 : alpha;
 }
 
-/** Whether a value tells anything: below the noise floor it counts as zero, and is not coloured. */
-export function tells(value: number, noiseFloor: number | null): boolean {
-  return Math.abs(value) >= (noiseFloor ?? 0) && value !== 0;
-}
-
 /** Opacity 0..255 of a statistic between its `low` and `high`. */
 export function amountAlpha(value: number, low: number, high: number): number {
   const share = high > low ? (value - low) / (high - low) : 0;

@@ -1,7 +1,6 @@
 /** What the overview says in words. */
 
-import type { Layer } from "../kernel/traits";
-import { disturbed } from "../kernel/traits";
+import { disturbed, type Layer } from "../kernel/traits";
 import { number, plural, withUnit } from "./format";
 
 /** `17–18 tokens ahead`, `the next token`. */

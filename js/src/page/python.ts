@@ -74,7 +74,6 @@ type Argument = readonly [name: string, value: string];
 
 function askedFor({ asked, query, layers }: Viewed, notes: string[]): Argument[] {
   const found: Argument[] = [];
-  if (query.method !== "ablation") found.push(["method", pythonString(query.method)]);
   const [metric] = asked.metric;
   if (metric === "function") notes.push(`# metric: a function, ${comment(query.metric)}; pass it as metric=`);
   else if (metric !== undefined && (metric !== "logprob" || asked.metric.length > 1))

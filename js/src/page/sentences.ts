@@ -8,8 +8,8 @@ import {
   type Statistic,
   type Token,
   type Traits,
+  tells,
 } from "../kernel/traits";
-import { tells } from "./colour";
 import { duration, mark, number, plural, quote, signed, withUnit } from "./format";
 
 export const HONESTY = "Used later; this does not show that it was planned.";
@@ -67,7 +67,7 @@ export function cellMeaning(
   if (!tells(value, floor))
     return floor === null
       ? "No effect."
-      : `Below this layer’s noise floor of ${withUnit(number(floor), context.query.unit)}: counts as zero.`;
+      : `Within this layer’s noise floor of ${withUnit(number(floor), context.query.unit)}: counts as zero.`;
   const token =
     target === context.tokens.length ? `the token ${AFTER_THE_PROMPT}` : quote(context.tokens[target]);
   const amount = withUnit(number(Math.abs(value)), context.query.unit);
@@ -90,11 +90,21 @@ export function statisticValue(
   return `no value: ${whyNoValue(context, position)}`;
 }
 
-function whyNoValue({ tokens, window }: Context, position: number): string {
-  const later = tokens.length - 1 - position;
+function whyNoValue(context: Context, position: number): string {
+  const { window } = context;
   if (window === null) return "the prompt is too short";
-  if (later < window) return `only ${plural(later, "token")} behind it, fewer than the window of ${window}`;
-  return "only noise";
+  if (fillsWindow(context, position)) return "only noise";
+  return `only ${plural(nPredicted(context, position), "prediction")} behind it, fewer than the window of ${window}`;
+}
+
+/** Whether so much is predicted behind a token that its statistics have a value, unless all of it is noise. */
+export function fillsWindow(context: Context, position: number): boolean {
+  return nPredicted(context, position) >= (context.window ?? Number.POSITIVE_INFINITY);
+}
+
+/** Targets behind a position: the last may lie behind the prompt. */
+function nPredicted({ nTargets }: Context, position: number): number {
+  return Math.max(0, nTargets - position);
 }
 
 /** `baseline: mean`, and what that is. */

@@ -1,13 +1,8 @@
 /** The whole map in summary: where each layer's influence goes, its spread, the strongest links of all. */
 
 import { type Layer, LEAST_OFFSETS } from "../kernel/traits";
-import type { Cell } from "./reading";
+import type { Link } from "./reading";
 import type { Rows } from "./rows";
-
-/** The influence of one state on one prediction. */
-export interface Link extends Cell {
-  readonly value: number;
-}
 
 /** The middle of a layer's tokens, and the middle half of them. */
 export interface Spread {

@@ -10,6 +10,11 @@ export interface Cell {
   readonly target: number;
 }
 
+/** A cell, and what it is worth. */
+export interface Link extends Cell {
+  readonly value: number;
+}
+
 /**
  * `statistic`: a number for each token; `row`: what one token's state is used for; `column`: who carries one
  * prediction; `offset`: each token's influence on the one that lies `offset` ahead of it.

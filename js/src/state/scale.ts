@@ -43,6 +43,19 @@ function withoutOwn(reading: Reading, length: number): readonly [number, number]
   return reading.kind === "column" ? [0, length - 1] : [0, length];
 }
 
+/**
+ * One end for several rows, so that they can be compared: the largest magnitude beyond each source's own next token,
+ * rounded up; 0 where there is none.
+ */
+export function sharedScale(rows: readonly (Float32Array | undefined)[]): number {
+  let largest = 0;
+  for (const row of rows)
+    row?.forEach((value, k) => {
+      if (k > 0 && Math.abs(value) > largest) largest = Math.abs(value);
+    });
+  return largest > 0 ? roundUp(largest) : 0;
+}
+
 /** The next number of the form step × 10^n. */
 export function roundUp(value: number): number {
   const decade = 10 ** Math.floor(Math.log10(value));

@@ -1,6 +1,6 @@
 /** Tokens grouped into what is read as one: words on request, else single tokens. */
 
-import type { Token } from "../kernel/traits";
+import { type Token, tells } from "../kernel/traits";
 import type { Reading, Strip } from "./reading";
 
 /** Positions `start .. stop - 1`. */
@@ -29,17 +29,26 @@ export function representative(unit: Span, direction: "row" | "column"): number 
 }
 
 /**
- * The value of a word. As targets its tokens add up (the log-probability of a word is the sum of its tokens'); as a
- * source it is its last token, which has read the others. Undefined where the word has none; NaN: not here yet.
+ * The value of a word. As targets its tokens add up (the log-probability of a word is the sum of its tokens'), those
+ * within the noise left out; as a source it is its last token, which has read the others. Undefined where the word has
+ * none; NaN: not here yet.
  */
-export function unitValue(strip: Strip, unit: Span, reading: Reading): number | undefined {
+export function unitValue(
+  strip: Strip,
+  unit: Span,
+  reading: Reading,
+  noiseFloor: number | null,
+): number | undefined {
   const { first, values } = strip;
   const stop = Math.min(unit.stop, first + values.length);
   const start = Math.max(unit.start, first);
   if (start >= stop) return undefined;
   if (reading.kind !== "row") return values[stop - 1 - first];
   let sum = 0;
-  for (let position = start; position < stop; position += 1) sum += values[position - first] ?? Number.NaN;
+  for (let position = start; position < stop; position += 1) {
+    const value = values[position - first] ?? Number.NaN;
+    if (Number.isNaN(value) || tells(value, noiseFloor)) sum += value;
+  }
   return sum;
 }
 

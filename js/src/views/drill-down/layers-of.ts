@@ -1,8 +1,8 @@
 /** A row or a column at every layer: which pixel has which colour, which token a label, how much each layer adds up to. */
 
-import { disturbed, type Layer } from "../../kernel/traits";
-import { alphaOf, type Palette, tells } from "../../page/colour";
-import { type Cell, cellAt, type Reading, reach, type Strip, stripOf } from "../../state/reading";
+import { disturbed, type Layer, tells } from "../../kernel/traits";
+import { alphaOf, type Palette } from "../../page/colour";
+import { type Cell, cellAt, type Link, type Reading, reach, type Strip, stripOf } from "../../state/reading";
 import type { Rows } from "../../state/rows";
 import { indexOf, type Place } from "../grid/geometry";
 
@@ -151,12 +151,6 @@ export function layerSums({ strips }: Drilled, layers: readonly Layer[]): readon
   }));
 }
 
-/** A cell of one layer, and what it is worth. */
-export interface Link {
-  readonly cell: Cell;
-  readonly value: number;
-}
-
 /** The strongest cells of one layer, the strongest first; noise left out. */
 export function strongestOf(
   drilled: Drilled,
@@ -171,6 +165,6 @@ export function strongestOf(
     .slice(0, most)
     .flatMap(({ value, column }) => {
       const cell = cellOf(drilled, { row: layer, column });
-      return cell === null ? [] : [{ cell, value }];
+      return cell === null ? [] : [{ ...cell, value }];
     });
 }

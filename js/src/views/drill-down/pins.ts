@@ -5,8 +5,9 @@ import { h, listen, setAttribute, setText } from "../../page/dom";
 import { mark, quote, signed, withUnit } from "../../page/format";
 import { ahead, HONESTY, named, scaleEnds, statisticValue } from "../../page/sentences";
 import type { Cell } from "../../state/reading";
+import { sharedScale } from "../../state/scale";
 import { contextOf, type View } from "../shared";
-import { barsAlong, farLink, sharedScale } from "./pin-strip";
+import { barsAlong, farLink } from "./pin-strip";
 
 /** What is told of each pin beside its strip. */
 const STATISTICS = ["own_share", "expected_horizon"];

@@ -4,9 +4,9 @@ import { alphaOf } from "../../page/colour";
 import { h, listen, setAttribute, setText } from "../../page/dom";
 import { oneLine, signed } from "../../page/format";
 import { AFTER_THE_PROMPT, ahead } from "../../page/sentences";
-import { type Cell, positionOf } from "../../state/reading";
+import { type Cell, type Link, positionOf } from "../../state/reading";
 import { contextOf, type View } from "../shared";
-import { drill, type Link, strongestOf } from "./layers-of";
+import { drill, strongestOf } from "./layers-of";
 
 const N_STRONGEST = 8;
 const LONGEST_TOKEN = 16;
@@ -76,21 +76,21 @@ export class StrongestView {
       const link = this.#links[rank];
       item.element.hidden = link === undefined;
       if (link === undefined) continue;
-      const { cell, value } = link;
-      const position = positionOf(drilled.reading, cell);
+      const { value } = link;
+      const position = positionOf(drilled.reading, link);
       const token = tokens[position];
       setAttribute(item.button, "data-strong", rank);
       setAttribute(item.swatch, "data-sign", value > 0 ? "needed" : "hindering");
       item.swatch.style.opacity = (alphaOf(value, scale) / 255).toFixed(3);
       setText(item.value, signed(value));
       setText(item.token, token === undefined ? AFTER_THE_PROMPT : `“${oneLine(token, LONGEST_TOKEN)}”`);
-      setText(item.offset, ahead(cell.source, cell.target));
+      setText(item.offset, ahead(link.source, link.target));
     }
   }
 
   #cellOf(node: EventTarget | null): Cell | null {
     const rank = node instanceof Element ? node.closest("[data-strong]")?.getAttribute("data-strong") : null;
-    return this.#links[Number(rank ?? Number.NaN)]?.cell ?? null;
+    return this.#links[Number(rank ?? Number.NaN)] ?? null;
   }
 }
 

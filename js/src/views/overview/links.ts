@@ -5,7 +5,8 @@ import { h, listen, setAttribute, setText } from "../../page/dom";
 import { quote, signed, withUnit } from "../../page/format";
 import { linksNote } from "../../page/overview-sentences";
 import { ahead, HONESTY, named } from "../../page/sentences";
-import { type Link, MOST_LINKS } from "../../state/overview";
+import { MOST_LINKS } from "../../state/overview";
+import type { Link } from "../../state/reading";
 import type { View } from "../shared";
 import type { SummaryOfView } from "./summary";
 

@@ -2,12 +2,13 @@
 
 import type { ReadonlySignal } from "@preact/signals-core";
 import { alphaOf, css } from "../../page/colour";
+import { svg } from "../../page/svg";
+import type { Link } from "../../state/reading";
 import { roundUp } from "../../state/scale";
 import { leftOut, type View } from "../shared";
 import { arcPath } from "./arc-geometry";
 import type { Boxes } from "./boxes";
-import { type Link, strongestLinks } from "./links";
-import { svg } from "./profile";
+import { strongestLinks } from "./links";
 import type { Units } from "./units";
 
 const MOST = 12;
@@ -59,7 +60,7 @@ export class Arcs {
     if (links.length === 0 && this.#paths.length === 0) return;
     while (this.#paths.length > links.length) this.#paths.pop()?.remove();
     while (this.#paths.length < links.length) {
-      const path = svg("path", {});
+      const path = svg("path");
       this.#paths.push(path);
       this.element.append(path);
     }

@@ -3,9 +3,8 @@
 import { disturbed } from "../../kernel/traits";
 import { h, setText } from "../../page/dom";
 import { number, withUnit } from "../../page/format";
-import { scaleEnds, scaleNote, WRITTEN } from "../../page/sentences";
-import { unitsOf } from "../../state/words";
-import type { View } from "../shared";
+import { fillsWindow, scaleEnds, scaleNote, WRITTEN } from "../../page/sentences";
+import { contextOf, type View } from "../shared";
 import { dressPin, pinScale } from "./pins";
 import { type Kind, looksOf } from "./token-look";
 
@@ -87,17 +86,12 @@ export class Keys {
     const { store } = this.#view;
     const { traits } = store;
     const kinds = this.#kinds();
+    const none = kinds.get("none");
     const { noise_floor: floor } = store.layerInfo.value;
-    const window = traits.window.value;
     const nSinks = traits.sinks.value.length;
     const left = traits.include_sinks.value ? "" : ", left out of summaries";
     return {
-      ...(kinds.has("none") && {
-        none:
-          window === null
-            ? "no value: the prompt is too short"
-            : `no value: fewer than ${window} tokens ahead`,
-      }),
+      ...(none !== undefined && { none: `no value: ${this.#whyNone(none)}` }),
       ...(kinds.has("pending") && { pending: "not computed yet" }),
       ...(kinds.has("dust") && {
         dust: `under the noise floor${floor === null ? "" : ` of ${withUnit(number(floor), traits.query.value.unit)}`}`,
@@ -126,12 +120,29 @@ export class Keys {
     return `pinned: lines under the tokens they are used by${scale}${dashed}`;
   }
 
-  #kinds(): ReadonlySet<Kind> {
+  /** Which kinds there are, and the tokens of each. */
+  #kinds(): ReadonlyMap<Kind, readonly number[]> {
     const { store } = this.#view;
     const looks = looksOf(store);
-    const { nTokens } = store.rows.value;
-    const tokens = store.traits.tokens.value;
-    return new Set(unitsOf(tokens, nTokens, false).map((unit) => looks.at(unit).kind));
+    const found = new Map<Kind, number[]>();
+    for (let start = 0; start < store.rows.value.nTokens; start += 1) {
+      const { kind } = looks.at({ start, stop: start + 1 });
+      const positions = found.get(kind);
+      if (positions === undefined) found.set(kind, [start]);
+      else positions.push(start);
+    }
+    return found;
+  }
+
+  #whyNone(positions: readonly number[]): string {
+    const context = contextOf(this.#view.store);
+    if (context.window === null) return "the prompt is too short";
+    const isNoise = (position: number): boolean => fillsWindow(context, position);
+    const reasons = [
+      positions.every(isNoise) ? "" : `fewer than ${context.window} tokens ahead`,
+      positions.some(isNoise) ? "only noise" : "",
+    ];
+    return reasons.filter(Boolean).join(", or ");
   }
 
   #samplePins(): void {

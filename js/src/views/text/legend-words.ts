@@ -36,7 +36,7 @@ export function statisticNote(statistic: Statistic | null, window: number | null
 export function wordsNote(reading: Reading): string {
   switch (reading.kind) {
     case "row":
-      return "A word’s value is the sum over its tokens.";
+      return "A word’s value is the sum over its tokens; what lies within the noise is left out.";
     case "column":
     case "offset":
     case "statistic":

@@ -1,12 +1,8 @@
 /** The strongest links of what is read: which are drawn as arcs. */
 
-import { tells } from "../../page/colour";
-import { type Cell, type Reading, stripOf } from "../../state/reading";
+import { tells } from "../../kernel/traits";
+import { type Link, type Reading, stripOf } from "../../state/reading";
 import type { Rows } from "../../state/rows";
-
-export interface Link extends Cell {
-  readonly value: number;
-}
 
 /** With nothing selected, links to so near a token are left out: they are everywhere, and say the least. */
 export const FAR = 5;

@@ -1,10 +1,11 @@
 /** Pinned tokens in the text: a number each, and a line under every later token that their state is used by. */
 
-import { alphaOf, css, inkOn, pinColour, type Theme, tells } from "../../page/colour";
+import { tells } from "../../kernel/traits";
+import { alphaOf, css, inkOn, pinColour, type Theme } from "../../page/colour";
 import { signed, withUnit } from "../../page/format";
 import type { Surroundings } from "../../page/theme";
 import { type Reading, type Strip, stripOf } from "../../state/reading";
-import { roundUp } from "../../state/scale";
+import { sharedScale } from "../../state/scale";
 import type { Store } from "../../state/store";
 import { type Span, unitValue } from "../../state/words";
 import { within } from "./token-look";
@@ -61,17 +62,9 @@ export function pinLinesOf(store: Store): PinLines {
   };
 }
 
-/**
- * One end for all pins, so that they can be compared: the largest magnitude at the layer beyond a source's own next
- * token, rounded up; 0 where there is none.
- */
+/** One scale for all pins, at the layer on the screen. */
 export function pinScale({ traits, rows, layer }: Store): number {
-  let largest = 0;
-  for (const source of traits.pinned_sources.value) {
-    const row = rows.value.row(layer.value, source) ?? [];
-    for (let k = 1; k < row.length; k += 1) largest = Math.max(largest, Math.abs(row[k] ?? 0));
-  }
-  return largest > 0 ? roundUp(largest) : 0;
+  return sharedScale(traits.pinned_sources.value.map((source) => rows.value.row(layer.value, source)));
 }
 
 function underline(
@@ -82,7 +75,7 @@ function underline(
   scale: number,
   floor: number | null,
 ): Underline | null {
-  const value = strip === null || reading === undefined ? undefined : unitValue(strip, span, reading);
+  const value = strip === null || reading === undefined ? undefined : unitValue(strip, span, reading, floor);
   if (value === undefined || Number.isNaN(value) || !tells(value, floor)) return null;
   // Its own next token saturates, and is all there is where nothing lies beyond it.
   const alpha = scale > 0 ? alphaOf(value, scale) : 255;

@@ -1,9 +1,9 @@
 /** A small picture of how one token's influence spreads over the tokens ahead of it. */
 
-import { tells } from "../../page/colour";
+import { tells } from "../../kernel/traits";
 import { h } from "../../page/dom";
+import { svg } from "../../page/svg";
 
-const SVG = "http://www.w3.org/2000/svg";
 export const PROFILE_WIDTH = 232;
 export const PROFILE_HEIGHT = 44;
 /** Between two bars, where there is room for it. */
@@ -73,8 +73,8 @@ export function ticksOf(nOffsets: number): readonly { readonly offset: number; r
 
 /** The picture, drawn into the same elements each time. */
 export class Profile {
-  readonly #bars = svg("g", {});
-  readonly #window = svg("line", { class: "profile-window", y1: "0", y2: String(PROFILE_HEIGHT) });
+  readonly #bars = svg("g");
+  readonly #window = svg("line", { class: "profile-window", y1: 0, y2: PROFILE_HEIGHT });
   readonly #paths = ["own", "needed", "hindering"].map((name) => svg("path", { class: `profile-${name}` }));
   readonly #axis = h("div", { class: "profile-axis" });
   readonly element = h("div", { class: "profile", "aria-hidden": "true" });
@@ -82,8 +82,8 @@ export class Profile {
 
   constructor() {
     const picture = svg("svg", {
-      width: String(PROFILE_WIDTH),
-      height: String(PROFILE_HEIGHT),
+      width: PROFILE_WIDTH,
+      height: PROFILE_HEIGHT,
       viewBox: `0 0 ${PROFILE_WIDTH} ${PROFILE_HEIGHT}`,
     });
     this.#bars.append(...this.#paths);
@@ -121,13 +121,4 @@ export class Profile {
 function pathOf({ x, width, height }: Bar): string {
   const top = PROFILE_HEIGHT * (1 - height);
   return `M${x} ${PROFILE_HEIGHT}V${top.toFixed(1)}h${width}V${PROFILE_HEIGHT}z`;
-}
-
-export function svg<K extends keyof SVGElementTagNameMap>(
-  tag: K,
-  attributes: Readonly<Record<string, string>>,
-): SVGElementTagNameMap[K] {
-  const element = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  return element;
 }

@@ -1,7 +1,7 @@
 /** What the text looks like and says, given the store: no element is touched here. */
 
-import type { Statistic } from "../../kernel/traits";
-import { alphaOf, amountAlpha, type Palette, tells } from "../../page/colour";
+import { type Statistic, tells } from "../../kernel/traits";
+import { alphaOf, amountAlpha, type Palette } from "../../page/colour";
 import { number, quoteAll, withUnit } from "../../page/format";
 import {
   AFTER_THE_PROMPT,
@@ -141,7 +141,7 @@ function influenceLooks(store: Store, context: Context): Inner {
   return {
     at: (unit) => {
       if (within(unit, anchor)) return plain(anchorKind);
-      const value = unitValue(strip, unit, reading);
+      const value = unitValue(strip, unit, reading, floor);
       if (value === undefined) return plain("outside");
       if (Number.isNaN(value)) return plain("pending");
       if (!tells(value, floor)) return plain("dust", value);
