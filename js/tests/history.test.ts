@@ -1,5 +1,5 @@
-import { describe, expect, it } from "vitest";
-import { History, type Selection } from "../src/state/history";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { History, SETTLED_MS, type Selection } from "../src/state/history";
 import { openStore, traits } from "./fake";
 
 const START: Selection = {
@@ -14,6 +14,10 @@ const START: Selection = {
 function at(changes: Partial<Selection>): Selection {
   return { ...START, ...changes };
 }
+
+afterEach(() => {
+  vi.useRealTimers();
+});
 
 describe("the history of selections", () => {
   it("goes back and forth", () => {
@@ -58,6 +62,29 @@ describe("the history of selections", () => {
     expect(history.undo()).toEqual(START);
   });
 
+  it("takes what comes bit by bit for one step, and an echo for none", () => {
+    vi.useFakeTimers();
+    const history = new History();
+    history.begin(START);
+    history.noteSoon(at({ selected_source: 3 }));
+    history.noteSoon(at({ selected_source: 3, selected_target: 7 }));
+    vi.advanceTimersByTime(SETTLED_MS);
+    history.noteSoon(START);
+    history.noteSoon(at({ selected_source: 3, selected_target: 7 }));
+    vi.advanceTimersByTime(SETTLED_MS);
+    expect(history.undo()).toEqual(START);
+    expect(history.undo()).toBeNull();
+  });
+
+  it("never holds a target at or before its source", () => {
+    const history = new History();
+    history.note(at({ selected_source: 5, selected_target: 3 }));
+    history.note(at({ direction: "column", selected_source: 5, selected_target: 5 }));
+    history.note(START);
+    expect(history.undo()).toEqual(at({ direction: "column", selected_target: 5 }));
+    expect(history.undo()).toEqual(at({ selected_source: 5 }));
+  });
+
   it("does not grow without limit", () => {
     const history = new History();
     for (let step = 0; step < 5000; step += 1) history.note(at({ selected_source: step }));
@@ -84,6 +111,54 @@ describe("undo in the store", () => {
     store.redo();
     expect(store.cell.value).toEqual({ layer: 1, source: 3, target: 7 });
     expect(store.history.canRedo.value).toBe(false);
+  });
+
+  it("goes back through what was clicked, though the host takes changes one by one", () => {
+    const { store } = openStore();
+    store.selectToken(1);
+    store.selectCellAt(3);
+    store.selectToken(5);
+    store.undo();
+    expect(store.cell.value).toEqual({ layer: 1, source: 1, target: 3 });
+    store.undo();
+    expect([store.reading.value, store.cell.value]).toEqual([{ kind: "row", source: 1 }, null]);
+    store.undo();
+    expect(store.reading.value).toEqual({ kind: "statistic" });
+    expect(store.history.canUndo.value).toBe(false);
+  });
+
+  it("takes the kernel's echoes of them, one by one and late, for no steps", () => {
+    vi.useFakeTimers();
+    const { model, store } = openStore();
+    store.selectToken(1);
+    store.selectCellAt(3);
+    store.selectToken(5);
+    for (const [name, value] of [
+      ["selected_source", 1],
+      ["selected_target", 3],
+      ["selected_source", 5],
+      ["selected_target", null],
+    ] as const)
+      model.fromKernel({ [name]: value });
+    vi.advanceTimersByTime(SETTLED_MS);
+    expect(store.reading.value).toEqual({ kind: "row", source: 5 });
+    store.undo();
+    expect(store.cell.value).toEqual({ layer: 1, source: 1, target: 3 });
+    store.undo();
+    store.undo();
+    expect(store.reading.value).toEqual({ kind: "statistic" });
+    expect(store.history.canUndo.value).toBe(false);
+  });
+
+  it("takes what Python selects trait by trait for one step", () => {
+    vi.useFakeTimers();
+    const { model, store } = openStore();
+    for (const change of [{ selected_source: 3 }, { selected_layer: 2 }, { selected_target: 6 }])
+      model.fromKernel(change);
+    vi.advanceTimersByTime(SETTLED_MS);
+    store.undo();
+    expect([store.reading.value, store.layer.value]).toEqual([{ kind: "statistic" }, 1]);
+    expect(store.history.canUndo.value).toBe(false);
   });
 
   it("undoes what Python selected too", () => {

@@ -18,6 +18,8 @@ export const SELECTION: readonly (keyof Selection)[] = [
 ];
 
 const LONGEST = 200;
+/** What the kernel selects has settled after so long: its traits may come one by one. */
+export const SETTLED_MS = 200;
 
 export class History {
   readonly #past: Selection[] = [];
@@ -25,6 +27,7 @@ export class History {
   readonly #canUndo = signal(false);
   readonly #canRedo = signal(false);
   #now: Selection | null = null;
+  #unsettled: { readonly selection: Selection; readonly timer: ReturnType<typeof setTimeout> } | null = null;
 
   get canUndo(): ReadonlySignal<boolean> {
     return this.#canUndo;
@@ -34,8 +37,18 @@ export class History {
     return this.#canRedo;
   }
 
-  /** Notes what is selected now. Going through the layers counts as one step. */
-  note(selection: Selection): void {
+  /** What is selected before the first step. */
+  begin(selection: Selection): void {
+    if (this.#now === null) this.note(selection);
+  }
+
+  /**
+   * Notes what the reader has selected. Going through the layers counts as one step. What the kernel selected just
+   * before, and which has not settled, is part of it.
+   */
+  note(selected: Selection): void {
+    this.#forgetUnsettled();
+    const selection = sound(selected);
     const before = this.#now;
     if (before !== null && same(before, selection)) return;
     this.#now = selection;
@@ -48,21 +61,41 @@ export class History {
     this.#tell();
   }
 
+  /** Notes what the kernel has selected, once it stays so; an echo of what is noted already is no step. */
+  noteSoon(selected: Selection): void {
+    this.#forgetUnsettled();
+    const selection = sound(selected);
+    if (this.#now !== null && same(this.#now, selection)) return;
+    this.#unsettled = { selection, timer: setTimeout(() => this.#settle(), SETTLED_MS) };
+  }
+
   /** The selection before this one, or null. */
   undo(): Selection | null {
+    this.#settle();
     return this.#step(this.#past, this.#future);
   }
 
   redo(): Selection | null {
+    this.#settle();
     return this.#step(this.#future, this.#past);
   }
 
   /** Another map: its positions are others. */
   clear(): void {
+    this.#forgetUnsettled();
     this.#past.length = 0;
     this.#future.length = 0;
     this.#now = null;
     this.#tell();
+  }
+
+  #settle(): void {
+    if (this.#unsettled !== null) this.note(this.#unsettled.selection);
+  }
+
+  #forgetUnsettled(): void {
+    if (this.#unsettled !== null) clearTimeout(this.#unsettled.timer);
+    this.#unsettled = null;
   }
 
   #step(from: Selection[], to: Selection[]): Selection | null {
@@ -78,6 +111,13 @@ export class History {
     this.#canUndo.value = this.#past.length > 0;
     this.#canRedo.value = this.#future.length > 0;
   }
+}
+
+/** A target at or before its source is no cell, but what is left of one that was: only the anchor is selected. */
+function sound(selection: Selection): Selection {
+  const { direction, selected_source: source, selected_target: target } = selection;
+  if (source === null || target === null || target > source) return selection;
+  return { ...selection, [direction === "row" ? "selected_target" : "selected_source"]: null };
 }
 
 function same(a: Selection, b: Selection): boolean {

@@ -78,6 +78,9 @@ export class Store {
   readonly #stops: (() => void)[];
   #mapId = INITIAL.map_id;
   readonly #inquiry: Inquiry;
+  readonly #selected: ReadonlySignal<Selection>;
+  /** Whether changes of our own are on their way into the host's model, which takes them one by one. */
+  #setting = false;
 
   constructor(transport: Transport) {
     const { traits } = this;
@@ -89,16 +92,16 @@ export class Store {
       (cell, aspects) => this.#ask(() => transport.send({ type: "inspect", ...cell, aspects })),
     );
     const shape = computed(() => [traits.tokens.value.length, traits.n_targets.value] as const);
-    const selected = computed(
+    this.#selected = computed(
       () => Object.fromEntries(SELECTION.map((name) => [name, traits[name].value])) as unknown as Selection,
     );
     this.layer = computed(() =>
       Math.max(0, Math.min(traits.selected_layer.value, traits.n_layers.value - 1)),
     );
     this.layerInfo = computed(() => traits.layer_info.value[this.layer.value] ?? UNPREPARED);
-    this.reading = computed(() => readingOf(selected.value, ...shape.value));
+    this.reading = computed(() => readingOf(this.#selected.value, ...shape.value));
     this.cell = computed(() =>
-      selectedCell(selected.value, this.reading.value, this.layer.value, ...shape.value),
+      selectedCell(this.#selected.value, this.reading.value, this.layer.value, ...shape.value),
     );
     this.statisticIndex = computed(() =>
       Math.max(
@@ -117,12 +120,14 @@ export class Store {
       return traits.progress.value.filling === "stopped" || this.#isComplete();
     });
     this.#readTraits();
+    this.history.begin(this.#selected.peek());
     this.#stops = [
       transport.onChange(() => this.#readTraits()),
       transport.onMessage((content, buffers) => this.#receive(content, buffers)),
       effect(() => {
         traits.map_id.value; // a new history begins with what is selected in it
-        this.history.note(selected.value);
+        const now = this.#selected.value;
+        untracked(() => this.history.noteSoon(now));
       }),
       effect(() => {
         if (this.connection.state.value === "silent") untracked(() => this.findings.forgetAsked());
@@ -253,18 +258,28 @@ export class Store {
     const changed = names.filter((name) => changes[name] !== this.traits[name].peek());
     if (changed.length === 0) return;
     const news = Object.fromEntries(changed.map((name) => [name, changes[name]])) as Partial<Controls>;
+    const selects = changed.some((name) => (SELECTION as readonly string[]).includes(name));
     batch(() => {
+      if (selects) this.history.begin(this.#selected.peek());
       for (const name of changed) {
         this.#raw.set(name, news[name]);
         (this.traits[name] as Signal<unknown>).value = news[name];
       }
+      if (selects) this.history.note(this.#selected.peek());
     });
-    this.#ask(() => this.#transport.set(news));
+    this.#setting = true;
+    try {
+      this.#ask(() => this.#transport.set(news));
+    } finally {
+      this.#setting = false;
+    }
+    this.#readTraits();
   }
 
   dispose(): void {
     this.#inquiry.about(null);
     this.connection.dispose();
+    this.history.clear();
     for (const stop of this.#stops) stop();
   }
 
@@ -302,6 +317,8 @@ export class Store {
   // From the kernel
 
   #readTraits(): void {
+    // A half of what was set is a state that never was.
+    if (this.#setting) return;
     batch(() => {
       const before = this.problem.value;
       const heard = TRAITS.filter((name) => this.#readTrait(name)).length > 0;
