@@ -17,7 +17,6 @@ import {
   knownOf,
   type LayerSum,
   layerSums,
-  nComplete,
   pixelsOf,
   placeOf,
   valueAt,
@@ -95,7 +94,7 @@ export class HeatMapView {
     setAttribute(canvas, "data-source", reading.value.kind === "row" ? reading.value.source : false);
     setAttribute(canvas, "data-target", reading.value.kind === "column" ? reading.value.target : false);
     setAttribute(canvas, "data-scale", Number.isNaN(scale) ? "" : scale);
-    setAttribute(canvas, "data-rows", nComplete(drilled));
+    setAttribute(canvas, "data-rows", this.#sums.filter(({ complete }) => complete).length);
   }
 
   #picture(drilled: Drilled, scale: number): Picture {

@@ -89,11 +89,6 @@ export function knownOf({ nLayers, nColumns, strips }: Drilled): Uint8Array {
   return known;
 }
 
-/** At how many layers all of it is here. */
-export function nComplete({ strips }: Drilled): number {
-  return strips.filter(({ values }) => !values.some(Number.isNaN)).length;
-}
-
 /** The strongest magnitude in each column, shocks and noise left out; 0 below `least`. */
 export function columnStrengths(
   { nColumns, strips }: Drilled,

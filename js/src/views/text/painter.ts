@@ -9,7 +9,7 @@ import { type Look, type Looks, looksOf } from "./token-look";
 import type { Units } from "./units";
 
 /** Units painted in one frame beyond those that can be seen. */
-const PER_FRAME = 120;
+const PER_FRAME = 60;
 
 export class Painter {
   readonly #view: View;

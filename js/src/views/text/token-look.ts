@@ -38,6 +38,9 @@ export interface Look {
 /** A label says what is seen, so it is not cut short where it can be helped. */
 const LONGEST_NAME = 200;
 
+/** The names of units that had a label: other tokens are in other units. */
+const names = new WeakMap<Span, string>();
+
 /** Looks of units, as the store was when this was made. */
 export interface Looks {
   at(unit: Span): Look;
@@ -57,8 +60,10 @@ export function looksOf(store: Store): Looks {
     ...looks,
     label: (unit, look) => {
       const sink = sinkWords(store, unit);
+      const name = names.get(unit) ?? nameOf(context, unit);
+      names.set(unit, name);
       const written = writtenFrom !== null && unit.start >= writtenFrom ? ` (${WRITTEN})` : "";
-      return `${nameOf(context, unit)}${sink && ` (${sink})`}${written}: ${looks.words(unit, look)}`;
+      return `${name}${sink && ` (${sink})`}${written}: ${looks.words(unit, look)}`;
     },
   };
 }
