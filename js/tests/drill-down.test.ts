@@ -242,10 +242,10 @@ describe("the card of a cell", () => {
     paint();
     expect(find("[data-aspect=direct] .aspect-note").textContent).toContain("every other token still");
     const status = (): (string | undefined)[] => all(".aspect").map(({ dataset }) => dataset["status"]);
-    expect(status()).toEqual(["pending", "pending", "pending", "unasked", "unasked"]);
+    expect(status()).toEqual(["pending", "pending", "unasked", "pending", "unasked"]);
     for (const aspect of ["predictions", "direct", "robustness"] as const) model.tell(finding(aspect));
     paint();
-    expect(status()).toEqual(["found", "found", "found", "unasked", "unasked"]);
+    expect(status()).toEqual(["found", "found", "unasked", "found", "unasked"]);
     expect(texts(".predictions tbody tr")).toEqual(["“ key” in the prompt90 %2 %", "“ lamp”1 %20 %"]);
     const [direct, relayed] = texts("[data-aspect=direct] .bar-text");
     expect(direct).toMatch(/^\+3\S* nats$/u);

@@ -27,8 +27,26 @@ export function tiny(value: number): string {
   return Math.abs(value) < 1e-3 ? value.toExponential(1).replaceAll("-", "−") : number(value);
 }
 
+/** A part of an effect of this share of it (of 1, where that is smaller) is what rounding leaves. */
+const ROUNDING = 1e-5;
+
+/**
+ * The two parts of a cell's effect as they are shown, what rounding leaves as 0. A token relays where it lies between
+ * the source and the position that predicts the target, which is the one before it.
+ */
+export function partsOf(
+  { total, direct, relayed }: Findings["direct"],
+  { source, target }: { readonly source: number; readonly target: number },
+): Findings["direct"] & { readonly mayRelay: boolean } {
+  const least = ROUNDING * Math.max(1, Math.abs(total));
+  const shown = (part: number): number => (Math.abs(part) < least ? 0 : part);
+  const mayRelay = target - source > 2;
+  return { total, direct: shown(direct), relayed: mayRelay ? shown(relayed) : 0, mayRelay };
+}
+
 /** Which part of an effect does not pass through other tokens, in words. */
-export function directNote({ total, direct, relayed }: Findings["direct"]): string {
+export function directNote({ total, direct, relayed, mayRelay }: ReturnType<typeof partsOf>): string {
+  if (!mayRelay) return "Relayed is 0: no token lies between.";
   if (direct * relayed < 0)
     return Math.abs(direct) >= Math.abs(total)
       ? "What later tokens pass on takes some of the direct effect back."

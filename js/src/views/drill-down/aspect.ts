@@ -10,6 +10,8 @@ export interface AspectOptions<A extends Aspect> {
   readonly title: string;
   /** Words of the button that asks for it; null: it is always asked. */
   readonly ask: string | null;
+  /** What that would tell. */
+  readonly offer?: string;
   /** While it is under way. */
   readonly pending: string;
   readonly body: readonly HTMLElement[];
@@ -46,7 +48,7 @@ export class AspectPart<A extends Aspect> {
 
   paint(cell: Cell): void {
     const { findings } = this.#view.store;
-    const { aspect, ask, pending } = this.#options;
+    const { aspect, ask, offer, pending } = this.#options;
     const finding = findings.of(cell)[aspect];
     const found = finding?.found ?? null;
     const asked = ask === null || findings.isWanted(cell, aspect);
@@ -60,8 +62,8 @@ export class AspectPart<A extends Aspect> {
     if (status === "failed")
       setText(this.#note, `${finding?.problem?.title ?? ""} ${finding?.problem?.advice ?? ""}`.trim());
     else if (status === "pending") setText(this.#note, this.#why(cell) ?? pending);
-    else setText(this.#note, "");
-    this.#note.hidden = status === "found" || status === "unasked";
+    else setText(this.#note, status === "unasked" ? (offer ?? "") : "");
+    this.#note.hidden = status === "found";
   }
 
   /** Why nothing is under way yet; null where it is. */

@@ -1,7 +1,14 @@
 /** What is found out about a cell: predictions with and without the state, its parts, baselines, heads, a second pass. */
 
 import type { Findings } from "../../kernel/messages";
-import { carrierName, directNote, probability, rangeNote, verified } from "../../page/cell-sentences";
+import {
+  carrierName,
+  directNote,
+  partsOf,
+  probability,
+  rangeNote,
+  verified,
+} from "../../page/cell-sentences";
 import { h, setAttribute, setText } from "../../page/dom";
 import { oneLine, signed, withUnit } from "../../page/format";
 import { named } from "../../page/sentences";
@@ -10,7 +17,7 @@ import { contextOf, type View } from "../shared";
 import { AspectPart } from "./aspect";
 import { Bars, twoParts } from "./bars";
 
-const MOST_CARRIERS = 8;
+const MOST_CARRIERS = 6;
 const LONGEST_TOKEN = 18;
 
 export function predictionsPart(view: View): AspectPart<"predictions"> {
@@ -50,14 +57,15 @@ export function directPart(view: View): AspectPart<"direct"> {
     ask: null,
     pending: "Holding every other token still, to see what is direct…",
     body: [bars.element, note],
-    paint: (found) => {
+    paint: (found, cell) => {
       const { unit } = contextOf(view.store).query;
-      const [direct, relayed] = twoParts(found.direct, found.relayed);
+      const parts = partsOf(found, cell);
+      const [direct, relayed] = twoParts(parts.direct, parts.relayed);
       bars.show([
-        { ...direct, name: "direct", text: withUnit(signed(found.direct), unit) },
-        { ...relayed, name: "relayed", text: withUnit(signed(found.relayed), unit) },
+        { ...direct, name: "direct", text: withUnit(signed(parts.direct), unit) },
+        { ...relayed, name: "relayed", text: withUnit(signed(parts.relayed), unit) },
       ]);
-      setText(note, directNote(found));
+      setText(note, directNote(parts));
     },
   });
 }
@@ -93,6 +101,7 @@ export function carriersPart(view: View): AspectPart<"carriers"> {
     aspect: "carriers",
     title: "Heads that carry it",
     ask: "Find the heads that carry it",
+    offer: "Through which heads’ keys and values at this token the prediction is reached.",
     pending: "Removing keys and values, head by head…",
     body: [bars.element, note],
     paint: (found) => {
@@ -112,7 +121,7 @@ export function carriersPart(view: View): AspectPart<"carriers"> {
         note,
         found.length === 0
           ? "No single head’s keys or values carry it."
-          : "Each alone: what the prediction loses when only this head’s keys or values of this token are as they become without the state.",
+          : "Each alone: what is lost when only this head’s keys or values here are as they become without the state.",
       );
     },
   });
@@ -124,6 +133,7 @@ export function verificationPart(view: View): AspectPart<"verification"> {
     aspect: "verification",
     title: "Verified",
     ask: "Verify by a separate pass",
+    offer: "The whole model, run once more with this one state replaced.",
     pending: "Running the whole model once more…",
     body: [words],
     paint: (found, cell: Cell) => {

@@ -47,8 +47,8 @@ export class CellCard {
       "section",
       { class: "card-found", "aria-label": "What else is known of the cell" },
       this.#hint,
-      ...elements.slice(1, 3),
-      h("div", { class: "card-asked" }, ...elements.slice(3)),
+      h("div", { class: "card-two" }, ...elements.filter((_, part) => part === 1 || part === 4)),
+      ...elements.slice(2, 4),
     );
     this.#strongest = new StrongestView(view).element;
     this.element = h(

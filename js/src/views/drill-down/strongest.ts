@@ -3,7 +3,7 @@
 import { alphaOf } from "../../page/colour";
 import { h, listen, setAttribute, setText } from "../../page/dom";
 import { oneLine, signed } from "../../page/format";
-import { AFTER_THE_PROMPT, ahead } from "../../page/sentences";
+import { AFTER_THE_PROMPT } from "../../page/sentences";
 import { type Cell, type Link, positionOf } from "../../state/reading";
 import { contextOf, type View } from "../shared";
 import { drill, strongestOf } from "./layers-of";
@@ -84,7 +84,8 @@ export class StrongestView {
       item.swatch.style.opacity = (alphaOf(value, scale) / 255).toFixed(3);
       setText(item.value, signed(value));
       setText(item.token, token === undefined ? AFTER_THE_PROMPT : `“${oneLine(token, LONGEST_TOKEN)}”`);
-      setText(item.offset, ahead(link.source, link.target));
+      const offset = link.target - link.source;
+      setText(item.offset, offset === 1 ? "next token" : `${offset} ahead`);
     }
   }
 
