@@ -10,6 +10,7 @@ import type { Store } from "./state/store";
 import cellStyle from "./style/cell.css";
 import controlsStyle from "./style/controls.css";
 import drillDownStyle from "./style/drill-down.css";
+import gridStyle from "./style/grid.css";
 import legendStyle from "./style/legend.css";
 import overviewStyle from "./style/overview.css";
 import pageStyle from "./style/page.css";
@@ -29,6 +30,7 @@ const STYLES = [
   controlsStyle,
   textStyle,
   legendStyle,
+  gridStyle,
   drillDownStyle,
   cellStyle,
   overviewStyle,
