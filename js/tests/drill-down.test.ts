@@ -130,7 +130,7 @@ describe("the drill-down", () => {
   it("says that nothing lies behind the last token", () => {
     const { find } = opened({ selected_source: 7 });
     expect(find(".drill-body").hidden).toBe(true);
-    expect(find(".drill-down").textContent).toContain("nothing lies behind it");
+    expect(find(".drill-down").textContent).toContain("nothing comes after it");
   });
 
   it("fills a column cell by cell, as sources come", () => {

@@ -44,6 +44,9 @@ describe("what a value means depends on the metric", () => {
     expect(rowMeaning({ ...QUERY, metric: "my_metric", unit: "" })).toContain("how much my_metric falls");
     expect(rowMeaning({ ...QUERY, metric: "kl" })).toContain("how far");
     expect(scaleEnds(QUERY)).toEqual(["removal would help", "needed here"]);
+    expect(scaleEnds(QUERY, "sources")[1], "in a column the coloured tokens are not where it is needed").toBe(
+      "needed there",
+    );
     expect(scaleEnds({ ...QUERY, metric: "kl" })[0]).toBe("");
     expect(scaleEnds({ ...QUERY, metric: "entropy" })).toEqual(["raised by removal", "lowered by removal"]);
   });
@@ -60,10 +63,10 @@ describe("a token without a value", () => {
       Number.NaN,
     );
 
-  it("has too little behind it, or only noise; the prediction after the prompt counts", () => {
-    expect(said(2, 5)).toBe("no value: only 3 predictions behind it, fewer than the window of 4");
+  it("has too little after it, or only noise; the prediction after the prompt counts", () => {
+    expect(said(2, 5)).toBe("no value: only 3 predictions after it, fewer than the window of 4");
     expect(said(2, 6)).toBe("no value: only noise");
-    expect(said(5, 6)).toBe("no value: only 1 prediction behind it, fewer than the window of 4");
+    expect(said(5, 6)).toBe("no value: only 1 prediction after it, fewer than the window of 4");
     expect(said(1, 5)).toBe("no value: only noise");
   });
 });

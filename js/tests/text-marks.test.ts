@@ -59,7 +59,7 @@ describe("the legend of pins", () => {
   ])("says of %s what a dashed line is, if there is one", async (metric, dashed) => {
     const within = await filled({ pinned_sources: [3], query: { ...traits().query, metric } });
     const said = within.find('[data-key="pins"]').textContent ?? "";
-    expect(said).toContain(`± 4 nats${dashed}`);
+    expect(said).toContain(`${metric === "kl" ? "0 to" : "±"} 4 nats or more${dashed}`);
     expect(said.includes("dashed")).toBe(dashed !== "");
   });
 });

@@ -76,7 +76,7 @@ describe("the text", () => {
     expect(view.token(1).style.backgroundColor).toMatch(/^rgba\(57, 155, 149, 0\.3/);
     expect(label(view.token(1))).toBe("“ kept”, token 1: own share 0.30");
     expect(view.token(6).dataset["kind"]).toBe("none");
-    expect(label(view.token(6))).toContain("only 1 prediction behind it");
+    expect(label(view.token(6))).toContain("only 1 prediction after it");
     expect(view.find('[data-key="none"]').hidden).toBe(false);
     expect(view.find('[data-key="pending"]').hidden).toBe(true);
   });
@@ -310,7 +310,7 @@ describe("the tooltip", () => {
     expect(label(token(5))).toBe(`${find(".tip-name").textContent}: ${find(".tip-value").textContent}`);
     expect(find(".profile-own").getAttribute("d")).toMatch(/^M0 /);
     expect(find(".tip-summary").hidden).toBe(false);
-    expect(find(".tip-summary").textContent).toContain("only 2 predictions behind it");
+    expect(find(".tip-summary").textContent).toContain("only 2 predictions after it");
     hover(token(2));
     await frame();
     expect(find(".tip-value").textContent).toContain("nothing can flow back");
@@ -391,7 +391,7 @@ describe("the legend", () => {
     expect(model.saved.at(-1)).toEqual({ fixed_scale: 4 });
     click(token(4));
     await frame();
-    expect(find(".legend-scale").textContent).toBe("± 4 nats, kept");
+    expect(find(".legend-scale").textContent).toBe("± 4 nats or more, kept");
     keep.click();
     expect(model.saved.at(-1)).toEqual({ fixed_scale: null });
     await frame();

@@ -39,7 +39,7 @@ def test_every_token_says_its_number_or_why_there_is_none(notebook):
     assert f"{shares[KEY]:.2f}" in labels[KEY]
     assert "key" in labels[KEY]
     assert "attention sink" in labels[0]
-    assert "behind it" in labels[len(shares) - 2], "too little text behind it"
+    assert "after it" in labels[len(shares) - 2], "too little text after it"
     assert all(labels)
 
 

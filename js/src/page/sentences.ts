@@ -94,7 +94,7 @@ function whyNoValue(context: Context, position: number): string {
   const { window } = context;
   if (window === null) return "the prompt is too short";
   if (fillsWindow(context, position)) return "only noise";
-  return `only ${plural(nPredicted(context, position), "prediction")} behind it, fewer than the window of ${window}`;
+  return `only ${plural(nPredicted(context, position), "prediction")} after it, fewer than the window of ${window}`;
 }
 
 /** Whether so much is predicted behind a token that its statistics have a value, unless all of it is noise. */
@@ -137,8 +137,11 @@ export function windowNote(window: number | null): string {
     : `within a window of ${plural(window, "token")}`;
 }
 
-export function scaleNote(scale: number, unit: string): string {
-  return Number.isNaN(scale) ? "" : withUnit(`± ${mark(scale)}`, unit);
+/** A source’s own next token, and what a kept scale does not reach, may lie beyond its ends. */
+export function scaleNote(scale: number, { metric, unit }: Query): string {
+  if (Number.isNaN(scale)) return "";
+  const end = withUnit(mark(scale), unit);
+  return metric === "kl" ? `0 to ${end} or more` : `± ${end} or more`;
 }
 
 /** Layers of which every source is computed, and those that are asked for. */
@@ -209,8 +212,12 @@ export function columnMeaning({ metric, unit }: Query): string {
   return `how much ${withUnit(metric, unit === "" ? "" : `(${unit})`)} falls here if that state is removed`;
 }
 
-/** The two ends of a row's scale. */
-export function scaleEnds({ metric }: Query): readonly [low: string, high: string] {
-  if (metric === "logprob") return ["removal would help", "needed here"];
+/** The two ends of the scale of influence; what is coloured: targets in a row, else the states they come from. */
+export function scaleEnds(
+  { metric }: Query,
+  coloured: "targets" | "sources" = "targets",
+): readonly [low: string, high: string] {
+  if (metric === "logprob")
+    return ["removal would help", coloured === "targets" ? "needed here" : "needed there"];
   return metric === "kl" ? ["", "moved by removal"] : ["raised by removal", "lowered by removal"];
 }

@@ -11,7 +11,7 @@ export class FindView {
     class: "field-text find-field",
     placeholder: "find",
     "aria-label": "Find in the prompt",
-    title: "Enter: the next place; Shift+Enter: the one before; Escape: clear",
+    title: "Enter reads the next place, Shift+Enter the one before, Escape clears",
     spellcheck: "false",
     autocomplete: "off",
   });

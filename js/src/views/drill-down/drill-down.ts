@@ -14,7 +14,7 @@ export class DrillDownView {
   readonly #last = h(
     "p",
     { class: "quiet", hidden: true },
-    "This is the last token: nothing lies behind it.",
+    "This is the last token: nothing comes after it.",
   );
   readonly #body: HTMLElement;
   readonly #opened: HTMLElement;

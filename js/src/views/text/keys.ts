@@ -114,7 +114,7 @@ export class Keys {
   #pinWords(): string {
     const { store } = this.#view;
     const end = pinScale(store);
-    const scale = end > 0 ? `, ${scaleNote(end, store.traits.query.value.unit)}` : "";
+    const scale = end > 0 ? `, ${scaleNote(end, store.traits.query.value)}` : "";
     const [low] = scaleEnds(store.traits.query.value);
     const dashed = low === "" ? "" : `; dashed where ${low}`;
     return `pinned: lines under the tokens they are used by${scale}${dashed}`;

@@ -9,6 +9,12 @@ import { Keys } from "./keys";
 import { legendTitle, readingNote, statisticNote, wordsNote } from "./legend-words";
 import { statisticRange } from "./token-look";
 
+/** Where the scale of a statistic without an end of its own ends. */
+const GREATEST = {
+  all: "or more: the layer’s greatest, rounded up",
+  rest: "or more: the layer’s greatest without sinks, rounded up",
+} as const;
+
 export class LegendView {
   readonly #title = h("span", { class: "legend-title" });
   readonly #low = h("span", { class: "legend-low" });
@@ -97,28 +103,43 @@ export class LegendView {
     const { amount } = surroundings.value.palette;
     setText(this.#low, mark(low));
     setText(this.#high, withUnit(Number.isNaN(high) ? "…" : mark(high), statistic.unit));
-    setText(this.#scale, statistic.high === null ? "the layer’s greatest, rounded up" : "");
+    setText(
+      this.#scale,
+      statistic.high === null ? GREATEST[store.traits.include_sinks.value ? "all" : "rest"] : "",
+    );
     this.#bar.style.backgroundImage = `linear-gradient(to right, ${css(amount, 0)}, ${css(amount)})`;
   }
 
   #paintInfluence(): void {
     const { store, surroundings } = this.#view;
     const query = store.traits.query.value;
-    const [low, high] = scaleEnds(query);
+    const { kind } = store.reading.value;
+    const [low, high] = scaleEnds(query, kind === "row" ? "targets" : "sources");
     const kept = store.traits.fixed_scale.value === null ? "" : ", kept";
     setText(this.#low, low);
     setText(this.#high, high);
-    setText(this.#scale, (scaleNote(store.scale.value, query.unit) || `± … ${query.unit}`) + kept);
-    this.#bar.style.backgroundImage = signedGradient(surroundings.value.palette);
+    setText(this.#scale, (scaleNote(store.scale.value, query) || `… ${query.unit}`) + kept);
+    const { palette } = surroundings.value;
+    // A divergence has no other side.
+    const gradient = query.metric === "kl" ? halfGradient(palette.needed) : signedGradient(palette);
+    this.#bar.style.backgroundImage = gradient;
   }
 }
 
 /** The scale as it is used: linear in the value, the root in the opacity. */
 function signedGradient({ hindering, needed }: Palette): string {
-  const stop = (colour: Rgb, share: number, at: number): string =>
-    `${css(colour, Math.round(255 * Math.sqrt(share)))} ${at.toFixed(1)}%`;
-  const shares = [1, 0.8, 0.6, 0.4, 0.25, 0.12, 0.05, 0.01, 0];
-  const left = shares.map((share) => stop(hindering, share, 50 - 50 * share));
-  const right = [...shares].reverse().map((share) => stop(needed, share, 50 + 50 * share));
+  const left = SHARES.map((share) => stop(hindering, share, 50 - 50 * share));
+  const right = [...SHARES].reverse().map((share) => stop(needed, share, 50 + 50 * share));
   return `linear-gradient(to right, ${[...left, ...right].join(", ")})`;
+}
+
+function halfGradient(colour: Rgb): string {
+  const stops = [...SHARES].reverse().map((share) => stop(colour, share, 100 * share));
+  return `linear-gradient(to right, ${stops.join(", ")})`;
+}
+
+const SHARES = [1, 0.8, 0.6, 0.4, 0.25, 0.12, 0.05, 0.01, 0];
+
+function stop(colour: Rgb, share: number, at: number): string {
+  return `${css(colour, Math.round(255 * Math.sqrt(share)))} ${at.toFixed(1)}%`;
 }

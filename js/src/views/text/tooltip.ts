@@ -2,7 +2,7 @@
 
 import { effect, type ReadonlySignal } from "@preact/signals-core";
 import { h, setText } from "../../page/dom";
-import { number, withUnit } from "../../page/format";
+import { number, plural, withUnit } from "../../page/format";
 import { statisticValue, WRITTEN } from "../../page/sentences";
 import type { Store } from "../../state/store";
 import type { Span } from "../../state/words";
@@ -151,6 +151,8 @@ function summary(store: Store, source: number): string {
     return value === undefined || Number.isNaN(value) ? [] : [`${label} ${withUnit(number(value), unit)}`];
   });
   const [first] = statistics;
-  if (found.length > 0 || first === undefined) return found.join(" · ");
+  const { value: window } = store.traits.window;
+  if (found.length > 0 && window !== null) return `Within ${plural(window, "token")}: ${found.join(" · ")}`;
+  if (first === undefined) return "";
   return statisticValue(contextOf(store), first, source, Number.NaN);
 }
