@@ -211,6 +211,17 @@ describe("words", () => {
 });
 
 describe("clicks and keys", () => {
+  it("leave the focus on the token, also with Shift, and from a cleared selection it comes back", async () => {
+    const within = await filled({ selected_source: 3 });
+    const { shadow } = within;
+    token(within, 6).dispatchEvent(new MouseEvent("click", { bubbles: true, shiftKey: true }));
+    expect(shadow.activeElement).toBe(token(within, 6));
+    await frame();
+    within.find(".close").focus();
+    within.find(".close").click(); // as by a key: no press of a button of the mouse
+    expect(shadow.activeElement).toBe(token(within, 6));
+  });
+
   it("turn to the other direction with Shift, or C", async () => {
     const { model, token, find } = await filled();
     click(token(3), { shiftKey: true });
@@ -395,7 +406,7 @@ describe("the legend", () => {
     keep.click();
     expect(model.saved.at(-1)).toEqual({ fixed_scale: null });
     await frame();
-    expect(find(".legend-scale").textContent).toBe("± 0.4 nats");
+    expect(find(".legend-scale").textContent).toBe("± 0.4 nats or more");
   });
 
   it("offers no scale to keep for a statistic", async () => {

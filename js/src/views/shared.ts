@@ -25,6 +25,12 @@ export interface View {
   readonly timePainting: (since: number) => void;
 }
 
+/** Puts the focus on the token that the Tab key reaches. */
+export function focusText({ root }: View): void {
+  const token = root.shadowRoot?.querySelector('.text [tabindex="0"]');
+  if (token instanceof HTMLElement) token.focus();
+}
+
 export function contextOf({ traits }: Store): Context {
   return {
     tokens: traits.tokens.value,

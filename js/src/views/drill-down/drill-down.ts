@@ -2,7 +2,7 @@
 
 import { h, listen, setText } from "../../page/dom";
 import { columnMeaning, named, rowMeaning } from "../../page/sentences";
-import type { View } from "../shared";
+import { focusText, type View } from "../shared";
 import { CellCard } from "./cell-card";
 import { HeatMapView } from "./heat-map";
 import { PinsView } from "./pins";
@@ -38,7 +38,13 @@ export class DrillDownView {
       this.#body,
     );
     this.element = h("div", { class: "drilling" }, this.#opened, new PinsView(view).element);
-    frames.keep(listen(this.#close, "click", () => store.clearSelection()));
+    frames.keep(
+      listen(this.#close, "click", ({ detail }) => {
+        store.clearSelection();
+        // The button goes; who pressed it by key goes on from the text.
+        if (detail === 0) focusText(view);
+      }),
+    );
   }
 
   #paint(): void {

@@ -173,7 +173,12 @@ export class TextView {
   #click(event: MouseEvent): void {
     this.#pressing = false;
     const index = this.#units.value.indexAt(event.target);
-    if (index >= 0) this.#do(deedOfClick(event), index, event);
+    if (index < 0) return;
+    this.#do(deedOfClick(event), index, event);
+    // With Shift the press leaves the focus where it was, since it must not select text.
+    this.#pressing = true;
+    this.#units.value.elements[index]?.focus({ preventScroll: true });
+    this.#pressing = false;
   }
 
   #do(deed: Deed, index: number, event: Event): void {
@@ -183,6 +188,8 @@ export class TextView {
     const before = [reading.peek(), cell.peek()];
     const words = perform(this.#view, deed, unit, event.timeStamp);
     this.#own = reading.peek() !== before[0] || cell.peek() !== before[1];
+    // The cell that was pointed at was one of the reading before.
+    if (reading.peek() !== before[0]) this.#view.cursor.value = null;
     this.#view.announce(words);
     // What the deed has painted is not to be covered.
     this.#tooltip.hide();
