@@ -212,14 +212,13 @@ describe("words", () => {
 
 describe("clicks and keys", () => {
   it("leave the focus on the token, also with Shift, and from a cleared selection it comes back", async () => {
-    const within = await filled({ selected_source: 3 });
-    const { shadow } = within;
-    token(within, 6).dispatchEvent(new MouseEvent("click", { bubbles: true, shiftKey: true }));
-    expect(shadow.activeElement).toBe(token(within, 6));
+    const { root, token, find } = await filled({ selected_source: 3 });
+    click(token(6), { shiftKey: true });
+    expect(root.shadowRoot?.activeElement).toBe(token(6));
     await frame();
-    within.find(".close").focus();
-    within.find(".close").click(); // as by a key: no press of a button of the mouse
-    expect(shadow.activeElement).toBe(token(within, 6));
+    find(".close").focus();
+    find(".close").click(); // as by a key: no button of a mouse was pressed
+    expect(root.shadowRoot?.activeElement).toBe(token(6));
   });
 
   it("turn to the other direction with Shift, or C", async () => {
