@@ -1,8 +1,9 @@
 import { afterEach, describe, expect, it } from "vitest";
+import { spreadWords } from "../src/page/overview-sentences";
 import { MapSummary } from "../src/state/overview";
 import { paintProfile, profileOf } from "../src/views/overview/profile-picture";
 import { bandOf, linesOf } from "../src/views/overview/spread-geometry";
-import { frame, influence, rows, tellLayer, tellMap, traits } from "./fake";
+import { frame, influence, rows, tellLayer, tellMap, traits, unaligned } from "./fake";
 import { button, closeAll, type Opened, opened, press } from "./opened";
 
 afterEach(closeAll);
@@ -21,6 +22,8 @@ async function settled({ find }: Opened, note: string): Promise<void> {
 }
 
 const SHOCK = traits().layer_info.map((layer, i) => ({ ...layer, shock: i === 0 }));
+
+const RESAMPLED = SHOCK.map((layer, i) => (i === 0 ? { ...layer, baseline: "resample" as const } : layer));
 
 describe("the whole map", () => {
   it("says of how much of it it tells", async () => {
@@ -88,6 +91,58 @@ describe("where each layer’s influence goes", () => {
     expect(within.find(".offset-profile .overview-words").textContent).toMatch(
       /\d % of what lies within 4 tokens/u,
     );
+  });
+
+  it("says which offset of a range the tokens are coloured by, and tells of that one", async () => {
+    const n = 100;
+    const tokens = Array.from({ length: n }, (_, word) => ({ text: " a", piece: null, word }));
+    const within = opened({ tokens, n_targets: n - 1, selected_layer: 0, selected_offset: 38 });
+    const row = (source: number): number[] => Array.from({ length: n - 1 }, (_, c) => (c + 1 - source) / 100);
+    const sources = tokens.map((_, i) => i);
+    within.model.tell(
+      { type: "values", map_id: 1, layer: 0, sources, n_targets: n - 1 },
+      unaligned(sources.flatMap(row)),
+      unaligned(new Array(2 * n).fill(Number.NaN)),
+    );
+    await settled(within, "from 1 of 4 layers");
+    const words = within.find(".offset-profile .overview-words");
+    expect(words.textContent).toBe(
+      "layer 0 · 38 tokens ahead, of 36–39 · mean magnitude 0.38 nats over 62 sources",
+    );
+    const plot = within.find(".offset-profile .plot");
+    press(plot, "ArrowRight");
+    press(plot, "ArrowRight");
+    await frame();
+    expect(words.textContent).toContain("layer 0 · 40–43 tokens ahead · mean magnitude");
+  });
+
+  it("hatches a layer that another baseline stands in for, and names that baseline", async () => {
+    const within = await whole({ layer_info: RESAMPLED });
+    expect(within.all(".offset-profile .ground > *").map(({ className }) => className)).toEqual([
+      "done",
+      "done",
+      "done",
+      "shock",
+    ]);
+    const plot = within.find(".offset-profile .plot");
+    plot.focus();
+    for (const key of ["ArrowDown", "ArrowDown"]) press(plot, key);
+    await frame();
+    expect(within.find(".offset-profile .overview-words").textContent).toMatch(/^layer 0 .* · resample$/u);
+  });
+
+  it("has the same number in its table as in its words", async () => {
+    const within = await whole();
+    const plot = within.find(".offset-profile .plot");
+    press(plot, "End");
+    await frame();
+    within.find(".offset-profile .grid-table > button").click();
+    await frame();
+    const value = /mean magnitude (\S+ nats)/u.exec(
+      within.find(".offset-profile .overview-words").textContent ?? "",
+    )?.[1];
+    const cells = within.all(".offset-profile tbody tr").map((row) => row.lastElementChild?.textContent);
+    expect(cells).toContain(`${value} (n = 1)`);
   });
 
   it("leaves layers under a shock, and the next token, out of its scale", () => {
@@ -178,6 +233,25 @@ describe("own share by layer", () => {
     ).toEqual([false, true, true]);
   });
 
+  it("joins no layer that another baseline stands in for, and names that baseline", async () => {
+    const within = await whole({ layer_info: RESAMPLED, selected_layer: 0 });
+    const hollow = within.all(".spread-dots i").map((dot) => dot.hasAttribute("data-hollow"));
+    expect(hollow).toEqual([false, false, false, true]);
+    const points = within.find(".spread-lines polyline").getAttribute("points")?.split(" ");
+    expect(points).toHaveLength(3);
+    expect(within.find(".own-share .overview-words").textContent).toMatch(/ tokens · resample$/u);
+    within.find(".own-share > button").click();
+    expect(within.find(".spread-table tbody tr:last-child td:last-child").textContent).toBe("resample");
+  });
+
+  it("waits for nothing where there can be none", async () => {
+    const within = await whole({ window: null });
+    expect(spreadWords(null, null, false)).toBe("the prompt is too short for own shares");
+    expect(spreadWords(null, 4, true)).toBe("no token has an own share here");
+    expect(spreadWords(null, 4, false)).toBe("no token has an own share here yet");
+    expect(within.all(".spread-dots .pending")).toEqual([]);
+  });
+
   it("is there as a table", async () => {
     const within = await whole();
     const toggle = within.find(".own-share > button");
@@ -203,6 +277,9 @@ describe("own share by layer", () => {
   });
 });
 
+const linksWords = (within: Opened): string | null =>
+  within.find(".links").parentElement?.querySelector(".overview-sub")?.textContent ?? null;
+
 describe("strongest links", () => {
   it("are listed by distance, each a click away", async () => {
     const within = await whole({ direction: "column", selected_target: 2 });
@@ -216,12 +293,45 @@ describe("strongest links", () => {
     ]);
     await frame();
     expect(first.getAttribute("aria-pressed")).toBe("true");
-    within.find('input[name="least-offset"][value="9"]').click();
-    await frame();
-    expect(within.all(".links button:not([hidden])")).toHaveLength(0);
     within.find('input[name="least-offset"][value="1"]').click();
     await frame();
     expect(within.all(".links button:not([hidden])")).toHaveLength(10);
+  });
+
+  it("are offered at no distance that the prompt does not have", async () => {
+    const within = await whole({ least_offset: 9 });
+    const offered = (): (string | undefined)[] =>
+      within.all(".distances label:not([hidden])").map(({ dataset }) => dataset["least"]);
+    // The chosen one is there, to be left.
+    expect(offered()).toEqual(["1", "2", "9"]);
+    expect(within.all(".links button:not([hidden])")).toHaveLength(0);
+    expect(linksWords(within)).toBe("no token of this prompt lies so far ahead of another");
+    within.find('input[name="least-offset"][value="2"]').click();
+    await frame();
+    expect(offered()).toEqual(["1", "2"]);
+  });
+
+  it("say of how much of the map they tell, and which layers they leave out", async () => {
+    const within = opened({ layer_info: RESAMPLED });
+    tellLayer(within.model, 0);
+    tellLayer(within.model, 3, [3]);
+    await settled(within, "1 more begun");
+    // One clicked token is no layer.
+    expect(linksWords(within)).toBe("none so far: the map is still being computed");
+    tellLayer(within.model, 2);
+    await settled(within, "from 2 of 4 layers");
+    expect(linksWords(within)).toBe(
+      "so far, from 1 of 4 layers: each pair at its strongest layer, at least 2 tokens ahead; " +
+        "layer 0, computed with resample, left out",
+    );
+    expect(
+      within.all(".link-place:not(:empty)").every((place) => place.textContent?.endsWith("layer 2")),
+    ).toBe(true);
+    tellMap(within.model);
+    await settled(within, "from all 4 layers");
+    expect(linksWords(within)).toBe(
+      "each pair at its strongest layer, at least 2 tokens ahead; layer 0, computed with resample, left out",
+    );
   });
 
   it("keep the focus while values arrive", async () => {

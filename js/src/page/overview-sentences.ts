@@ -9,6 +9,12 @@ export function binName(first: number, last: number): string {
   return `${binLabel(first, last)} tokens ahead`;
 }
 
+/** `38 tokens ahead, of 36–39`: the one offset of a cell that the tokens are coloured by. */
+export function offsetName(offset: number, first: number, last: number): string {
+  const name = binName(offset, offset);
+  return first === last ? name : `${name}, of ${binLabel(first, last)}`;
+}
+
 export function binLabel(first: number, last: number): string {
   return first === last ? String(first) : `${first}–${last}`;
 }
@@ -57,9 +63,10 @@ export interface SpreadWords {
   readonly high: number;
 }
 
-/** `median 0.42 · middle half 0.30 to 0.61 · 54 tokens`. */
-export function spreadWords(spread: SpreadWords | null): string {
-  if (spread === null) return "no token has an own share here yet";
+/** `median 0.42 · middle half 0.30 to 0.61 · 54 tokens`, or why there is none. `complete`: nothing is to come. */
+export function spreadWords(spread: SpreadWords | null, window: number | null, complete: boolean): string {
+  if (spread === null && window === null) return "the prompt is too short for own shares";
+  if (spread === null) return `no token has an own share here${complete ? "" : " yet"}`;
   const { n, low, median, high } = spread;
   return `median ${number(median)} · middle half ${number(low)} to ${number(high)} · ${plural(n, "token")}`;
 }
@@ -67,14 +74,57 @@ export function spreadWords(spread: SpreadWords | null): string {
 /** What speaks against a layer’s numbers, or nothing. */
 export function layerCaution(layer: Layer | undefined, nSources: number, nCounted: number): string {
   if (disturbed(layer)) return "mostly the shock of its baseline";
-  if (nSources === 0 || nSources >= nCounted) return "";
+  const other = otherBaseline(layer);
+  if (nSources === 0 || nSources >= nCounted) return other;
   const few = 2 * nSources < nCounted ? ", too few to tell" : "";
-  return `${nSources} of ${plural(nCounted, "source")} so far${few}`;
+  const some = `${nSources} of ${plural(nCounted, "source")} so far${few}`;
+  return other === "" ? some : `${other} · ${some}`;
 }
 
-/** Which links are listed. */
-export function linksNote(leastOffset: number, nShocked: number): string {
+/** What a layer is computed with where the mean is a shock; else nothing. */
+export function otherBaseline(layer: Layer | undefined): string {
+  return layer?.shock === true && !disturbed(layer) ? (layer.baseline ?? "") : "";
+}
+
+/** Which links are listed, and out of how much of the map. */
+export interface LinksTold {
+  readonly leastOffset: number;
+  /** How far a source reaches at most. */
+  readonly furthest: number;
+  readonly nFound: number;
+  /** All of the model's. */
+  readonly layers: readonly Layer[];
+  /** How many of them are here so far that they count. */
+  readonly nCounted: number;
+  /** Whether nothing more is to come. */
+  readonly complete: boolean;
+}
+
+export function linksNote(told: LinksTold): string {
+  const { leastOffset, furthest, nFound, layers, nCounted, complete } = told;
+  if (leastOffset > furthest) return "no token of this prompt lies so far ahead of another";
+  if (nFound === 0 && !complete) return "none so far: the map is still being computed";
+  if (nFound === 0) return "none above the noise floor";
+  const from = `from ${nCounted} of ${plural(layers.length, "layer")}`;
+  const some = complete ? "" : `so far, ${from}: `;
   const reach = leastOffset === 1 ? "at any distance" : `at least ${leastOffset} tokens ahead`;
-  const left = nShocked === 0 ? "" : `; ${plural(nShocked, "layer")} with a shock baseline left out`;
-  return `each pair at its strongest layer, ${reach}${left}`;
+  return [`${some}each pair at its strongest layer, ${reach}`, ...layersLeftOut(layers)].join("; ");
+}
+
+/** `layer 0, computed with resample, left out`, for each baseline that stands in for a shock. */
+function layersLeftOut(layers: readonly Layer[]): readonly string[] {
+  const byReason = new Map<string, number[]>();
+  for (const [index, layer] of layers.entries()) {
+    if (!layer.shock) continue;
+    const reason = disturbed(layer) ? "mostly the shock of its baseline" : `computed with ${layer.baseline}`;
+    byReason.set(reason, [...(byReason.get(reason) ?? []), index]);
+  }
+  return [...byReason].map(
+    ([reason, which]) => `layer${which.length === 1 ? "" : "s"} ${listed(which)}, ${reason}, left out`,
+  );
+}
+
+function listed(numbers: readonly number[]): string {
+  const last = numbers.at(-1);
+  return numbers.length < 2 ? String(last) : `${numbers.slice(0, -1).join(", ")} and ${last}`;
 }

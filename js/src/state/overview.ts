@@ -225,15 +225,21 @@ export class MapSummary {
     return sum;
   }
 
+  /** Whether links of this layer are looked at. */
+  hasLinks(layer: number): boolean {
+    return this.#counted.layers[layer]?.shock !== true && this.isEnough(layer);
+  }
+
   /**
    * The strongest links at least so many tokens long (one of `LEAST_OFFSETS`), strongest first: for each pair of tokens
    * the layer at which it is strongest. Layers where the mean is a shock are left out: what stands in its place there
-   * is another intervention, and its values are not to be compared with those of the other layers.
+   * is another intervention, and its values are not to be compared with those of the other layers. So are layers of which
+   * too little is here: the tokens that were clicked would be all there is of them.
    */
   strongest(leastOffset: number): readonly Link[] {
     // A link that is among the strongest of all is among the strongest of its layer.
     const links = this.#layers
-      .flatMap((_, layer) => (this.#counted.layers[layer]?.shock === true ? [] : this.#tallies(layer)))
+      .flatMap((_, layer) => (this.hasLinks(layer) ? this.#tallies(layer) : []))
       .flatMap((tally) => tally.links(leastOffset))
       .sort((a, b) => Math.abs(b.value) - Math.abs(a.value));
     const pairs = new Map<string, Link>();

@@ -10,8 +10,6 @@ import type { Link } from "../../state/reading";
 import type { View } from "../shared";
 import type { SummaryOfView } from "./summary";
 
-const NONE = "No link so long has been computed.";
-
 export class LinksView {
   readonly #distances = h("fieldset", { class: "choice segmented" });
   readonly #note = h("p", { class: "overview-sub quiet" });
@@ -32,7 +30,7 @@ export class LinksView {
       ...LEAST_OFFSETS.map((least) =>
         h(
           "label",
-          { title: least === 1 ? "at any distance" : `at least ${least} tokens ahead` },
+          { "data-least": least, title: least === 1 ? "at any distance" : `at least ${least} tokens ahead` },
           h("input", { type: "radio", name: "least-offset", value: least, class: "unseen" }),
           h("span", {}, least === 1 ? "all" : `${least}+`),
         ),
@@ -60,8 +58,17 @@ export class LinksView {
       }),
     );
     frames.keep(listen(this.#list, "click", (event) => this.#click(event)));
-    frames.watch([summary.changed, traits.least_offset, traits.tokens, traits.query, traits.layer_info], () =>
-      this.#paint(),
+    frames.watch(
+      [
+        summary.changed,
+        traits.least_offset,
+        traits.tokens,
+        traits.n_targets,
+        traits.query,
+        traits.layer_info,
+        traits.layers,
+      ],
+      () => this.#paint(),
     );
     frames.watch([summary.changed, traits.least_offset, store.cell], () => this.#paintSelected());
   }
@@ -71,11 +78,21 @@ export class LinksView {
     const least = traits.least_offset.value;
     for (const input of this.#distances.querySelectorAll("input"))
       input.checked = Number(input.value) === least;
-    this.#links = this.#summary.now.strongest(least);
+    const { now } = this.#summary;
+    this.#links = now.strongest(least);
     const tokens = traits.tokens.value;
     const { unit } = traits.query.value;
-    const nShocked = traits.layer_info.value.filter(({ shock }) => shock).length;
-    setText(this.#note, this.#links.length === 0 ? NONE : linksNote(least, nShocked));
+    const furthest = this.#summary.furthest;
+    // A distance that no link of this prompt has is not offered.
+    for (const label of this.#distances.querySelectorAll("label"))
+      label.hidden = Number(label.dataset["least"]) > Math.max(furthest, least);
+    const layers = traits.layer_info.value;
+    const asked = traits.layers.value ?? layers.map((_, layer) => layer);
+    const toCome = asked.filter((layer) => layers[layer]?.shock !== true && !now.isComplete(layer));
+    const nCounted = layers.filter((_, layer) => now.hasLinks(layer)).length;
+    const nFound = this.#links.length;
+    const complete = toCome.length === 0;
+    setText(this.#note, linksNote({ leastOffset: least, furthest, nFound, layers, nCounted, complete }));
     for (const [i, row] of this.#rows.entries()) {
       const link = this.#links[i];
       if (link === undefined) row.clear();

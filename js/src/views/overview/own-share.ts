@@ -1,7 +1,6 @@
 /** The own share by layer: the median of the tokens, and their middle half; layers from the bottom up, as everywhere. */
 
 import { type Signal, signal } from "@preact/signals-core";
-import { disturbed } from "../../kernel/traits";
 import { h, listen, setAttribute, setText } from "../../page/dom";
 import { number } from "../../page/format";
 import { layerCaution, spreadWords } from "../../page/overview-sentences";
@@ -68,8 +67,9 @@ export class OwnShareView {
     );
     setAttribute(this.#plot, "aria-label", "Layer, with the own share of its tokens");
     this.#listen();
-    frames.watch([summary.changed, store.traits.layer_info], () => this.#paint());
-    frames.watch([summary.changed, store.layer, this.#pointed], () => this.#paintMarks());
+    const { layer_info: layers, window } = store.traits;
+    frames.watch([summary.changed, layers], () => this.#paint());
+    frames.watch([summary.changed, layers, window, store.layer, this.#pointed], () => this.#paintMarks());
   }
 
   #listen(): void {
@@ -113,8 +113,8 @@ export class OwnShareView {
     this.#plot.style.blockSize = `${nLayers * height}px`;
     setAttribute(this.#drawing, "viewBox", `0 0 1 ${Math.max(1, nLayers)}`);
     const spreads = Array.from({ length: nLayers }, (_, layer) => this.#summary.now.spread(layer));
-    // A layer under a shock is no part of the line.
-    const counted = spreads.map((spread, layer) => (disturbed(layers[layer]) ? null : spread));
+    // A layer where the mean is a shock is no part of the line, whatever takes its place.
+    const counted = spreads.map((spread, layer) => (layers[layer]?.shock === true ? null : spread));
     draw(this.#bands, "polygon", bandOf(counted));
     draw(this.#lines, "polyline", linesOf(counted));
     this.#paintDots(spreads);
@@ -132,8 +132,10 @@ export class OwnShareView {
       const dot = row?.firstElementChild;
       if (row === undefined || !(dot instanceof HTMLElement)) continue;
       const partial = !this.#summary.now.isComplete(layer);
-      setAttribute(row, "class", disturbed(layers[layer]) ? "shock" : spread === null ? "pending" : "done");
-      setAttribute(dot, "data-hollow", partial || disturbed(layers[layer]));
+      const shock = layers[layer]?.shock === true;
+      const known = spread !== null || (!partial && this.#summary.now.nSources(layer) > 0);
+      setAttribute(row, "class", known ? (shock ? "shock" : "done") : "pending");
+      setAttribute(dot, "data-hollow", partial || shock);
       dot.hidden = spread === null;
       setAttribute(dot, "style", `left: ${(100 * (spread?.median ?? 0)).toFixed(2)}%`);
     }
@@ -170,14 +172,9 @@ export class OwnShareView {
   #wordsOf(layer: number): string {
     const { traits } = this.#view.store;
     const { now } = this.#summary;
-    const caution = layerCaution(
-      traits.layer_info.value[layer],
-      now.nSources(layer),
-      this.#summary.now.nCounted,
-    );
-    return [`layer ${layer}`, spreadWords(now.spread(layer)), ...(caution === "" ? [] : [caution])].join(
-      " · ",
-    );
+    const caution = layerCaution(traits.layer_info.value[layer], now.nSources(layer), now.nCounted);
+    const words = spreadWords(now.spread(layer), traits.window.value, now.isComplete(layer));
+    return [`layer ${layer}`, words, ...(caution === "" ? [] : [caution])].join(" · ");
   }
 
   #paintTable(): void {

@@ -1,15 +1,16 @@
 /** Where each layer's influence goes: layers × offsets, as a heat map. */
 
 import { computed } from "@preact/signals-core";
-import { disturbed } from "../../kernel/traits";
 import { css } from "../../page/colour";
 import { h, listen, setAttribute, setText } from "../../page/dom";
-import { mark, withUnit } from "../../page/format";
+import { mark, number, withUnit } from "../../page/format";
 import {
   binLabel,
   binName,
   layerCaution,
   meanWords,
+  offsetName,
+  otherBaseline,
   percent,
   shareWords,
 } from "../../page/overview-sentences";
@@ -86,13 +87,6 @@ export class ProfileView {
     frames.watch([summary.changed, traits.profile_as_share, store.layer, offset], () => this.#paintMarks());
   }
 
-  /** The furthest that a source reaches which is counted: the first one does. */
-  get #nReached(): number {
-    let first = 0;
-    while (this.#summary.without.includes(first)) first += 1;
-    return this.#view.store.rows.value.nTargets - first;
-  }
-
   get #window(): number | null {
     const { profile_as_share: asShare, window } = this.#view.store.traits;
     return asShare.value ? window.value : null;
@@ -107,8 +101,12 @@ export class ProfileView {
     setAttribute(this.#share, "aria-pressed", String(traits.profile_as_share.value));
     const layers = traits.layer_info.value;
     const window = this.#window;
-    this.#profile = profileOf(this.#summary.now, nLayers, nTargets, window, (layer) =>
-      disturbed(layers[layer]),
+    this.#profile = profileOf(
+      this.#summary.now,
+      nLayers,
+      nTargets,
+      window,
+      (layer) => layers[layer]?.shock === true,
     );
     const { palette } = surroundings.value;
     this.#grid.show(this.#picture());
@@ -136,16 +134,16 @@ export class ProfileView {
       name: NAME,
       caption: NAME,
       corner: "layer",
-      rows: { count: nLayers, label: String, name: (row) => `layer ${row}` },
+      rows: { count: nLayers, label: String, name: (row) => layerName(row, otherBaseline(layers[row])) },
       columns: {
         count: bins.length,
         label: (column) => this.#label(column),
         name: (column) => binName(bins[column]?.first ?? 0, bins[column]?.last ?? 0),
         strengths: labelStrengths(bins),
       },
-      ...paintProfile(this.#profile, palette.amount, this.#nReached),
+      ...paintProfile(this.#profile, palette.amount, this.#summary.furthest),
       paper,
-      hatched: (row) => disturbed(layers[row]),
+      hatched: (row) => layers[row]?.shock === true,
       value: (place) => this.#value(place),
       words: (place) => this.#wordsOf(place),
     };
@@ -164,26 +162,27 @@ export class ProfileView {
     if (bin === undefined || Number.isNaN(value)) return "";
     const { n } = this.#summary.now.mean(row, bin);
     const { unit } = this.#view.store.traits.query.value;
-    const shown = this.#window === null ? withUnit(mark(value), unit) : percent(value);
+    const shown = this.#window === null ? withUnit(number(value), unit) : percent(value);
     return `${shown} (n = ${n})`;
   }
 
-  #wordsOf({ row, column }: Place): string {
+  /** Of all of a cell, or of the one offset in it that the tokens are coloured by. */
+  #wordsOf({ row, column }: Place, offset: number | null = null): string {
     const { store } = this.#view;
-    const { bins, values } = this.#profile;
-    const bin = bins[column];
-    if (bin === undefined) return "";
+    const cell = this.#profile.bins[column];
+    if (cell === undefined) return "";
+    const bin = offset === null ? cell : { first: offset, last: offset };
     const single = bin.first === bin.last;
     const { now } = this.#summary;
     const { mean, n } = now.isEnough(row) ? now.mean(row, bin) : { mean: Number.NaN, n: 0 };
     const caution = layerCaution(store.traits.layer_info.value[row], now.nSources(row), now.nCounted);
     const window = this.#window;
-    const share = values[row * bins.length + column] ?? Number.NaN;
+    const share = window === null ? Number.NaN : mean / now.total(row, window);
     return [
       `layer ${row}`,
-      binName(bin.first, bin.last),
+      offset === null ? binName(bin.first, bin.last) : offsetName(offset, cell.first, cell.last),
       ...(window === null || n === 0 ? [] : [shareWords(share, window, single)]),
-      meanWords(mean, n, store.traits.query.value.unit, single, bin.first <= this.#nReached),
+      meanWords(mean, n, store.traits.query.value.unit, single, bin.first <= this.#summary.furthest),
       caution,
     ]
       .filter((words) => words !== "")
@@ -200,8 +199,9 @@ export class ProfileView {
     const cell = column < 0 ? null : { row: layer, column };
     const cursor = this.#pointed;
     this.#grid.mark({ row: layer, cell, cursor });
+    const isCell = cursor === null || (cursor.row === cell?.row && cursor.column === cell.column);
     const told = cursor ?? cell;
-    setText(this.#words, told === null ? HINT : this.#wordsOf(told));
+    setText(this.#words, told === null ? HINT : this.#wordsOf(told, isCell ? offset : null));
   }
 
   /** Several offsets in one cell: the strongest of them is shown. A second click lets go. */
@@ -214,6 +214,10 @@ export class ProfileView {
     const again = reading.kind === "offset" && reading.offset === offset && store.layer.value === row;
     store.selectOffset(row, again ? null : offset);
   }
+}
+
+function layerName(layer: number, baseline: string): string {
+  return baseline === "" ? `layer ${layer}` : `layer ${layer}, ${baseline}`;
 }
 
 /** Ranges are long to write: further apart than single offsets, and none at the end, where there is no room. */

@@ -44,6 +44,13 @@ export class SummaryOfView {
     return this.#summary;
   }
 
+  /** How far a source reaches that is counted: the first of them the furthest. */
+  get furthest(): number {
+    let first = 0;
+    while (this.without.includes(first)) first += 1;
+    return this.#view.store.rows.value.nTargets - first;
+  }
+
   #updateSoon(): void {
     if (!this.#visible.value || this.#timer !== undefined) return;
     const wait = this.#last + EVERY_MS - performance.now();
