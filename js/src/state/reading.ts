@@ -122,3 +122,14 @@ export function stripOf(rows: Rows, reading: Reading, layer: number): Strip | nu
   }
   return { first, values };
 }
+
+/** Whether all that is read is here: a row at every layer, anything else at the layer on the screen. */
+export function isComplete(rows: Rows, reading: Reading, layer: number): boolean {
+  if (reading.kind === "row") return rows.nRows(reading.source) >= rows.nLayers;
+  if (rows.nSources(layer) >= rows.nTokens) return true;
+  if (reading.kind !== "column") return false;
+  for (let source = 0; source < Math.min(reading.target, rows.nTokens); source += 1) {
+    if (rows.row(layer, source) === undefined) return false;
+  }
+  return true;
+}

@@ -13,28 +13,23 @@ import { Connection } from "../kernel/connection";
 import { type Aspect, checkToBrowser, type Failed, type Open, type ToBrowser } from "../kernel/messages";
 import {
   type Controls,
-  checkTrait,
   type Direction,
   INITIAL,
   type Layer,
   PROTOCOL_VERSION,
   type Problem,
   type Statistic,
-  TRAITS,
-  type TraitName,
-  type Traits,
 } from "../kernel/traits";
 import type { Transport } from "../kernel/transport";
 import { CellFindings } from "./findings";
 import { History, SELECTION, type Selection } from "./history";
 import { Inquiry } from "./inquiry";
-import { type Cell, cellAt, type Reading, readingOf, selectedCell } from "./reading";
+import { type Cell, cellAt, isComplete, type Reading, readingOf, selectedCell } from "./reading";
 import { Rows } from "./rows";
 import { scaleOf } from "./scale";
+import { SyncedTraits, type TraitSignals } from "./synced";
 
 export const MOST_PINS = 4;
-
-type TraitSignals = { readonly [K in TraitName]: Signal<Traits[K]> };
 
 const UNPREPARED: Layer = { baseline: null, shock: false, noise_floor: null, n_done: 0 };
 const NOTHING: Pick<Selection, "selected_source" | "selected_target" | "selected_offset"> = {
@@ -44,9 +39,8 @@ const NOTHING: Pick<Selection, "selected_source" | "selected_target" | "selected
 };
 
 export class Store {
-  readonly traits: TraitSignals = Object.fromEntries(
-    TRAITS.map((name) => [name, signal(INITIAL[name])]),
-  ) as unknown as TraitSignals;
+  readonly #synced = new SyncedTraits();
+  readonly traits: TraitSignals = this.#synced.signals;
 
   /** Replaced when the map changes; filled in place as values arrive, which `arrived` counts. */
   readonly rows: Signal<Rows> = signal(new Rows(0, 0, 0, 0));
@@ -74,7 +68,6 @@ export class Store {
   readonly complete: ReadonlySignal<boolean>;
 
   readonly #transport: Transport;
-  readonly #raw = new Map<TraitName, unknown>();
   readonly #stops: (() => void)[];
   #mapId = INITIAL.map_id;
   readonly #inquiry: Inquiry;
@@ -117,7 +110,8 @@ export class Store {
     });
     this.complete = computed(() => {
       this.arrived.value;
-      return traits.progress.value.filling === "stopped" || this.#isComplete();
+      if (traits.progress.value.filling === "stopped") return true;
+      return isComplete(this.rows.value, this.reading.value, this.layer.value);
     });
     this.#readTraits();
     this.history.begin(this.#selected.peek());
@@ -261,10 +255,7 @@ export class Store {
     const selects = changed.some((name) => (SELECTION as readonly string[]).includes(name));
     batch(() => {
       if (selects) this.history.begin(this.#selected.peek());
-      for (const name of changed) {
-        this.#raw.set(name, news[name]);
-        (this.traits[name] as Signal<unknown>).value = news[name];
-      }
+      this.#synced.write(news);
       if (selects) this.history.note(this.#selected.peek());
     });
     this.#setting = true;
@@ -291,19 +282,6 @@ export class Store {
     return this.traits.tokens.peek().length - 1;
   }
 
-  #isComplete(): boolean {
-    const rows = this.rows.value;
-    const reading = this.reading.value;
-    const layer = this.layer.value;
-    if (reading.kind === "row") return rows.nRows(reading.source) >= rows.nLayers;
-    if (rows.nSources(layer) >= rows.nTokens) return true;
-    if (reading.kind !== "column") return false;
-    for (let source = 0; source < Math.min(reading.target, rows.nTokens); source += 1) {
-      if (rows.row(layer, source) === undefined) return false;
-    }
-    return true;
-  }
-
   #ask(send: () => void): void {
     send();
     this.connection.asked();
@@ -321,8 +299,8 @@ export class Store {
     if (this.#setting) return;
     batch(() => {
       const before = this.problem.value;
-      const heard = TRAITS.filter((name) => this.#readTrait(name)).length > 0;
-      this.#keepTargetsWithinText();
+      const { heard, misfits } = this.#synced.read((name) => this.#transport.get(name));
+      for (const reason of misfits) this.#complain(reason);
       const { tokens, n_targets: nTargets, n_layers: nLayers, statistics, map_id: mapId } = this.traits;
       if (this.traits.protocol_version.value !== PROTOCOL_VERSION) this.connection.refuse();
       else if (heard) this.connection.heard();
@@ -342,27 +320,6 @@ export class Store {
       this.history.clear();
       this.rows.value = new Rows(tokens.value.length, nTargets.value, nLayers.value, statistics.value.length);
     });
-  }
-
-  #keepTargetsWithinText(): void {
-    const { tokens, n_targets: nTargets } = this.traits;
-    const most = tokens.value.length;
-    if (nTargets.value <= most) return;
-    this.#complain(`n_targets should be at most ${most}, the number of tokens, got ${nTargets.value}`);
-    nTargets.value = most;
-    this.#raw.delete("n_targets"); // its tokens may follow
-  }
-
-  /** Whether the kernel has changed it. */
-  #readTrait<K extends TraitName>(name: K): boolean {
-    const raw = this.#transport.get(name);
-    if (raw === undefined || (this.#raw.has(name) && this.#raw.get(name) === raw)) return false;
-    this.#raw.set(name, raw);
-    // Traits are empty objects until the kernel sets them.
-    const checked = checkTrait(name, isEmptyObject(raw) ? INITIAL[name] : raw);
-    if (checked.ok) (this.traits[name] as Signal<Traits[K]>).value = checked.value;
-    else this.#complain(checked.reason);
-    return true;
   }
 
   #receive(content: unknown, buffers: readonly DataView[]): void {
@@ -407,10 +364,4 @@ export class Store {
       detail: reason,
     };
   }
-}
-
-function isEmptyObject(value: unknown): boolean {
-  return (
-    typeof value === "object" && value !== null && !Array.isArray(value) && Object.keys(value).length === 0
-  );
 }
