@@ -80,6 +80,33 @@ describe("the editor", () => {
     expect(prompt.hasAttribute("aria-invalid")).toBe(false);
   });
 
+  it("says no longer what was wrong with a field that has been changed", async () => {
+    const within = await editing();
+    type(field(within, "layers", "input"), "0-9");
+    button(within, "Run").click();
+    const told = within.find('[data-field="layers"] .field-error');
+    expect(told.hidden).toBe(false);
+    type(field(within, "prompt", "textarea"), "other");
+    expect(told.hidden).toBe(false);
+    type(field(within, "layers", "input"), "0-3");
+    expect(told.hidden).toBe(true);
+    button(within, "Run").click();
+    const problem = { title: "prompt: it has 1 token.", advice: "Give two.", detail: "" };
+    within.model.tell({ type: "failed", field: "prompt", problem });
+    await frame();
+    type(field(within, "prompt", "textarea"), "another");
+    await frame();
+    expect(within.find('[data-field="prompt"] .field-error').hidden).toBe(true);
+    within.find(".write-on input").setAttribute("value", "0");
+    type(within.find(".write-on input"), "0");
+    button(within, "Write on").click();
+    await frame();
+    expect(within.find(".write-on .field-error").hidden).toBe(false);
+    type(within.find(".write-on input"), "5");
+    await frame();
+    expect(within.find(".write-on .field-error").hidden).toBe(true);
+  });
+
   it("asks nothing with a prompt that is longer than the kernel takes", async () => {
     const within = await editing();
     const prompt = field(within, "prompt", "textarea");
@@ -154,6 +181,44 @@ describe("the editor", () => {
     expect(field(within, "metric", "select").textContent).toContain("as set in Python");
     button(within, "Run").click();
     expect(within.model.asked.at(-1)).toMatchObject({ metric: ["function"], baseline: null });
+  });
+});
+
+describe("writing on", () => {
+  it("goes on at once from a map that is as the editor says", async () => {
+    const within = await editing();
+    button(within, "Write on").click();
+    expect(within.model.asked.slice(1)).toEqual([{ type: "write_on", n_tokens: 20 }]);
+  });
+
+  it("runs first what stands in the editor, and goes on from that", async () => {
+    const within = await editing();
+    type(field(within, "prompt", "textarea"), "Tom kept the tin");
+    button(within, "Write on").click();
+    expect(within.model.asked.slice(1)).toMatchObject([{ type: "open", prompt: "Tom kept the tin" }]);
+    within.model.fromKernel({ map_id: 2, prompt: "Tom kept the tin" });
+    await frame();
+    expect(within.model.asked.slice(2)).toEqual([{ type: "write_on", n_tokens: 20 }]);
+    expect(within.find(".editor").hidden).toBe(true);
+    within.model.fromKernel({ map_id: 3 });
+    await frame();
+    expect(within.model.asked).toHaveLength(3);
+  });
+
+  it("does not go on from another map when that cannot be opened", async () => {
+    const within = await editing();
+    type(field(within, "layers", "input"), "9");
+    button(within, "Write on").click();
+    expect(within.model.asked).toHaveLength(1);
+    type(field(within, "layers", "input"), "2");
+    button(within, "Write on").click();
+    expect(within.model.asked.slice(1)).toMatchObject([{ type: "open", layers: [2] }]);
+    const problem = { title: "No memory.", advice: "", detail: "" };
+    within.model.tell({ type: "failed", field: null, problem });
+    await frame();
+    within.model.fromKernel({ map_id: 2 });
+    await frame();
+    expect(within.model.asked).toHaveLength(2);
   });
 });
 

@@ -25,7 +25,7 @@ describe("geometry", () => {
     expect(layOut(30, 81, 860)).toEqual({ nRows: 30, nColumns: 81, width: 10, height: 10 });
     expect(layOut(30, 81, 256).width).toBe(4);
     expect(layOut(30, 1000, 800).width).toBe(4);
-    expect(layOut(4, 2, 800)).toMatchObject({ width: 28, height: 20 });
+    expect(layOut(4, 2, 800)).toMatchObject({ width: 48, height: 20 });
     expect(layOut(0, 0, 0)).toMatchObject({ nRows: 0, nColumns: 0 });
   });
 
@@ -62,6 +62,7 @@ describe("geometry", () => {
     expect(labelled([5, 4, 1, 3], 20, 13, 2)).toEqual([0, 1, 3]);
     expect(labelled([5, 4, 1, 3], 10, 13, 2, [2])).toEqual([0, 2]);
     expect(labelled([0, 0], 10, 13, 0, [-3, 9])).toEqual([]);
+    expect(labelled([3, 2, 1], 20, (index) => (index === 0 ? 50 : 10), 0)).toEqual([0, 2]);
     const many = labelled(
       Array.from({ length: 1000 }, (_, i) => 1 + ((i * 7919) % 1000)),
       4,

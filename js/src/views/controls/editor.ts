@@ -83,26 +83,40 @@ export class EditorView {
   readonly element: HTMLElement;
   readonly #view: View;
   #mapId: number;
+  /** What stood in the fields before the reader changed them; a field may not keep a text as it is. */
+  #filled = "";
+  /** By how many tokens the model shall write on once the map that was asked for is there. */
+  #toWrite: number | null = null;
 
   constructor(view: View) {
     this.#view = view;
     const { store, frames } = view;
     const { traits } = store;
     this.#mapId = traits.map_id.value;
-    this.element = h("div", { class: "editor", hidden: true }, this.#form, new WriteOnView(view).element);
-    frames.keep(listen(this.#form, "submit", (event) => this.#run(event)));
+    const writeOn = new WriteOnView(view, (nTokens) => this.#writeOn(nTokens));
+    this.element = h("div", { class: "editor", hidden: true }, this.#form, writeOn.element);
+    const edited = (event: Event): void => this.#edited(event);
+    frames.keep(listen(this.element, "input", edited));
+    frames.keep(
+      listen(this.#form, "submit", (event) => {
+        event.preventDefault();
+        this.#run();
+      }),
+    );
     frames.keep(listen(this.element, "keydown", (event) => this.#key(event)));
     frames.keep(listen(this.#form, "change", () => this.#showOwn()));
     frames.keep(listen(this.#cancel, "click", () => this.#close()));
     frames.watch([traits.map_id], () => {
-      if (traits.map_id.value !== this.#mapId) this.#close();
+      if (traits.map_id.value !== this.#mapId) this.#opened();
       this.#mapId = traits.map_id.value;
     });
     frames.watch([view.editing], () => this.#open());
     frames.watch([store.failed], () => this.#complain());
     // Nobody answers a message that the kernel could not read.
     frames.watch([store.problem], () => {
-      if (store.problem.value !== null) setText(this.#note, "");
+      if (store.problem.value === null) return;
+      this.#toWrite = null;
+      setText(this.#note, "");
     });
   }
 
@@ -131,6 +145,7 @@ export class EditorView {
     this.#layers.value = layersText(traits.layers.value);
     for (const field of Object.values(this.#fields)) field.complain(null);
     setText(this.#note, "Ctrl+Enter or ⌘Enter runs, Escape cancels");
+    this.#filled = this.#typed();
     this.#showOwn();
   }
 
@@ -142,9 +157,10 @@ export class EditorView {
     this.#other.hidden = this.#baseline.value !== "counterfactual";
   }
 
-  #run(event: Event): void {
-    event.preventDefault();
+  /** Returns whether the kernel was asked. */
+  #run(): boolean {
     const { store } = this.#view;
+    this.#toWrite = null;
     const layers = parseLayers(this.#layers.value, store.traits.n_layers.value);
     const baseline = this.#baselineNow();
     const wrong = {
@@ -158,7 +174,7 @@ export class EditorView {
     const first = names.find((name) => wrong[name] !== null);
     if (first !== undefined || !layers.ok) {
       this.#fields[first ?? "layers"].focus();
-      return;
+      return false;
     }
     setText(this.#note, "Asking the kernel …");
     store.open({
@@ -167,6 +183,45 @@ export class EditorView {
       baseline,
       layers: layers.value,
     });
+    return true;
+  }
+
+  /** Goes on from what stands in the editor: where that is another map, it is run first. */
+  #writeOn(nTokens: number): void {
+    if (this.#filled === "" || this.#typed() === this.#filled) this.#view.store.writeOn(nTokens);
+    else if (this.#run()) {
+      this.#toWrite = nTokens;
+      setText(this.#note, "Asking the kernel; then the model writes on …");
+    }
+  }
+
+  /** All that stands in the fields, to be compared. */
+  #typed(): string {
+    return JSON.stringify([
+      this.#prompt.value,
+      this.#metricNow(),
+      this.#baselineNow(),
+      this.#layers.value.trim(),
+    ]);
+  }
+
+  /** The map that was asked for, or another, is there. */
+  #opened(): void {
+    const { store, editing } = this.#view;
+    const nTokens = editing.value ? this.#toWrite : null;
+    this.#toWrite = null;
+    this.#close();
+    if (nTokens !== null) store.writeOn(nTokens);
+  }
+
+  /** What was wrong with a field is not, once it is another. */
+  #edited({ target }: Event): void {
+    if (!(target instanceof Element)) return;
+    const name = target.closest("[data-field]")?.getAttribute("data-field") ?? "n_tokens";
+    const fields: Readonly<Record<string, Field>> = this.#fields;
+    fields[name]?.complain(null);
+    const { failed } = this.#view.store;
+    if (failed.value?.field === name) failed.value = null;
   }
 
   #metricNow(): readonly string[] {
@@ -184,6 +239,7 @@ export class EditorView {
   /** What could not be done is said at its field; what was typed stays. */
   #complain(): void {
     const failed = this.#view.store.failed.value;
+    if (failed !== null) this.#toWrite = null;
     if (!this.#view.editing.value || failed === null) return;
     setText(this.#note, "");
     const fields: Readonly<Record<string, Field>> = this.#fields;
@@ -204,6 +260,7 @@ export class EditorView {
 
   #close(): void {
     const { editing, store } = this.#view;
+    this.#toWrite = null;
     if (!editing.value) return;
     editing.value = false;
     if (isOfEditor(store.failed.value?.field)) store.failed.value = null;

@@ -29,12 +29,13 @@ export class WriteOnView {
     this.#complaint.element,
   );
 
-  constructor({ store, frames }: View) {
+  /** `write`: what is to be done with a number that can be. */
+  constructor({ store, frames }: View, write: (nTokens: number) => void) {
     frames.keep(
       listen(this.element, "submit", (event) => {
         event.preventDefault();
         const wanted = this.#number.valueAsNumber;
-        if (Number.isSafeInteger(wanted) && wanted >= 1 && wanted <= MOST_WRITTEN) store.writeOn(wanted);
+        if (Number.isSafeInteger(wanted) && wanted >= 1 && wanted <= MOST_WRITTEN) write(wanted);
         else
           store.failed.value = {
             type: "failed",

@@ -23,7 +23,7 @@ export interface Sizes {
   readonly rows: number;
 }
 
-export const SIZES: Sizes = { narrowest: 4, widest: 28, lowest: 5, highest: 20, rows: 300 };
+export const SIZES: Sizes = { narrowest: 4, widest: 48, lowest: 5, highest: 20, rows: 300 };
 
 /** Whole pixels for each cell, so that all are of one size; where they do not fit, the pane scrolls. */
 export function layOut(nRows: number, nColumns: number, room: number, sizes: Sizes = SIZES): Shape {
@@ -73,29 +73,36 @@ export function step(key: string, far: boolean, from: Place, shape: Shape): Plac
   return to === undefined ? null : within(shape, to);
 }
 
+/** Whether two labels along an axis do not touch; `room`: what each takes, the space around it included. */
+export function apart(a: number, b: number, size: number, room: (index: number) => number): boolean {
+  return Math.abs(a - b) * size >= (room(a) + room(b)) / 2;
+}
+
 /**
- * The indices that get a label along an axis: the wanted ones, then the strongest, none closer than `gap` to another.
- * `strengths` below `least` get none.
+ * The indices that get a label along an axis: the wanted ones, then the strongest, none so close to another that they
+ * would touch. `strengths` below `least` get none.
  */
 export function labelled(
   strengths: ArrayLike<number>,
   size: number,
-  gap: number,
+  room: number | ((index: number) => number),
   least: number,
   wanted: readonly number[] = [],
 ): number[] {
+  const roomOf = typeof room === "number" ? () => room : room;
   const order = Array.from(strengths, (strength, index) => ({ strength, index }))
     .filter(({ strength }) => strength >= least && strength > 0)
     .sort((a, b) => b.strength - a.strength || a.index - b.index)
     .map(({ index }) => index);
-  // Each label takes the slots it lies in: only neighbouring slots can hold one that is too close.
+  const gap = Math.max(1, ...[...wanted, ...order].map(roomOf));
+  // Each label takes the slot it lies in: only neighbouring slots can hold one that is too close.
   const slots = new Map<number, number[]>();
   const chosen: number[] = [];
   for (const index of [...wanted, ...order]) {
     if (index < 0 || index >= strengths.length) continue;
     const slot = Math.floor((index * size) / gap);
     const near = [slot - 1, slot, slot + 1].flatMap((s) => slots.get(s) ?? []);
-    if (near.some((other) => Math.abs(other - index) * size < gap)) continue;
+    if (near.some((other) => !apart(other, index, size, roomOf))) continue;
     slots.set(slot, [...(slots.get(slot) ?? []), index]);
     chosen.push(index);
   }

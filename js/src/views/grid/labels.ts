@@ -1,17 +1,22 @@
 /** The labels along a grid: as many as there is room for, and always those of the row and column that are marked. */
 
 import { h, setAttribute, setText } from "../../page/dom";
-import { evenly, labelled, type Shape } from "./geometry";
+import { apart, evenly, labelled, type Shape } from "./geometry";
 import type { Axis } from "./picture";
 
-/** Closest distance of two labels, in CSS pixels: of lines above each other, and of short numbers side by side. */
+/** What a label takes along its axis, in CSS pixels: lines above each other, and at least a number beside another. */
 const LINE_GAP = 13;
 const NUMBER_GAP = 30;
+/** Of a number: wide digits at the size of labels, and the space beside it. */
+const DIGIT = 7.2;
+const BESIDE = 8;
 
 /** Labels at fixed places along one axis, and a few that follow the marks and push neighbours aside. */
 class Labels {
   readonly element: HTMLElement;
+  /** At least; labels that lie flat take more where they are long. */
   readonly #gap: number;
+  readonly #flat: boolean;
   readonly #placed: (label: HTMLElement, index: number) => void;
   readonly #marked: readonly HTMLElement[];
   #axis: Axis = { count: 0, label: () => "", name: () => "" };
@@ -23,11 +28,13 @@ class Labels {
   constructor(
     element: HTMLElement,
     gap: number,
+    flat: boolean,
     nMarks: number,
     placed: (label: HTMLElement, index: number) => void,
   ) {
     this.element = element;
     this.#gap = gap;
+    this.#flat = flat;
     this.#placed = placed;
     this.#marked = Array.from({ length: nMarks }, () => h("span", { class: "here", hidden: true }));
   }
@@ -36,7 +43,7 @@ class Labels {
     this.#axis = axis;
     this.#size = size;
     const strengths = axis.strengths ?? evenly(axis.count, size, this.#gap);
-    const chosen = labelled(strengths, size, this.#gap, 0);
+    const chosen = labelled(strengths, size, (index) => this.#room(index), 0);
     const shown = `${axis.count} ${size} ${chosen.map((index) => `${index} ${axis.label(index)}`).join("\n")}`;
     if (shown === this.#shown) return;
     this.#shown = shown;
@@ -73,14 +80,19 @@ class Labels {
   }
 
   #apart(a: number, b: number): boolean {
-    return Math.abs(a - b) * this.#size >= this.#gap;
+    return apart(a, b, this.#size, (index) => this.#room(index));
+  }
+
+  #room(index: number): number {
+    if (!this.#flat) return this.#gap;
+    return Math.max(this.#gap, DIGIT * this.#axis.label(index).length + BESIDE);
   }
 }
 
 export class RowLabels {
   readonly element = h("div", { class: "row-labels", "aria-hidden": "true" });
   #shape: Shape | null = null;
-  readonly #labels = new Labels(this.element, LINE_GAP, 1, (label, row) => {
+  readonly #labels = new Labels(this.element, LINE_GAP, false, 1, (label, row) => {
     const { nRows, height } = this.#shape ?? { nRows: 0, height: 0 };
     label.style.top = `${(nRows - 0.5 - row) * height}px`;
   });
@@ -105,7 +117,7 @@ export class ColumnLabels {
   constructor(upright: boolean) {
     this.element = h("div", { class: "column-labels", "aria-hidden": "true" });
     setAttribute(this.element, "data-upright", upright);
-    this.#labels = new Labels(this.element, upright ? LINE_GAP : NUMBER_GAP, 2, (label, column) => {
+    this.#labels = new Labels(this.element, upright ? LINE_GAP : NUMBER_GAP, !upright, 2, (label, column) => {
       label.style.left = `${(column + 0.5) * this.#width}px`;
     });
   }
