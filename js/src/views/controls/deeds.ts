@@ -70,11 +70,14 @@ export class DeedsView {
     setAttribute(root, "data-editing", open);
     setAttribute(this.#edit.element, "aria-expanded", String(open));
     this.#edit.show(open ? 1 : 0);
-    const focused = root.shadowRoot?.activeElement ?? null;
-    // The editor goes, and would take the focus with it.
-    if (this.#wasEditing && !open && (focused === null || focused.closest(".editor") !== null))
-      this.#edit.element.focus();
+    if (this.#wasEditing && !open) this.#takeFocus();
     this.#wasEditing = open;
+  }
+
+  /** The editor goes, and would take the focus with it. */
+  #takeFocus(): void {
+    const focused = this.#view.root.shadowRoot?.activeElement ?? null;
+    if (focused === null || focused.closest(".editor") !== null) this.#edit.element.focus();
   }
 
   #paintWhole(): void {
