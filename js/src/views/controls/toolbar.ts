@@ -90,6 +90,7 @@ export class ToolbarView {
   #paintAbout(): void {
     const { traits, layerInfo } = this.#view.store;
     setText(this.#model, traits.model_name.value);
+    setAttribute(this.#model, "title", traits.model_name.value);
     const labels = [...queryLabels(traits.query.value), baselineLabel(layerInfo.value)];
     if (this.#labels.childElementCount !== labels.length)
       this.#labels.replaceChildren(...labels.map(() => h("span")));
