@@ -17,6 +17,14 @@ if (!("offsetParent" in HTMLElement.prototype))
     },
   });
 
+/** happy-dom finds no way up from a focus that is in the shadow root of another view. */
+const activeElement = Object.getOwnPropertyDescriptor(ShadowRoot.prototype, "activeElement");
+Object.defineProperty(ShadowRoot.prototype, "activeElement", {
+  get(this: ShadowRoot): Element | null {
+    return document.activeElement === this.host ? activeElement?.get?.call(this) : null;
+  },
+});
+
 /** A model like anywidget's, that counts its listeners and remembers what was sent and saved. */
 export class FakeModel {
   readonly sent: unknown[] = [];
