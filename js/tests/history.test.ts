@@ -164,6 +164,9 @@ describe("undo in the store", () => {
   it("undoes what Python selected too", () => {
     const { model, store } = openStore();
     model.fromKernel({ selected_source: 3, selected_layer: 2 });
+    store.selectToken(5); // at once
+    store.undo();
+    expect([store.traits.selected_source.value, store.layer.value]).toEqual([3, 2]);
     store.undo();
     expect([store.traits.selected_source.value, store.layer.value]).toEqual([null, 1]);
   });

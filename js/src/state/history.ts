@@ -42,12 +42,9 @@ export class History {
     if (this.#now === null) this.note(selection);
   }
 
-  /**
-   * Notes what the reader has selected. Going through the layers counts as one step. What the kernel selected just
-   * before, and which has not settled, is part of it.
-   */
+  /** Notes what the reader has selected. Going through the layers counts as one step. */
   note(selected: Selection): void {
-    this.#forgetUnsettled();
+    this.#settle();
     const selection = sound(selected);
     const before = this.#now;
     if (before !== null && same(before, selection)) return;
@@ -90,7 +87,9 @@ export class History {
   }
 
   #settle(): void {
-    if (this.#unsettled !== null) this.note(this.#unsettled.selection);
+    const unsettled = this.#unsettled;
+    this.#forgetUnsettled();
+    if (unsettled !== null) this.note(unsettled.selection);
   }
 
   #forgetUnsettled(): void {
