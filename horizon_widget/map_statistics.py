@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,6 +41,22 @@ class MapStatistics:
         """The default window of shares and horizons, in tokens; ``None`` where the prompt is too short for one."""
         return statistics.default_window(self.query.n_tokens, self.query.n_targets)
 
+    def statistics_of(self, layer: int, sources: Sequence[int]) -> npt.NDArray[np.floating]:
+        """All of ``statistics.STATISTICS`` of some rows alone, shape ``(n_statistics, len(sources))``.
+
+        NaN as for ``statistic``, and where the prompt is too short for a window.
+
+        Args:
+            layer: The rows' layer.
+            sources: Their positions.
+        """
+        if self.window is None:
+            return np.full((len(statistics.STATISTICS), len(sources)), np.nan)
+        index = list(sources)
+        rows = self.dataset["influence"].values[layer, index]
+        floor = np.nan_to_num(self.dataset["noise_floor"].values[layer])
+        return np.stack([s.compute(rows, self.window, floor, np.array(index)) for s in statistics.STATISTICS])
+
     def statistic(self, name: str, *, layers: Any = None, window: int | None = None) -> xr.DataArray:
         """A statistic of ``statistics.STATISTICS`` for each (layer, source).
 
@@ -60,7 +77,7 @@ class MapStatistics:
             raise QueryError("statistic", f"{name!r} is not known.", advice=f"Choose from: {', '.join(known)}.")
         window = self._check_window(window)
         chosen, floor = self._chosen(layers)
-        values = known[name].compute(chosen["influence"].values, window, floor)
+        values = known[name].compute(chosen["influence"].values, window, floor, None)
         return xr.DataArray(
             values,
             dims=("layer", "source"),
@@ -160,7 +177,7 @@ class MapStatistics:
         chosen, floor = self._chosen(layers)
         counted = self._counted(sinks)
         influence = chosen["influence"].values
-        columns = {s.name: s.compute(influence, window, floor) for s in statistics.STATISTICS}
+        columns = {s.name: s.compute(influence, window, floor, None) for s in statistics.STATISTICS}
         table = pd.DataFrame({"layer": chosen["layer"].values})
         for name, values in columns.items():
             table[name] = _mean(np.where(counted, values, np.nan))

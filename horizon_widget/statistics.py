@@ -2,7 +2,8 @@
 
 Throughout, ``influence`` has shape ``(..., T, N)``: sources ``i = 0 .. T-1``, and targets ``t = 1 .. N`` in the last
 axis, so that column ``c`` is target ``c + 1`` and offset ``k = t - i``. NaN means not computed. ``noise_floor`` is a
-number, or an array that broadcasts against ``(..., 1, 1)``: magnitudes at or below it count as 0.
+number, or an array that broadcasts against ``(..., 1, 1)``: magnitudes at or below it count as 0. Where only some rows
+are given, ``sources`` says which positions they are of, shape ``(T,)``; ``None``: all, from 0.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.floating]
+Positions = npt.NDArray[np.integer]
 
 SMALLEST_WINDOW = 2  # with a window of one offset every own share is 1 by construction
 # On SmolLM2-135M, over nine prompts of 4 to 85 tokens (prose, code, lists, Spanish), the first token's state is over 8
@@ -41,27 +43,32 @@ def default_window(n_tokens: int, n_targets: int | None = None) -> int | None:
     return window if window >= SMALLEST_WINDOW else None
 
 
-def by_offset(influence: Array, window: int) -> Array:
+def by_offset(influence: Array, window: int, sources: Positions | None = None) -> Array:
     """Rearrange targets into offsets.
 
     Args:
         influence: Shape ``(..., T, N)``.
         window: ``K``.
+        sources: See the module.
 
     Returns:
         Shape ``(..., T, K)``: element ``[..., i, k-1]`` is the influence at offset ``k``; a source with fewer than
         ``K`` later targets is NaN throughout.
     """
-    values = each_offset(influence, window)
-    complete = np.arange(influence.shape[-2]) + window <= influence.shape[-1]
+    values = each_offset(influence, window, sources)
+    complete = _positions(influence, sources) + window <= influence.shape[-1]
     return np.where(complete[:, None], values, np.nan)
 
 
-def each_offset(influence: Array, n_offsets: int) -> Array:
+def _positions(influence: Array, sources: Positions | None) -> Positions:
+    return np.arange(influence.shape[-2]) if sources is None else sources
+
+
+def each_offset(influence: Array, n_offsets: int, sources: Positions | None = None) -> Array:
     """As ``by_offset``, with NaN only at the offsets that a source does not have."""
     n_sources, n_targets = influence.shape[-2:]
     # target i + k is column i + k - 1
-    column = np.arange(n_sources)[:, None] + np.arange(n_offsets)[None, :]
+    column = _positions(influence, sources)[:, None] + np.arange(n_offsets)[None, :]
     values = influence[..., np.arange(n_sources)[:, None], np.minimum(column, n_targets - 1)]
     return np.where(column < n_targets, values, np.nan)
 
@@ -73,19 +80,22 @@ def above_floor(influence: Array, noise_floor: Array | float) -> Array:
     return above
 
 
-def horizon_distribution(influence: Array, window: int, noise_floor: Array | float = 0.0) -> Array:
+def horizon_distribution(
+    influence: Array, window: int, noise_floor: Array | float = 0.0, sources: Positions | None = None
+) -> Array:
     """How the influence of each state is spread over offsets: ``p[i](k) = a[i,k] / sum_k' a[i,k']``.
 
     Args:
         influence: Signed influence, shape ``(..., T, N)``.
         window: ``K``, the number of offsets.
         noise_floor: See the module.
+        sources: See the module.
 
     Returns:
         Shape ``(..., T, K)``, summing to 1 over the last axis; NaN where a source has fewer than ``K`` later targets,
         is not computed, or has nothing above the noise floor.
     """
-    magnitude = above_floor(by_offset(influence, window), noise_floor)
+    magnitude = above_floor(by_offset(influence, window, sources), noise_floor)
     return _share(magnitude, axis=-1)
 
 
@@ -96,22 +106,28 @@ def _share(magnitude: Array, axis: int) -> Array:
     return share
 
 
-def own_share(influence: Array, window: int, noise_floor: Array | float = 0.0) -> Array:
+def own_share(
+    influence: Array, window: int, noise_floor: Array | float = 0.0, sources: Positions | None = None
+) -> Array:
     """Share of a state's influence spent on its own next token, ``p(1)``; shape ``(..., T)``, 1 is myopic."""
-    share: Array = horizon_distribution(influence, window, noise_floor)[..., 0]
+    share: Array = horizon_distribution(influence, window, noise_floor, sources)[..., 0]
     return share
 
 
-def expected_horizon(influence: Array, window: int, noise_floor: Array | float = 0.0) -> Array:
+def expected_horizon(
+    influence: Array, window: int, noise_floor: Array | float = 0.0, sources: Positions | None = None
+) -> Array:
     """Mean number of tokens ahead, ``sum_k k p(k)``; shape ``(..., T)``, between 1 and ``window``."""
     offsets = np.arange(1, window + 1)
-    mean: Array = (horizon_distribution(influence, window, noise_floor) * offsets).sum(axis=-1)
+    mean: Array = (horizon_distribution(influence, window, noise_floor, sources) * offsets).sum(axis=-1)
     return mean
 
 
-def half_horizon(influence: Array, window: int, noise_floor: Array | float = 0.0) -> Array:
+def half_horizon(
+    influence: Array, window: int, noise_floor: Array | float = 0.0, sources: Positions | None = None
+) -> Array:
     """Smallest ``k`` within which half of a state's influence lies; shape ``(..., T)``, between 1 and ``window``."""
-    share = horizon_distribution(influence, window, noise_floor)
+    share = horizon_distribution(influence, window, noise_floor, sources)
     # A half that is reached exactly must not be missed by a rounding error.
     reached = share.cumsum(axis=-1) >= 0.5 - 1e-6
     first = 1.0 + reached.argmax(axis=-1)
@@ -119,12 +135,14 @@ def half_horizon(influence: Array, window: int, noise_floor: Array | float = 0.0
     return half
 
 
-def later_influence(influence: Array, window: int, noise_floor: Array | float = 0.0) -> Array:
+def later_influence(
+    influence: Array, window: int, noise_floor: Array | float = 0.0, sources: Positions | None = None
+) -> Array:
     """Total magnitude of a state's influence beyond its own next token, ``sum_{k=2..K} a[i,k]``; shape ``(..., T)``.
 
     NaN where a source has fewer than ``K`` later targets, or is not computed.
     """
-    total: Array = above_floor(by_offset(influence, window), noise_floor)[..., 1:].sum(axis=-1)
+    total: Array = above_floor(by_offset(influence, window, sources), noise_floor)[..., 1:].sum(axis=-1)
     return total
 
 
@@ -236,7 +254,7 @@ class Statistic:
         label: As shown.
         unit: As shown after a value; may be empty. ``None``: that of the metric.
         description: One sentence.
-        compute: ``(influence, window, noise_floor) -> (..., T)``.
+        compute: ``(influence, window, noise_floor, sources) -> (..., T)``.
         low: Least possible value.
         high: Greatest possible value for a window of ``K`` tokens; ``None`` where there is none.
     """
@@ -245,7 +263,7 @@ class Statistic:
     label: str
     unit: str | None
     description: str
-    compute: Callable[[Array, int, Array | float], Array]
+    compute: Callable[[Array, int, Array | float, Positions | None], Array]
     low: float
     high: Callable[[int], float] | None
 

@@ -36,6 +36,16 @@ def test_shares_and_horizons_are_those_of_a_plain_loop(window):
     assert own.attrs["window"] == window
 
 
+def test_statistics_of_some_rows_are_those_of_the_whole_layer():
+    hmap = make()
+    hmap.dataset["noise_floor"].values[1] = np.median(np.abs(hmap.values.values[1]))
+    sources = [T - 1, 0, 3]
+    expected = [hmap.statistic(s.name, layers=1).values[0, sources] for s in statistics.STATISTICS]
+    np.testing.assert_array_equal(hmap.statistics_of(1, sources), expected)
+    assert np.isfinite(expected).any()
+    assert np.isnan(empty(2).statistics_of(0, [0, 1])).all()
+
+
 @pytest.mark.parametrize(
     ("shares", "half"),
     [([1, 0, 0, 0], 1), ([0, 0, 0, 1], 4), ([1, 1, 1, 1], 2), ([0.1, 0.2, 0.2, 0.5], 3), ([0.49, 0.02, 0.49, 0], 2)],
