@@ -98,7 +98,8 @@ def verify(model: Model, prompt: Any, layer: int, source: int, target: int, **ar
     """Repeat a cell's value by full, separate forward passes of the transformers model, with one hook on it.
 
     Nothing of the way that maps are computed is used: no partial pass, no trace, no kept keys and values. What is put
-    in the state's place is the same. A map's own value is what is compared, where it has one.
+    in the state's place is the same, and so is what turns logits into the metric; off the residual stream, also what
+    writes it there. A map's own value is what is compared, where it has one.
 
     Args:
         model: From ``load_model``.
@@ -177,14 +178,6 @@ class Inspection:
         """
         ended, self.found = _step(self._steps)
         return not ended
-
-
-def inspect(engine: AblationEngine, cell: Cell, aspect: str) -> Any:
-    """An ``Inspection`` from beginning to end: what it found."""
-    inspection = Inspection(engine, cell, aspect)
-    while inspection.step():
-        pass
-    return inspection.found
 
 
 def _inspect(engine: AblationEngine, cell: Cell, aspect: str) -> Steps[Any]:

@@ -10,7 +10,7 @@ import torch
 
 import horizon_widget as hw
 from horizon_widget.attribution.ask import exact_engine_for, read_query
-from horizon_widget.attribution.cell import inspect
+from horizon_widget.attribution.cell import Inspection
 from horizon_widget.attribution.findings import ASPECTS, Cell
 from horizon_widget.models import thread
 from tests import reference
@@ -18,6 +18,14 @@ from tests.conftest import PROMPT, STORY
 
 SHORT = PROMPT[:12]
 LAYER, SOURCE, TARGET = 1, 3, 8
+
+
+def inspect(engine, cell, aspect):
+    """An ``Inspection`` from beginning to end: what it found."""
+    inspection = Inspection(engine, cell, aspect)
+    while inspection.step():
+        pass
+    return inspection.found
 
 
 def replaced_by(model, baseline, draw=0, seed=0):
