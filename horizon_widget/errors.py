@@ -45,6 +45,15 @@ class MapFileError(HorizonError):
 
 def describe(error: BaseException) -> dict[str, str]:
     """An exception as the widget shows it: in plain words, with the details for copying."""
+    return {name: sendable(text) for name, text in _in_words(error).items()}
+
+
+def sendable(text: str) -> str:
+    """A text with lone surrogates, which cannot be sent, spelled out."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _in_words(error: BaseException) -> dict[str, str]:
     detail = "".join(traceback.format_exception(error))[-LONGEST_DETAIL:]
     if isinstance(error, HorizonError):
         return {"title": error.message, "advice": error.advice, "detail": detail}

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from horizon_widget.errors import sendable
+
 PROTOCOL_VERSION = 2
 
 ASPECTS = ("predictions", "direct", "robustness", "carriers", "verification")
@@ -214,7 +216,8 @@ def failed(field: str | None, problem: Mapping[str, str]) -> Message:
         field: Which field or trait is wrong, if one is.
         problem: ``{title, advice, detail}``.
     """
-    return {"type": "failed", "field": field, "problem": dict(problem)}, []
+    named = None if field is None else sendable(field)
+    return {"type": "failed", "field": named, "problem": dict(problem)}, []
 
 
 def finding(

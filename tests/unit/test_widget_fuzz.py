@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import random
 import string
 
 import pytest
 
 from horizon_widget import protocol
+from horizon_widget.widget_traits import CONTROLS
 from tests.conftest import PROMPT
 from tests.widgets import INSPECT, LONG, OPEN, say, sent, settle
 
@@ -30,6 +32,12 @@ def nonsense(rng, depth=0):
         lambda: [0] * rng.choice([100, 20_000]),
     ]
     return rng.choice(simple if depth > 2 else simple + deep)()
+
+
+def pack(widget):
+    """What was sent, and the traits, as jupyter_client packs them; raises what cannot be packed."""
+    for content, _ in [*widget.sent, (widget.get_state([*CONTROLS]), [])]:
+        json.dumps(content, ensure_ascii=False, allow_nan=False).encode("utf-8")
 
 
 VALID = [
@@ -82,6 +90,7 @@ def test_malformed_messages_break_nothing(widget, seed, monkeypatch):
             rejected += 1
             (answer,) = sent(widget, "rejected")
             assert 0 < len(answer["reason"]) < 500
+        pack(widget)
     say(widget, {"type": "cancel"})
     widget.sent.clear()
     say(widget, {"type": "ping", "number": seed})
@@ -96,10 +105,12 @@ def test_malformed_messages_break_nothing(widget, seed, monkeypatch):
 @pytest.mark.parametrize("seed", range(2))
 def test_malformed_states_break_nothing(widget, seed):
     rng = random.Random(seed)
-    names = [*widget.trait_names(sync=True), "nonsense", 3]
+    names = [*widget.trait_names(sync=True), "nonsense", "\ud800", 3]
     names = [name for name in names if name not in ("layout", "comm") and not str(name).startswith("_")]
     for _ in range(500):
+        widget.sent.clear()
         widget.set_state({rng.choice(names): nonsense(rng) for _ in range(rng.randrange(1, 4))})
+        pack(widget)
     assert (widget.prompt, widget.map_id) == (PROMPT, 1)
     widget.set_state({"selected_layer": 1, "selected_source": 3, "direction": "row"})
     assert widget.wait(timeout=LONG).done[:, 3].all()
