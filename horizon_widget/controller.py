@@ -11,10 +11,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
+from horizon_widget import idle
 from horizon_widget.attribution.ablation_engine import AblationEngine
 from horizon_widget.attribution.ask import exact_engine_for
 from horizon_widget.attribution.cell import Inspection
@@ -44,9 +45,6 @@ class Controller:
         listener: Told of rows, status, findings and failures.
     """
 
-    # Idle time belongs to the widget last used: those left behind by a cell that was run again would else share it.
-    _last_used: ClassVar[Controller | None] = None
-
     def __init__(
         self,
         model: Model,
@@ -68,6 +66,7 @@ class Controller:
         self._inspections: tuple[Inspection, ...] = ()  # all of one cell
         self._writing: Writing | None = None
         self._was_aside = False  # the last piece of work was one of these
+        self.wants_idle_time = False
         self._filling_allowed = False  # nobody looks yet
         self._cells_running = False
         self._cancelled = False
@@ -88,9 +87,47 @@ class Controller:
         """The map being filled."""
         return self._engine.map
 
-    def start(self) -> None:
-        """Begin with the layer first shown."""
-        self._change()
+    @property
+    def looked_at(self) -> tuple[int, int | None, int | None]:
+        """Layer, source and target, as for ``look_at``."""
+        return self._layer, self._source, self._target
+
+    @property
+    def stopped(self) -> tuple[bool, bool]:
+        """Whether the reader has stopped what was asked for, and whether idle time is used no more."""
+        return self._cancelled, self._filling_stopped
+
+    def start(
+        self,
+        looked_at: tuple[int, int | None, int | None] | None = None,
+        *,
+        viewed: bool = False,
+        cells_running: bool = False,
+        stopped: tuple[bool, bool] = (False, False),
+    ) -> None:
+        """Begin.
+
+        Args:
+            looked_at: As the property; ``None``: the layer first shown.
+            viewed: As after ``allow_filling``.
+            cells_running: As for ``cells_running``.
+            stopped: As the property of the map that this one goes on with.
+        """
+        if self._closed:
+            return
+        layer, source, target = looked_at or self.looked_at
+        cancelled, filling_stopped = stopped
+        idle.used(self)
+        self._change(
+            wants_idle_time=viewed,  # until the first step knows better
+            _layer=layer,
+            _source=source,
+            _target=target,
+            _filling_allowed=viewed,
+            _cells_running=cells_running,
+            _cancelled=cancelled,
+            _filling_stopped=filling_stopped,
+        )
 
     def look_at(self, layer: int, source: int | None, *, target: int | None = None) -> None:
         """Something else is selected: it is answered even after a cancellation or an error.
@@ -100,7 +137,7 @@ class Controller:
             source: The token whose state's row is looked at.
             target: The token whose prediction's column is looked at instead.
         """
-        Controller._last_used = self
+        idle.used(self)
         self._change(_layer=layer, _source=source, _target=target, _cancelled=False, _error=None)
 
     def inspect(self, cell: Cell, aspects: Sequence[str]) -> None:
@@ -122,8 +159,8 @@ class Controller:
 
     def allow_filling(self) -> None:
         """Somebody looks: use idle time to fill the rest of the map."""
-        Controller._last_used = self
-        self._change(_filling_allowed=True)
+        idle.used(self)
+        self._change(_filling_allowed=True, wants_idle_time=not self._closed)
 
     def cells_running(self, running: bool) -> None:
         """The user's own cells run (filling waits) or have ended."""
@@ -148,9 +185,13 @@ class Controller:
 
     def close(self) -> None:
         """Stop for good after the part under way."""
-        if Controller._last_used is self:
-            Controller._last_used = None
-        self._change(_closed=True, _inspections=(), _writing=None)
+        idle.forget(self)
+        self._change(_closed=True, _inspections=(), _writing=None, wants_idle_time=False)
+        idle.pass_on()
+
+    def wake(self) -> None:
+        """Look anew at what is to be done (called by ``idle``)."""
+        self._change()
 
     def wait(self, *, whole_map: bool = False, timeout: float | None = None) -> Status:
         """Block until what is asked for is computed (or the whole map), or an error or a cancellation ends it.
@@ -211,9 +252,12 @@ class Controller:
             logger.exception("a step of the controller failed")
             self._fail(error)
         with self._condition:
+            wanted, self.wants_idle_time = self.wants_idle_time, self._wants_to_fill()
             self._scheduled = self._has_work()
             if self._scheduled:
                 self._submit()
+        if wanted and not self.wants_idle_time:
+            idle.pass_on()
         try:
             self._tell_status()
         except Exception as error:
@@ -309,8 +353,14 @@ class Controller:
     def _may_fill(self) -> bool:
         if self._waiting:
             return True
-        mine = Controller._last_used is self
-        return mine and self._filling_allowed and not (self._filling_stopped or self._cells_running)
+        return self._wants_to_fill() and idle.is_turn_of(self)
+
+    def _wants_to_fill(self) -> bool:
+        """Whether something is left for idle time, and nothing but another widget is in its way."""
+        in_the_way = self._filling_stopped or self._cells_running or self._cancelled or self._closed or self._error
+        if in_the_way or not self._filling_allowed:
+            return False
+        return self._engine.next_part(self._interest(filling=True)) is not None
 
     def _interest(self, *, filling: bool) -> Interest:
         rest = [layer for layer in self._fill_order if layer != self._layer] if filling else []
@@ -358,7 +408,7 @@ class Controller:
                 task=f"writing, {len(writing.written)} of {writing.n_tokens} tokens",
                 done=len(writing.written) / writing.n_tokens,
                 seconds_left=None,
-                filling=self._filling(missing_any=missing > 0),
+                filling="writing",
             )
         state = "error" if self._error else "computing" if busy else "ready"
         return Status(
@@ -384,4 +434,6 @@ class Controller:
             return "stopped"
         if not self._filling_allowed:
             return "idle"
-        return "running" if self._may_fill() else "waiting"
+        if self._cells_running and not self._waiting:
+            return "waiting"
+        return "running" if self._may_fill() else "behind"

@@ -17,8 +17,9 @@ class Status:
         task: In words, what is computed.
         done: Share of the task that is done, 0 to 1.
         seconds_left: Estimate, or ``None`` where nothing is known yet.
-        filling: What happens to the rest of the map in idle time: ``"idle"``, ``"running"``, ``"waiting"`` (the
-            user's own cells run), ``"stopped"`` or ``"complete"``.
+        filling: What happens to the rest of the map in idle time: ``"idle"`` (nobody looks), ``"running"``,
+            ``"waiting"`` (the user's own cells run), ``"behind"`` (another widget, used later, is filled first),
+            ``"writing"`` (the model writes on; then another map is opened), ``"stopped"`` or ``"complete"``.
         error: ``{title, advice, detail}`` or ``None``.
     """
 
@@ -40,7 +41,7 @@ class Listener(Protocol):
         """What is being done has changed."""
 
     def on_finding(self, cell: Cell, aspect: str, found: Any, problem: dict[str, str] | None) -> None:
-        """One aspect of a cell was looked into; ``found`` as ``attribution.cell.inspect`` gives it, or a problem."""
+        """One aspect of a cell was looked into; ``found`` as ``attribution.cell.Inspection`` has it, or a problem."""
 
     def on_written(self, token_ids: tuple[int, ...]) -> None:
         """The model has written on: the prompt and what follows."""

@@ -6,12 +6,13 @@ import contextlib
 import contextvars
 import logging
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from horizon_widget import protocol
+from horizon_widget import protocol, turns
 from horizon_widget import widget_descriptions as descriptions
 from horizon_widget.attribution.findings import Cell
 from horizon_widget.errors import HorizonError, QueryError, describe
@@ -81,7 +82,7 @@ class HorizonWidget(AskingWidget):
         try:
             for name, value in looked_at.items():
                 setattr(self, name, value)
-        except QueryError:
+        except BaseException:
             self.close()
             raise
         self.on_msg(self._receive)
@@ -97,6 +98,8 @@ class HorizonWidget(AskingWidget):
     def wait(self, layers: str = "selected", *, timeout: float | None = None) -> HorizonMap:
         """Block until the picture is complete, or somebody cancels it.
 
+        Where another map is opened meanwhile, that one's picture is waited for.
+
         Args:
             layers: ``"selected"``: the layer on the screen and the selected token at every layer; ``"all"``: all of
                 ``layers``.
@@ -111,16 +114,25 @@ class HorizonWidget(AskingWidget):
         """
         if layers not in ("selected", "all"):
             raise QueryError("layers", f"{layers!r} cannot be waited for.", advice='Use "selected" or "all".')
-        status = self._running.wait(whole_map=layers == "all", timeout=timeout)
+        ends = None if timeout is None else time.monotonic() + timeout
+        while True:
+            opened = self._now
+            left = None if ends is None else max(0.0, ends - time.monotonic())
+            try:
+                status = opened.controller.wait(whole_map=layers == "all", timeout=left)
+            except TimeoutError:
+                raise TimeoutError(f"The map is not ready after {timeout} seconds.") from None
+            if opened.controller is self._running:
+                break
         if status.error is not None:
             raise HorizonError(status.error["title"], advice=status.error["advice"])
-        return self.map
+        return opened.controller.map.snapshot()
 
     def write_on(self, n_tokens: Any = 20) -> str:
         """Let the model go on with the prompt, and open the map of prompt and continuation.
 
         The most probable token is taken each time. Metric, baseline and selection stay; ``written_from`` says where the
-        model's own text begins.
+        model's own text begins. Where another map is opened meanwhile, that one stays.
 
         Args:
             n_tokens: How many tokens at most, 1 to 1000; an end-of-text token ends it sooner.
@@ -134,24 +146,40 @@ class HorizonWidget(AskingWidget):
         """
         if isinstance(n_tokens, bool) or not isinstance(n_tokens, int) or not 1 <= n_tokens <= protocol.MOST_WRITTEN:
             raise QueryError("n_tokens", f"{n_tokens!r} is not a whole number of 1 to {protocol.MOST_WRITTEN}.")
-        self._check_may_grow(self._question)
-        before = self._question.query.token_ids
-        self._open_written((*before, *self._model.write_on(before, n_tokens)))
-        return descriptions.text_of(self._running.map.tokens[len(before) :])
+        with turns.held():
+            before, older = self._now, self._wish
+        self._check_may_grow(before.question)
+        prompt = before.question.query.token_ids
+        new = self._build_written(before.question, (*prompt, *self._model.write_on(prompt, n_tokens)))
+        with turns.held():
+            if self._opened is before and self._wish is older:
+                self._wish = None
+                self._show(new, goes_on=True)
+        return descriptions.text_of(new.controller.map.tokens[len(prompt) :])
 
     def cancel(self) -> None:
         """Stop computing; what is computed is kept."""
-        self._running.cancel()
+        with turns.held():
+            if self._wish is not None:  # it is opened all the same, and nothing computed
+                self._wish.cancelled, self._wish.n_tokens = True, 0
+            self._running.cancel()
 
     def resume(self) -> None:
         """Go on after ``cancel`` or an error."""
-        self._running.resume()
+        with turns.held():
+            if self._wish is not None:
+                self._wish.cancelled = False
+            self._running.resume()
 
     def close(self) -> None:
         """Stop computing and remove the widget."""
+        if self._closed:  # ipywidgets closes again, wherever Python happens to collect it
+            return
         self._closed = True
-        if self._controller is not None:
-            self._controller.close()
+        if self._opened is not None:
+            with turns.held():
+                self._wish = None
+                self._running.close()
             self._watch_cells(register=False)
         super().close()
         if self._has_own_layout:
@@ -166,7 +194,12 @@ class HorizonWidget(AskingWidget):
         """Do what the browser asks; nothing is raised, for nobody would see it."""
         self._context = contextvars.copy_context()
         try:
-            self._answer(protocol.read(content))
+            message = protocol.read(content)
+            if isinstance(message, protocol.Ping):
+                self._post(protocol.pong(message.number))  # whoever's turn it is
+            else:
+                with turns.held():
+                    self._answer(message)
         except protocol.ProtocolError as error:
             self._post(protocol.rejected(str(error)))
         except Exception as error:
@@ -174,9 +207,7 @@ class HorizonWidget(AskingWidget):
             self._post(protocol.failed(getattr(error, "field", None), describe(error)))
 
     def _answer(self, message: protocol.FromBrowser) -> None:
-        if isinstance(message, protocol.Ping):
-            self._post(protocol.pong(message.number))
-        elif isinstance(message, protocol.Hello):
+        if isinstance(message, protocol.Hello):
             self._send_everything()
         elif isinstance(message, protocol.Cancel):
             self.cancel()
@@ -186,7 +217,7 @@ class HorizonWidget(AskingWidget):
             self._open_asked(message)
         elif isinstance(message, protocol.WriteOn):
             self._write_soon(message.n_tokens)
-        else:
+        elif isinstance(message, protocol.Inspect):
             self._running.inspect(Cell(message.layer, message.source, message.target), message.aspects)
 
     def _open_asked(self, message: protocol.Open) -> None:
@@ -198,10 +229,10 @@ class HorizonWidget(AskingWidget):
             asked = getattr(message, name)
             if asked is not None and list(asked) != self.asked[name]:
                 changes[name] = asked[0] if len(asked) == 1 else asked
-        self._open_soon(self._question_with(**changes))
+        self._open_soon(self._question_with(self._now.question, **changes))
 
     def _send_everything(self) -> None:
-        hmap, map_id = self._running.map, self.map_id
+        hmap, map_id = self._now.listener.map, self._now.listener.map_id
         self._post(protocol.welcome(map_id))
         for layer in np.flatnonzero(hmap.dataset["baseline"].values != ""):
             sources = np.flatnonzero(hmap.done[layer]).tolist()
@@ -230,9 +261,12 @@ class HorizonWidget(AskingWidget):
             self._cell_begins()  # the cell that makes this widget
 
     def _cell_begins(self, *_: Any) -> None:
-        self._cells_running = True
-        self._running.cells_running(True)
+        self._set_cells_running(True)
 
     def _cell_ends(self, *_: Any) -> None:
-        self._cells_running = False
-        self._running.cells_running(False)
+        self._set_cells_running(False)
+
+    def _set_cells_running(self, running: bool) -> None:
+        with turns.held():
+            self._cells_running = running
+            self._running.cells_running(running)

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import numpy as np
 import traitlets
 
-from horizon_widget import protocol
+from horizon_widget import protocol, turns
 from horizon_widget import widget_descriptions as descriptions
 from horizon_widget.attribution.ask import read_query
 from horizon_widget.attribution.findings import Cell
 from horizon_widget.controller import Controller
-from horizon_widget.errors import QueryError
+from horizon_widget.errors import QueryError, describe
 from horizon_widget.horizon_map import HorizonMap
 from horizon_widget.listener import Status
 from horizon_widget.models import thread
 from horizon_widget.models.model import Model
 from horizon_widget.query import Query
-from horizon_widget.statistics import STATISTICS
 from horizon_widget.widget_traits import Checked, WidgetTraits, check_wanted_layers
 
 QUESTION = ("prompt", "metric", "baseline", "layers")
@@ -42,8 +38,46 @@ class Question:
     written_from: int | None = None
 
 
-def _of_question(widget: AskingWidget, name: str, value: Any) -> Any:
-    return widget._check_question(name, value)
+@dataclass(frozen=True)
+class Opened:
+    """A map that a widget shows, or is about to show.
+
+    Attributes:
+        question: What it is of.
+        controller: What computes it; begins when it is shown.
+        listener: What passes its news on.
+        shown: The traits that say what it is.
+    """
+
+    question: Question
+    controller: Controller
+    listener: _Listener
+    shown: dict[str, Any]
+
+
+@dataclass
+class _Wish:
+    """What the browser asked for last, from its message until it is on the screen; changed by whose turn it is."""
+
+    question: Question
+    n_tokens: int = 0  # to be written when it is open
+    cancelled: bool = False
+
+
+class Asked(Checked):
+    """A trait of the question. To set it is to ask: it changes when the new map is open, or an error is raised."""
+
+    def __init__(self, default: Any, *, help: str) -> None:  # noqa: A002
+        super().__init__(lambda _widget, _name, value: value, default, help=help)
+
+    def set(self, obj: Any, value: Any) -> None:
+        """Called by traitlets, whoever sets it."""
+        if value is not getattr(obj, self.name or ""):
+            obj._ask(self.name, value)
+
+    def show(self, obj: Any, value: Any) -> None:
+        """Set it to what has been asked."""
+        super().set(obj, value)
 
 
 class AskingWidget(WidgetTraits):
@@ -59,21 +93,17 @@ class AskingWidget(WidgetTraits):
         QueryError: if one cannot be used.
     """
 
-    prompt = Checked(
-        _of_question, "", help="The text; setting it, to a text, token ids or messages, opens a new map."
-    ).tag(sync=True)
-    metric = Checked(_of_question, "logprob", help="As for attribute; setting it opens a new map.")
-    baseline = Checked(_of_question, "auto", help="As for attribute; setting it opens a new map.")
-    layers = Checked(
-        _of_question, None, help="The layers computed in idle time, None for all; setting it opens a new map."
-    ).tag(sync=True)
+    prompt = Asked("", help="The text; setting it, to a text, token ids or messages, opens a new map.").tag(sync=True)
+    metric = Asked("logprob", help="As for attribute; setting it opens a new map.")
+    baseline = Asked("auto", help="As for attribute; setting it opens a new map.")
+    layers = Asked(None, help="The layers computed in idle time, None for all; setting it opens a new map.").tag(
+        sync=True
+    )
 
-    _controller: Controller | None = None
-    # The last question that was checked, and what it was a change of: a prompt may be given as tokens, of which its
-    # trait has the text alone.
-    _checked_last: tuple[Question, Question] | None = None
-    _to_open: Question | None = None  # as soon as the model thread comes to it
-    _to_write = 0  # tokens, after that
+    # These are changed by whose turn it is (``turns``), and may be read by any thread.
+    _opened: Opened | None = None
+    _wish: _Wish | None = None
+    _n_opened = 0
     _closed = False
     _viewed = False  # somebody looks at it
     _cells_running = False
@@ -95,31 +125,39 @@ class AskingWidget(WidgetTraits):
         self._model = model
         self._fixed: dict[str, Any] = {"site": site, "head": head, "seed": seed, "draws": draws}
         query = read_query(model, prompt, metric=metric, baseline=baseline, **self._fixed)
-        super().__init__(**traits)
-        self.set_trait("model_name", model.name)
-        self.set_trait("n_layers", model.n_layers)
-        self.selected_layer = model.n_layers // 2
-        wanted = check_wanted_layers(self, "layers", layers)
-        self._question = Question(query, self._text_of(prompt, query), metric, baseline, wanted)
-        self._open(self._question)
+        try:
+            super().__init__(**traits)
+            self.set_trait("model_name", model.name)
+            self.set_trait("n_layers", model.n_layers)
+            self.selected_layer = model.n_layers // 2
+            wanted = check_wanted_layers(self, "layers", layers)
+            first = self._build(Question(query, self._text_of(prompt, query), metric, baseline, wanted))
+            with turns.held():
+                self._show(first)
+        except BaseException:
+            self.close()  # ipywidgets would keep what nobody has
+            raise
 
     # -- the question ------------------------------------------------------------------------------------------
 
     @property
+    def _now(self) -> Opened:
+        assert self._opened is not None
+        return self._opened
+
+    @property
     def _running(self) -> Controller:
-        assert self._controller is not None
-        return self._controller
+        return self._now.controller
 
     def _text_of(self, prompt: object, query: Query) -> str:
         return prompt if isinstance(prompt, str) else descriptions.text_of(self._model.read_tokens(query.token_ids))
 
-    def _question_with(self, **changes: Any) -> Question:
-        """The question with some of ``QUESTION`` changed.
+    def _question_with(self, old: Question, **changes: Any) -> Question:
+        """A question with some of ``QUESTION`` changed.
 
         Raises:
             QueryError: if one cannot be used.
         """
-        old = self._question
         metric, baseline = changes.get("metric", old.metric), changes.get("baseline", old.baseline)
         layers = check_wanted_layers(self, "layers", changes.get("layers", old.layers))
         # Tokens as they were given: their text may be cut into others.
@@ -129,108 +167,46 @@ class AskingWidget(WidgetTraits):
         text = self._text_of(prompt, query) if "prompt" in changes else old.prompt
         return Question(query, text, metric, baseline, layers, old.written_from if same else None)
 
-    def _check_question(self, name: str, value: Any) -> Any:
-        if self._adopting == threading.get_ident() or self._controller is None:
-            return value
-        # An error leaves the old map as it is.
-        self._checked_last = self._question, self._question_with(**{name: value})
-        return getattr(self._checked_last[1], name)
-
-    @traitlets.observe(*QUESTION)
-    def _question_changed(self, change: Any) -> None:
-        if self._adopting == threading.get_ident():
-            return
-        name, value = change["name"], change["new"]
-        try:
-            before, checked = self._checked_last or (None, None)
-            if checked is None or before is not self._question or getattr(checked, name) is not value:
-                checked = self._question_with(**{name: value})  # several were set before any is told of
-            self._open(checked)
-        except BaseException:
-            self._adopt(self._question)
-            raise
-
-    def _adopt(self, question: Question) -> None:
-        """Show in the traits what was checked before."""
-        with self._traits_lock, self._as_checked():
-            for name in QUESTION:
-                self.set_trait(name, getattr(question, name))
-
-    @contextlib.contextmanager
-    def _as_checked(self) -> Iterator[None]:
-        """While this lasts, this thread's changes of traits are taken as they are, and open and compute nothing."""
-        before, self._adopting = self._adopting, threading.get_ident()
-        try:
-            yield
-        finally:
-            self._adopting = before
-
-    # -- a new map ---------------------------------------------------------------------------------------------
-
-    def _open(self, question: Question, *, keep_selection: bool = False) -> None:
-        """Open the map of a question; the selection stays where the prompt does.
+    def _ask(self, name: str, value: Any) -> None:
+        """Open the map of the question with this changed; called in a cell or an observer.
 
         Raises:
             HorizonError: if it cannot be opened; the old map stays.
         """
-        with self._traits_lock:
-            self._to_open = None  # this one is newer
-            listener = _Listener(self, self.map_id + 1)
-            controller = Controller(
-                self._model, question.query, layer=self.selected_layer, layers=question.layers, listener=listener
-            )
-            listener.map = controller.map
-            keep_selection = keep_selection or question.query.token_ids == self._question.query.token_ids
-            if self._controller is not None:
-                self._controller.close()
-            self._controller, self._question = controller, question
-            # Values must not come before the traits that say what they are of.
-            with self._as_checked(), self.hold_sync():
-                self._show(listener, question)
-                self._adopt(question)
-                self._clear_selection(what_does_not_fit=keep_selection)
-            controller.cells_running(self._cells_running)
-            self._look()
-            if self._viewed:
-                controller.allow_filling()
-        self._publish_news()
+        if isinstance(value, str) and value == getattr(self, name):
+            return  # a prompt's text also where it was given as tokens
+        while True:
+            with turns.held():
+                before, older = self._now, self._wish
+            question = self._question_with(before.question, **{name: value})
+            if name == "layers" and question.layers == before.question.layers:
+                return
+            new = self._build(question)
+            with turns.held():
+                if self._opened is not before:  # another map was opened meanwhile
+                    continue
+                if self._wish is older:
+                    self._wish = None  # what the browser asked after this one began is newer, and comes
+                self._show(new)
+                return
 
-    def _open_soon(self, question: Question) -> None:
-        """As ``_open``, without waiting: the model thread, which is needed for it, may have a part under way."""
-        with self._news_lock:
-            waiting, self._to_open, self._to_write = self._to_open is not None, question, 0
-        if not waiting:
-            thread.submit(self._open_latest)
+    # -- a new map ---------------------------------------------------------------------------------------------
 
-    def _open_latest(self) -> None:
-        with self._news_lock:
-            question, self._to_open = self._to_open, None
-        if question is not None and not self._closed:
-            self._do_when_free({"open": partial(self._open_and_write, question, self._to_write)})
+    def _build(self, question: Question) -> Opened:
+        """All that a map needs to be shown; may wait for the model thread.
 
-    def _open_and_write(self, question: Question, n_tokens: int) -> None:
-        self._open(question)
-        if n_tokens:
-            self._running.write_on(n_tokens)
-
-    def _write_soon(self, n_tokens: int) -> None:
-        """Let the model go on with the prompt, or with the one that is about to be opened."""
-        with self._news_lock:
-            coming = self._to_open
-            if coming is not None:
-                self._check_may_grow(coming)
-                self._to_write = n_tokens
-        if coming is None:
-            self._check_may_grow(self._question)
-            self._running.write_on(n_tokens)
-
-    def _show(self, listener: _Listener, question: Question) -> None:
-        hmap = listener.map
+        Raises:
+            HorizonError: if it cannot be opened.
+        """
+        listener = _Listener(self)
+        controller = Controller(
+            self._model, question.query, layer=self.selected_layer, layers=question.layers, listener=listener
+        )
+        listener.map = hmap = controller.map
         metric = descriptions.describe_metric(self._model, question.query)
         baseline = descriptions.describe_baseline(question.baseline, question.query)
         is_text = self._is_just_text(question)
         shown = {
-            "map_id": listener.map_id,
             "tokens": descriptions.describe_tokens(hmap),
             "n_targets": hmap.query.n_targets,
             "query": descriptions.describe_query(hmap),
@@ -243,14 +219,41 @@ class AskingWidget(WidgetTraits):
             "sinks": descriptions.describe_sinks(hmap),
             "written_from": question.written_from,
         }
-        for name, value in shown.items():
-            self.set_trait(name, value)
+        return Opened(question, controller, listener, shown)
 
     def _is_just_text(self, question: Question) -> bool:
         try:
             return self._model.tokenize(question.prompt) == question.query.token_ids
         except QueryError:
             return False
+
+    def _show(self, new: Opened, *, goes_on: bool = False, stopped: tuple[bool, bool] = (False, False)) -> None:
+        """Put a map in the place of the one on the screen; for whose turn it is, and quick.
+
+        Args:
+            new: From ``_build``.
+            goes_on: Whether its prompt goes on where the old one ends: then the selection stays.
+            stopped: As for ``Controller.start``.
+        """
+        old, self._opened = self._opened, new
+        self._n_opened += 1
+        new.listener.map_id = self._n_opened
+        keeps = goes_on or (old is not None and old.question.query.token_ids == new.question.query.token_ids)
+        if old is not None:
+            old.controller.close()
+        # Observers are told when all is set, so that one of them may open yet another map.
+        with self._quietly(), self.hold_sync(), self.hold_trait_notifications():
+            self.set_trait("map_id", new.listener.map_id)
+            for name, value in new.shown.items():
+                self.set_trait(name, value)
+            for name in QUESTION:
+                self.traits()[name].show(self, getattr(new.question, name))
+            self._clear_selection(what_does_not_fit=keeps)
+            if self._closed:
+                new.controller.close()
+            new.controller.start(
+                self._looked_at(), viewed=self._viewed, cells_running=self._cells_running, stopped=stopped
+            )
 
     def _clear_selection(self, *, what_does_not_fit: bool) -> None:
         for name in POSITIONS:
@@ -261,6 +264,49 @@ class AskingWidget(WidgetTraits):
         if not what_does_not_fit:
             self.pinned_sources = []
 
+    # -- asked by the browser ----------------------------------------------------------------------------------
+
+    def _open_soon(self, question: Question) -> None:
+        """Open a map without waiting for the model thread, which may have a part under way; for whose turn it is.
+
+        An older wish that is not fulfilled yet is given up, with what was to be written then.
+        """
+        self._wish = wish = _Wish(question)
+        thread.submit(partial(self._prepare, wish))
+
+    def _prepare(self, wish: _Wish) -> None:
+        """On the model thread."""
+        if self._wish is not wish:
+            return
+        try:
+            new = self._build(wish.question)
+        except Exception as error:
+            turns.when_free(partial(self._give_up, wish, error))
+        else:
+            turns.when_free(partial(self._attempt, partial(self._fulfil, wish, new)))
+
+    def _fulfil(self, wish: _Wish, new: Opened) -> None:
+        if self._wish is not wish:
+            return
+        self._wish = None
+        self._show(new, stopped=(wish.cancelled, wish.cancelled))
+        if wish.n_tokens:
+            self._running.write_on(wish.n_tokens)
+
+    def _give_up(self, wish: _Wish, error: Exception) -> None:
+        if self._wish is wish:
+            self._wish = None
+            self._post(protocol.failed(getattr(error, "field", None), describe(error)))
+
+    def _write_soon(self, n_tokens: int) -> None:
+        """Let the model go on with the prompt, or with the one that is about to be opened; for whose turn it is."""
+        wish = self._wish
+        self._check_may_grow(self._now.question if wish is None else wish.question)
+        if wish is None:
+            self._running.write_on(n_tokens)
+        else:
+            wish.n_tokens = n_tokens
+
     def _check_may_grow(self, question: Question) -> None:
         if question.query.baseline.kind == "counterfactual":
             raise QueryError(
@@ -269,52 +315,42 @@ class AskingWidget(WidgetTraits):
                 advice="Choose another baseline first.",
             )
 
-    def _open_written(self, token_ids: Sequence[int]) -> None:
-        """Open the map of the prompt and what the model wrote."""
-        old = self._question
-        question = self._question_with(prompt=list(token_ids))
+    def _build_written(self, old: Question, token_ids: Sequence[int]) -> Opened:
+        """The map of a prompt and what the model wrote after it."""
         first = len(old.query.token_ids) if old.written_from is None else old.written_from
-        self._open(
-            Question(question.query, question.prompt, old.metric, old.baseline, old.layers, first),
-            keep_selection=True,
-        )
+        return self._build(replace(self._question_with(old, prompt=list(token_ids)), written_from=first))
 
     # -- selection ---------------------------------------------------------------------------------------------
 
     @traitlets.observe("direction", "selected_layer", "selected_source", "selected_target")
     def _selection_changed(self, _change: Any) -> None:
-        if self._adopting != threading.get_ident():
-            self._look()
+        if self._opened is not None and self._running.looked_at != self._looked_at():
+            layer, source, target = self._looked_at()
+            self._running.look_at(layer, source, target=target)
 
-    def _look(self) -> None:
-        if self._controller is None:
-            return
+    def _looked_at(self) -> tuple[int, int | None, int | None]:
         if self.direction == "column":
-            self._controller.look_at(self.selected_layer, None, target=self.selected_target)
-        else:
-            self._controller.look_at(self.selected_layer, self.selected_source)
+            return self.selected_layer, None, self.selected_target
+        return self.selected_layer, self.selected_source, None
 
     # -- to the browser ----------------------------------------------------------------------------------------
 
     def _send_rows(self, map_id: int, hmap: HorizonMap, layer: int, sources: Sequence[int]) -> None:
-        index = list(sources)
-        statistics = np.full((len(STATISTICS), len(index)), np.nan)
-        if hmap.window is not None:
-            statistics = np.stack([hmap.statistic(s.name, layers=layer).values[0, index] for s in STATISTICS])
-        self._post(protocol.values(map_id, layer, index, hmap.values.values[layer, index], statistics))
+        influence = hmap.values.values[layer, list(sources)]
+        self._post(protocol.values(map_id, layer, sources, influence, hmap.statistics_of(layer, sources)))
 
 
 class _Listener:
     """Passes one controller's news on to the browser, until another map is opened."""
 
-    def __init__(self, widget: AskingWidget, map_id: int) -> None:
+    map: HorizonMap
+    map_id = 0  # before it is shown
+
+    def __init__(self, widget: AskingWidget) -> None:
         self._widget = widget
-        self.map_id = map_id
-        self.map: HorizonMap
 
     def on_rows(self, layer: int, sources: tuple[int, ...]) -> None:
-        if self._is_current():
-            self._widget._send_rows(self.map_id, self.map, layer, sources)
+        self._tell(lambda: self._widget._send_rows(self.map_id, self.map, layer, sources))
 
     def on_status(self, status: Status) -> None:
         news = {
@@ -324,24 +360,34 @@ class _Listener:
             "progress": descriptions.describe_progress(status),
             "state": status.state,
         }
-        if self._is_current():
-            self._widget._publish(news)
+
+        def publish() -> None:
+            for name, value in news.items():
+                self._widget._attempt(partial(self._widget.set_trait, name, value))
+
+        self._tell(publish, key=(self, "status"))
 
     def on_finding(self, cell: Cell, aspect: str, found: Any, problem: dict[str, str] | None) -> None:
-        if self._is_current():
-            place = (cell.layer, cell.source, cell.target)
-            self._widget._post(protocol.finding(self.map_id, place, aspect, found, problem))
+        place = (cell.layer, cell.source, cell.target)
+        self._tell(lambda: self._widget._post(protocol.finding(self.map_id, place, aspect, found, problem)))
 
     def on_written(self, token_ids: tuple[int, ...]) -> None:
-        self._widget._do_when_free({"open": partial(self._open_written, token_ids)})
+        old = self._widget._now
+        if old.listener is not self:
+            return
+        self._widget._attempt(lambda: self._open_written(self._widget._build_written(old.question, token_ids)))
 
-    def _open_written(self, token_ids: tuple[int, ...]) -> None:
-        if self._is_current() and not self._widget._closed:
-            self._widget._open_written(token_ids)
+    def _open_written(self, new: Opened) -> None:
+        # What was cancelled while it was written stays so.
+        self._tell(lambda: self._widget._show(new, goes_on=True, stopped=self._widget._running.stopped))
 
     def on_failed(self, field: str | None, problem: dict[str, str]) -> None:
-        if self._is_current():
-            self._widget._post(protocol.failed(field, problem))
+        self._tell(lambda: self._widget._post(protocol.failed(field, problem)))
 
-    def _is_current(self) -> bool:
-        return self._widget.map_id == self.map_id
+    def _tell(self, act: Callable[[], None], *, key: object = None) -> None:
+        def tell() -> None:
+            now = self._widget._opened
+            if now is not None and now.listener is self:
+                self._widget._attempt(act)
+
+        turns.when_free(tell, key=key)

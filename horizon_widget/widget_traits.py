@@ -1,4 +1,4 @@
-"""The widget's traits: what each may be, and how two threads change them.
+"""The widget's traits: what each may be, and what the browser may set.
 
 Some are written by both sides (``CONTROLS``), most by the kernel alone. Whatever the browser sends is checked before it
 is set; a value that does not fit is answered with ``failed``, and the browser is given the good one back.
@@ -6,11 +6,11 @@ is set; a value that does not fit is answered with ``failed``, and the browser i
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import logging
 import math
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import copy
 from functools import partial
 from typing import Any
@@ -19,7 +19,7 @@ import anywidget
 import ipywidgets  # type: ignore[import-untyped]
 import traitlets
 
-from horizon_widget import protocol
+from horizon_widget import protocol, turns
 from horizon_widget.errors import QueryError, describe
 from horizon_widget.query import check_index, check_layers
 from horizon_widget.statistics import STATISTICS
@@ -44,6 +44,11 @@ class Checked(traitlets.TraitType[Any, Any]):
     def __init__(self, check: Callable[[Any, str, Any], Any], default: Any, *, help: str) -> None:  # noqa: A002
         super().__init__(default, help=help)
         self._check = check
+
+    def set(self, obj: Any, value: Any) -> None:
+        """Called by traitlets, whoever sets it."""
+        with turns.held():
+            super().set(obj, value)
 
     def validate(self, obj: Any, value: Any) -> Any:
         """Called by traitlets."""
@@ -72,6 +77,10 @@ def _flag(_widget: Any, name: str, value: Any) -> bool:
 def _find(_widget: Any, name: str, value: Any) -> str:
     if not isinstance(value, str) or len(value) > LONGEST_FIND:
         raise QueryError(name, f"{_short(value)} is no text of at most {LONGEST_FIND} characters.")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise QueryError(name, f"character {error.start} is a lone surrogate, which no text can hold.") from None
     return value
 
 
@@ -223,13 +232,10 @@ class WidgetTraits(anywidget.AnyWidget):
     find = Checked(_find, "", help="Tokens that contain this text are marked.").tag(sync=True)
 
     _context = contextvars.Context()
-    _taking_over: int | None = None  # the thread that sets what the browser changed
-    _adopting: int | None = None  # the thread that sets what was checked before
+    _quiet = False  # what an observer raises is told in the browser, and stops nothing
 
     def __init__(self, **traits: Any) -> None:
         self._context = contextvars.copy_context()
-        self._news: dict[str, Callable[[], None]] = {}
-        self._news_lock, self._traits_lock = threading.Lock(), threading.RLock()
         super().__init__(**traits)
 
     # -- from the browser --------------------------------------------------------------------------------------
@@ -238,36 +244,20 @@ class WidgetTraits(anywidget.AnyWidget):
         """Take over what the browser changed (called by ipywidgets); whatever it is, nothing is raised."""
         accepted: dict[str, Any] = {}
         refused: list[tuple[str, QueryError]] = []
-        with self._traits_lock:  # what fits depends on the map
+        with turns.held():  # what fits depends on the map
             for name, value in sync_data.items() if isinstance(sync_data, dict) else ():
                 try:
                     accepted[name] = self._checked(name, value)
                 except QueryError as error:
                     refused.append((name, error))
-            self._taking_over = threading.get_ident()
-            try:
+            with self._quietly():
                 super().set_state({name: value for name, value in accepted.items() if name in CONTROLS})
                 for name in accepted.keys() - CONTROLS:
                     self._attempt(partial(super().set_state, {name: accepted[name]}))
-            finally:
-                self._taking_over = None
-        self._publish_news()
-        for name, misfit in refused:
-            if name in self.keys:
-                self.send_state(name)
-            self._post(protocol.failed(str(name)[:100], describe(misfit)))
-
-    def notify_change(self, change: Any) -> None:
-        """Tell who observes a trait (called by traitlets).
-
-        Raises:
-            Exception: what an observer raises, but for changes by the browser and a map that is opened: there nobody
-                would see it, or what else has changed would not be told.
-        """
-        if threading.get_ident() in (self._taking_over, self._adopting):
-            self._attempt(partial(super().notify_change, change))
-        else:
-            super().notify_change(change)
+            for name, misfit in refused:
+                if name in self.keys:
+                    self.send_state(name)
+                self._post(protocol.failed(str(name)[:100], describe(misfit)))
 
     def _checked(self, name: str, value: Any) -> Any:
         if name in CONTROLS:
@@ -275,6 +265,48 @@ class WidgetTraits(anywidget.AnyWidget):
         if name not in OF_IPYWIDGETS:
             raise QueryError(str(name)[:100], "it is not set by the browser.")
         return value
+
+    # -- one thread at a time ----------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def hold_trait_notifications(self) -> Iterator[None]:
+        """As in traitlets; other threads change no trait meanwhile."""
+        with turns.held(), super().hold_trait_notifications():
+            yield
+
+    @contextlib.contextmanager
+    def hold_sync(self) -> Iterator[None]:
+        """As in ipywidgets; other threads change no trait meanwhile, and send no values that belong to new ones."""
+        with turns.held(), super().hold_sync():
+            yield
+
+    @contextlib.contextmanager
+    def _quietly(self) -> Iterator[None]:
+        """While this lasts, observers that fail do not keep what else has changed from being told."""
+        before, self._quiet = self._quiet, True
+        try:
+            yield
+        finally:
+            self._quiet = before
+
+    def notify_change(self, change: Any) -> None:
+        """Tell who observes a trait (called by traitlets). Where one fails, those after it do not hear of this change.
+
+        Raises:
+            Exception: what an observer raises, but for changes by the browser and a map that is opened: there nobody
+                would see it, or what else has changed would not be told.
+        """
+        if self._quiet:
+            self._attempt(partial(super().notify_change, change))
+        else:
+            super().notify_change(change)
+
+    def _attempt(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except Exception as error:  # a user's own observer, or a map that cannot be opened
+            logger.exception("a change of traits failed")
+            self._post(protocol.failed(getattr(error, "field", None), describe(error)))
 
     # -- to the browser ----------------------------------------------------------------------------------------
 
@@ -289,35 +321,6 @@ class WidgetTraits(anywidget.AnyWidget):
         cell's or the model thread's, that next one would wait for the user's cell to end.
         """
         self._context.copy().run(super()._send, msg, buffers)
-
-    # -- changed by the browser's thread and by the model thread -------------------------------------------------
-
-    def _publish(self, news: dict[str, Any]) -> None:
-        """Set traits from the model thread, without ever waiting for who is setting others."""
-        self._do_when_free({name: partial(self.set_trait, name, value) for name, value in news.items()})
-
-    def _do_when_free(self, news: dict[str, Callable[[], None]]) -> None:
-        """Do something to the traits as soon as nobody else does; of several things of one name the last."""
-        with self._news_lock:
-            self._news.update(news)
-        self._publish_news()
-
-    def _publish_news(self) -> None:
-        while self._news and self._traits_lock.acquire(blocking=False):
-            try:
-                with self._news_lock:
-                    news, self._news = self._news, {}
-                for act in news.values():
-                    self._attempt(act)
-            finally:
-                self._traits_lock.release()
-
-    def _attempt(self, act: Callable[[], None]) -> None:
-        try:
-            act()
-        except Exception as error:  # a user's own observer, or a map that cannot be opened
-            logger.exception("a change of traits failed")
-            self._post(protocol.failed(getattr(error, "field", None), describe(error)))
 
 
 CONTROLS = frozenset(name for name, trait in WidgetTraits.class_traits().items() if isinstance(trait, Checked))

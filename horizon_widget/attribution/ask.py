@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,6 +18,7 @@ from horizon_widget.models.model import Model
 from horizon_widget.query import Query, check_index
 
 ENGINES_KEPT = 4
+_keeping = threading.Lock()  # engines are asked for in cells and on the model thread
 
 
 def read_query(
@@ -101,15 +103,18 @@ def engine_for(model: Model, query: Query, *, memory_limit: int | None = None) -
     """
     engines = model.kept.setdefault("engines", {})
     key = (query, memory_limit)
-    engine: Engine[Any] | None = engines.pop(key, None)
+    with _keeping:
+        engine: Engine[Any] | None = engines.pop(key, None)
     if engine is not None and thread.run(engine.is_outdated):
         engine = None
     if engine is None:
         kind: type[Engine[Any]] = AblationEngine if query.is_exact else GradientEngine
         engine = kind(model, query, memory_limit=memory_limit)
-    engines[key] = engine
-    while len(engines) > ENGINES_KEPT:
-        engines.pop(next(iter(engines)))
+    with _keeping:
+        engines.pop(key, None)
+        engines[key] = engine
+        while len(engines) > ENGINES_KEPT:
+            engines.pop(next(iter(engines)))
     return engine
 
 

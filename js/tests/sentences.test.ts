@@ -100,10 +100,14 @@ describe("progress", () => {
     expect(progressNote({ ...progress, filling: "waiting" }, "ready", layers)).toBe(
       "In the background: layer 12 · 43 % · waits for the running cell · 3 of 30 layers done",
     );
+    expect(progressNote({ ...progress, filling: "behind" }, "ready", layers)).toBe(
+      "In the background: layer 12 · 43 % · waits for another widget · 3 of 30 layers done",
+    );
     expect(progressNote({ ...progress, filling: "complete" }, "ready", { ...layers, done: 30 })).toBe(
       "All 30 layers are computed",
     );
-    expect(progressNote({ ...progress, task: "writing, 2 of 6 tokens" }, "computing", layers)).toBe(
+    const writing = { ...progress, task: "writing, 2 of 6 tokens", filling: "writing" as const };
+    expect(progressNote(writing, "computing", layers)).toBe(
       "The model is writing, 2 of 6 tokens · 43 % · about 8 s left",
     );
     expect(progressNote({ ...progress, task: "" }, "ready", layers)).toBe("");

@@ -165,21 +165,62 @@ def test_waiting_on_the_thread_that_computes_is_refused_and_does_not_hang(contro
         thread.run(controller.wait)
 
 
-def test_idle_time_belongs_to_the_widget_last_used(model, recorder, held_model_thread):
+def test_idle_time_belongs_to_the_widget_last_used_then_to_the_one_before(model, held_model_thread):
+    filled = []
     pair = [
         Controller(model, Query(model.tokenize(text), baseline=Baseline("zero")), layer=1, listener=Recorder())
         for text in (PROMPT, PROMPT[::-1])
     ]
-    for made in pair:
+    for number, made in enumerate(pair):
+        made._engine.rows_per_part = 32
+        made._listener.on_rows = lambda layer, _, number=number: filled.append(number) if layer != 1 else None
         made.start()
         made.allow_filling()
     held_model_thread()
-    pair[1].wait(whole_map=True, timeout=LONG)
     settle()
-    assert pair[1].map.done.all()
-    assert pair[0].map.done[1].all()
-    assert not pair[0].map.done[0, 0]
+    assert filled == sorted(filled, reverse=True), "none of the first before all of the second"
+    assert all(made.map.done.all() for made in pair)
+    said = [status.filling for status in pair[0]._listener.statuses]
+    assert "behind" in said
+    assert "waiting" not in said
+    assert said[-1] == "complete"
     for made in pair:
+        made.close()
+
+
+@pytest.mark.parametrize("leave", ["close", "cancel"])
+def test_idle_time_passes_on_when_the_widget_last_used_needs_it_no_more(model, held_model_thread, leave):
+    first, second = (
+        Controller(model, Query(model.tokenize(text), baseline=Baseline("zero")), layer=1, listener=Recorder())
+        for text in (PROMPT, PROMPT[::-1])
+    )
+    second._engine.rows_per_part = 16
+    for made in (first, second):
+        made.start(viewed=True)
+    second._listener.on_rows = lambda layer, _: getattr(second, leave)() if layer != 1 else None
+    held_model_thread()
+    settle()
+    assert first.map.done.all()
+    assert not second.map.done.all()
+    assert first._listener.statuses[-1].filling == "complete"
+    for made in (first, second):
+        made.close()
+
+
+def test_who_waits_for_a_cell_says_so_whoever_was_used_last(model, recorder):
+    first, second = (
+        Controller(model, Query(model.tokenize(text), baseline=Baseline("zero")), layer=1, listener=listener)
+        for text, listener in ((PROMPT, recorder), (PROMPT[::-1], Recorder()))
+    )
+    for made in (first, second):
+        made.start(viewed=True, cells_running=True)
+    settle()
+    assert recorder.statuses[-1].filling == "waiting"
+    for made in (first, second):
+        made.cells_running(False)
+    settle()
+    assert recorder.statuses[-1].filling == "complete"
+    for made in (first, second):
         made.close()
 
 

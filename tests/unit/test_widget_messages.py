@@ -233,7 +233,7 @@ def test_another_prompt_opened_meanwhile_is_not_overtaken(talkative, held_model_
     say(talkative, {"type": "write_on", "n_tokens": 4})
     opened = []
     talkative.observe(lambda change: opened.append(change["new"]), "prompt")
-    talkative._open(talkative._question_with(prompt="another text", metric="entropy"))
+    talkative.prompt = "another text"
     held_model_thread()
     settle()
     assert opened == ["another text"]
@@ -329,7 +329,7 @@ def test_cancelled_questions_are_answered_so(widget, held_model_thread):
 
 def test_questions_about_an_old_map_are_not_answered(widget, held_model_thread):
     say(widget, INSPECT)
-    widget._open(widget._question_with(prompt="another text"))
+    widget.prompt = "another text"
     held_model_thread()
     settle()
     assert sent(widget, "finding") == []

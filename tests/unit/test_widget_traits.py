@@ -15,7 +15,7 @@ import pytest
 import traitlets
 
 import horizon_widget as hw
-from horizon_widget.controller import Controller
+from horizon_widget import idle
 from horizon_widget.widget_traits import CONTROLS
 from tests.conftest import PROMPT
 from tests.widgets import LONG, say, sent, settle
@@ -51,7 +51,7 @@ BAD = {
     "include_sinks": [None, "false"],
     "profile_as_share": [None, 1],
     "least_offset": [None, 0, 3, True, 2.5, "9", [9], 10**30],
-    "find": [None, 3, "x" * 10_001],
+    "find": [None, 3, "x" * 10_001, "\ud800"],
 }
 
 
@@ -303,7 +303,7 @@ def test_a_selection_that_does_not_fit_leaves_no_widget_behind(model):
     before = set(ipywidgets.widget._instances)
     with pytest.raises(hw.QueryError, match="selected_source: 99 is out of range"):
         hw.HorizonWidget(model, PROMPT, selected_source=99)
-    assert Controller._last_used is None
+    assert idle._by_use == []
     assert set(ipywidgets.widget._instances) == before
 
 
@@ -337,10 +337,10 @@ def test_a_closed_widget_leaves_nothing_behind(model, monkeypatch):
         say(made, {"type": "hello", "protocol_version": 2})
         say(made, {"type": "inspect", "layer": 1, "source": 2, "target": 5, "aspects": ["predictions"]})
         made.wait("all", timeout=LONG)
-        first = made._controller
+        first = made._now
         made.prompt = "another text, a little longer"
         made.wait(timeout=LONG)
-        seen = [weakref.ref(x) for x in (made, first, first._listener, made._controller, made._controller._listener)]
+        seen = [weakref.ref(x) for one in (first, made._now) for x in (made, one.controller, one.listener)]
         made.close()
         made.close()
         return seen
@@ -351,7 +351,7 @@ def test_a_closed_widget_leaves_nothing_behind(model, monkeypatch):
     assert [ref() for ref in seen] == [None] * len(seen)
     assert shell.events.callbacks == []
     assert set(ipywidgets.widget._instances) == kept
-    assert Controller._last_used is None
+    assert idle._by_use == []
 
 
 def test_two_threads_that_open_maps_at_once_leave_one_whole(widget):

@@ -77,7 +77,7 @@ export interface Progress {
   readonly task: string;
   readonly done: number;
   readonly seconds_left: number | null;
-  readonly filling: "idle" | "running" | "waiting" | "stopped" | "complete";
+  readonly filling: "idle" | "running" | "waiting" | "behind" | "writing" | "stopped" | "complete";
 }
 
 export interface Problem {
@@ -219,7 +219,7 @@ const CHECKS: { readonly [K in TraitName]: Check<Traits[K]> } = {
     task: text,
     done: real,
     seconds_left: optional(real),
-    filling: oneOf("idle", "running", "waiting", "stopped", "complete"),
+    filling: oneOf("idle", "running", "waiting", "behind", "writing", "stopped", "complete"),
   }),
   error: optional(problem),
 };

@@ -172,7 +172,7 @@ export function progressNote(progress: Progress, state: Traits["state"], layers:
   const time = left === null ? [] : [`${duration(left)} left`];
   const count = `${layers.done} of ${plural(layers.asked, "layer")} done`;
   // The model writes on before anything is computed.
-  if (task.startsWith("writing")) return [`The model is ${task}`, percent, ...time].join(" · ");
+  if (filling === "writing") return [`The model is ${task}`, percent, ...time].join(" · ");
   if (filling === "stopped") return [`Stopped: ${task}`, percent, count].join(" · ");
   if (state === "computing") return [`Computing ${task}`, percent, ...time, count].join(" · ");
   switch (filling) {
@@ -180,6 +180,8 @@ export function progressNote(progress: Progress, state: Traits["state"], layers:
       return [`In the background: ${task}`, percent, ...time, count].join(" · ");
     case "waiting":
       return [`In the background: ${task}`, percent, "waits for the running cell", count].join(" · ");
+    case "behind":
+      return [`In the background: ${task}`, percent, "waits for another widget", count].join(" · ");
     case "complete":
       return layers.all
         ? `All ${layers.asked} layers are computed`

@@ -44,7 +44,8 @@ export class ProgressView {
     const words = progressNote(progress, state, nDone);
     setText(this.#words, words);
     const stopped = filling === "stopped";
-    const busy = !stopped && (state === "computing" || filling === "running" || filling === "waiting");
+    const inTheBackground = filling === "running" || filling === "waiting" || filling === "behind";
+    const busy = !stopped && (state === "computing" || inTheBackground);
     setAttribute(this.element, "data-filling", filling);
     setAttribute(this.element, "data-busy", busy);
     setAttribute(this.#bar, "aria-valuenow", percent);
