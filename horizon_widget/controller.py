@@ -27,6 +27,7 @@ from horizon_widget.listener import Listener, Status
 from horizon_widget.models import thread
 from horizon_widget.models.model import Model
 from horizon_widget.models.writing import Writing
+from horizon_widget.progress import Progress
 from horizon_widget.query import Query
 
 logger = logging.getLogger(__name__)
@@ -76,9 +77,7 @@ class Controller:
         self._closed = False
         self._scheduled = False
         self._error: dict[str, str] | None = None
-        self._learned = (0.0, 0.0)  # operations and seconds of the last parts, older ones counting less
-        self._task_total = 0.0
-        self._task_key: tuple[Any, ...] | None = None
+        self._progress = Progress()
 
     # -- what the reader does; from any thread, returns at once --------------------------------------------------
 
@@ -328,7 +327,7 @@ class Controller:
             logger.debug("computing %s failed", part, exc_info=True)
             self._fail(error)
         else:
-            self._learn(self._engine.operations - before, time.perf_counter() - began)
+            self._progress.learn(self._engine.operations - before, time.perf_counter() - began)
 
     def _fail(self, error: Exception) -> None:
         with self._condition:
@@ -386,21 +385,12 @@ class Controller:
     def _begin_task(self) -> None:
         filling = not self._asked_for()
         key = (filling,) if filling else (self._layer, self._source)
-        if key != self._task_key:
-            self._task_key, self._task_total = key, self._missing(everything=filling)
-
-    def _learn(self, operations: float, seconds: float) -> None:
-        memory = 0.8
-        self._learned = (memory * self._learned[0] + operations, memory * self._learned[1] + seconds)
+        self._progress.begin(key, self._missing(everything=filling))
 
     def _tell_status(self) -> None:
         self._listener.on_status(self._status())
 
     def _status(self) -> Status:
-        asked_for = self._asked_for()
-        missing = self._missing(everything=not asked_for)
-        operations, seconds = self._learned
-        busy = asked_for and not self._cancelled
         writing = self._writing
         if writing is not None:
             return Status(
@@ -410,12 +400,15 @@ class Controller:
                 seconds_left=None,
                 filling="writing",
             )
+        asked_for = self._asked_for()
+        missing = self._missing(everything=not asked_for)
+        busy = asked_for and not self._cancelled
         state = "error" if self._error else "computing" if busy else "ready"
         return Status(
             state=state,
             task=self._task(asked_for),
-            done=1.0 if missing == 0 else max(0.0, min(1.0, 1.0 - missing / max(self._task_total, missing))),
-            seconds_left=missing * seconds / operations if operations else None,
+            done=self._progress.done(missing),
+            seconds_left=self._progress.seconds_left(missing),
             filling=self._filling(missing_any=missing > 0),
             error=self._error,
         )
