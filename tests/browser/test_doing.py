@@ -92,6 +92,16 @@ def test_a_text_is_found_and_gone_to(notebook):
     notebook.expect("widget.find == ''")
 
 
+def test_undo_goes_back_through_what_was_clicked(notebook):
+    token(notebook, 20).click()
+    token(notebook, 30).click(modifiers=["Alt"])
+    token(notebook, 50).click()
+    notebook.expect("(widget.selected_source, widget.selected_target) == (50, None)")
+    for selected in ((20, 30), (20, None), (None, None)):
+        button(notebook, "Undo the selection").click()
+        notebook.expect(f"(widget.selected_source, widget.selected_target) == {selected}")
+
+
 def test_selections_are_undone_and_redone(notebook):
     read_token(notebook, KEY)
     read_token(notebook, 20)

@@ -155,6 +155,33 @@ def test_verify_repeats_the_number_by_a_separate_pass(notebook, screenshot):
     screenshot(notebook.page, "cell")
 
 
+TRACKS = """root => [...root.shadowRoot.querySelectorAll('.bars')].map(list =>
+    [...list.querySelectorAll('.bar-track')].map(track => {
+        const {left, width} = track.getBoundingClientRect();
+        return [left, width];
+    }))"""
+TOP = "root => root.shadowRoot.querySelector('.overview').getBoundingClientRect().top + scrollY"
+
+
+def test_bars_lie_on_one_axis_and_what_is_found_moves_nothing(notebook, screenshot):
+    select_cell(notebook, LAYER - 2)  # nothing has been asked of it
+    for aspect in ("predictions", "direct", "robustness"):
+        found(notebook, aspect)
+    page, widget = notebook.page, root(notebook)
+    before = widget.evaluate(TOP) - widget.evaluate("root => root.getBoundingClientRect().top + scrollY")
+    for name, aspect in (("Find the heads that carry it", "carriers"), ("Verify by a separate pass", "verification")):
+        widget.get_by_role("button", name=name).click()
+        page.wait_for_selector(f"[data-aspect='{aspect}'][data-status='found']", timeout=READY_MS)
+    after = widget.evaluate(TOP) - widget.evaluate("root => root.getBoundingClientRect().top + scrollY")
+    assert after == before
+    charts = widget.evaluate(TRACKS)
+    assert [len(tracks) > 1 for tracks in charts] == [True, True, True]
+    for tracks in charts:
+        np.testing.assert_allclose(tracks, [tracks[0]] * len(tracks), atol=0.1)
+        assert tracks[0][1] >= 24
+    screenshot(widget, "findings")
+
+
 def test_a_reloaded_page_shows_the_same_picture(notebook):
     select_cell(notebook)
     before = heat_map(notebook)["pixels"]
