@@ -340,6 +340,14 @@ def test_what_is_asked_of_a_closed_widget_is_not_computed(widget):
     assert not widget.wait("all", timeout=LONG).done[:, :-1].any()
 
 
+def test_to_close_again_waits_for_nobody(widget):
+    """Python does so where it collects a widget: on any thread, in the middle of anything."""
+    widget.close()
+    with turns.held():
+        assert ends(in_a_cell(widget.close))
+        thread.run(widget.close)
+
+
 @pytest.mark.parametrize("wrong", [{"layers": [99]}, {"selected_source": 99}, {"find": "\ud800"}, {"tooltip": 5}])
 def test_a_constructor_that_fails_leaves_no_widget_behind(model, wrong):
     before = set(ipywidgets.widget._instances)
