@@ -253,6 +253,16 @@ describe("the card of a cell", () => {
     expect(find("[data-aspect=robustness] p").textContent).toBe("+3.76 to +4.10 nats under 2 baselines.");
   });
 
+  it("has nothing relayed where no token lies between", () => {
+    const { model, find, texts, paint } = opened({ ...CELL, selected_target: 5 });
+    tellMap(model);
+    const cell = { layer: 1, source: 3, target: 5 };
+    model.tell(finding("direct", cell, { total: 7, direct: 7, relayed: 3.8e-6 }));
+    paint();
+    expect(texts("[data-aspect=direct] .bar-text")).toEqual(["+7 nats", "0 nats"]);
+    expect(find("[data-aspect=direct] p").textContent).toBe("Relayed is 0: no token lies between.");
+  });
+
   it("asks for heads and for a second pass when told to", () => {
     const { model, store, find, texts, paint } = opened(CELL);
     tellMap(model);
@@ -369,6 +379,7 @@ describe("pins compared", () => {
     tellMap(model);
     paint();
     expect(texts(".pin-token")).toEqual(["“ key”", "“ kept”"]);
+    expect(find(".pins h3").textContent).toContain("all strips ± 4 nats or more");
     expect(texts(".pin-numbers")[1]).toBe("own share 0.30 · expected horizon 1.30 tokens");
     expect(texts(".pin-far")[0]).toBe("+3.76 nats → “ key” (7), 4 tokens ahead");
     all(".pin-far")[0]?.click();

@@ -2,8 +2,8 @@
 
 import { css, inkOn, pinColour, type Rgb } from "../../page/colour";
 import { h, listen, setAttribute, setText } from "../../page/dom";
-import { mark, quote, signed, withUnit } from "../../page/format";
-import { ahead, HONESTY, named, scaleEnds, statisticValue } from "../../page/sentences";
+import { quote, signed, withUnit } from "../../page/format";
+import { ahead, HONESTY, named, scaleEnds, scaleNote, statisticValue } from "../../page/sentences";
 import type { Cell } from "../../state/reading";
 import { sharedScale } from "../../state/scale";
 import { contextOf, type View } from "../shared";
@@ -54,7 +54,7 @@ export class PinsView {
     const { query } = contextOf(store);
     const rows = pins.map(([, source]) => store.rows.value.row(layer, source));
     const scale = sharedScale(rows);
-    const ends = scale === 0 ? "" : ` · all strips ${withUnit(`± ${mark(scale)}`, query.unit)}`;
+    const ends = scale === 0 ? "" : ` · all strips ${scaleNote(scale, query)}`;
     const [down, up] = scaleEnds(query);
     const sides = `up: ${up}${down && `, down: ${down}`}`;
     setText(
