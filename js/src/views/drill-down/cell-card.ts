@@ -23,8 +23,8 @@ export class CellCard {
   readonly #hint = h(
     "p",
     { class: "card-hint" },
-    "Click a cell to keep it: its direct and relayed parts, its value under other baselines, the heads that carry " +
-      "it, and a second pass that verifies it are found out then.",
+    "Click a cell to keep it: its predictions, its direct and relayed parts and its value under other baselines are " +
+      "found out then; the heads that carry it, and a second pass that verifies it, on request.",
   );
   readonly #strongest: HTMLElement;
   readonly element: HTMLElement;
