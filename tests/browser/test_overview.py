@@ -51,6 +51,8 @@ def test_each_cell_is_a_mean_over_the_sources_that_reach_so_far(short, overview)
     plot.focus()
     words = overview.locator(".offset-profile .overview-words")
     short.python("short.selected_layer = 12")
+    # The cursor begins at the layer on the screen.
+    short.page.locator("[data-added]").last.locator(".layer-number").get_by_text("12", exact=True).wait_for()
     plot.press("Home")
     for offset in range(1, 9):
         words.get_by_text(f"layer 12 · {offset} token" if offset > 1 else "layer 12 · ").wait_for()
