@@ -37,9 +37,10 @@ build: $(SETUP) ## build the front end, if its sources changed
 
 test: lint test-python test-front-end test-browser test-packaging ## check everything: lint, Python, front end, browser, wheel
 
-test-unit: setup ## check the quick half: few architectures, no demo model, no browser
-	$(PY) -m pytest -q -m "not demo_model and not every_architecture" tests/unit tests/invariants tests/protocol
-	@$(FRONT_END) npm test
+test-unit: setup ## check the quick half: few architectures, no demo model, no browser, no long fuzzing
+	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n 2 --dist loadfile -m "not demo_model and not every_architecture" \
+	    tests/unit tests/invariants tests/protocol
+	@$(FRONT_END) npm run test:quick
 
 test-python: setup model
 	$(PY) -m pytest --ignore=tests/browser --ignore=tests/packaging --ignore=tests/gpu
