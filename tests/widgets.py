@@ -6,6 +6,7 @@ import numpy as np
 
 from horizon_widget import protocol
 from horizon_widget.models import thread
+from horizon_widget.models.writing import Writing
 
 LONG = 30  # seconds; a wait that takes longer is a hang
 PROMPT = "the cat sat on the mat, the cat"
@@ -22,6 +23,19 @@ def settle():
     """Let the model thread finish what is queued now, and what that queues."""
     for _ in range(200):
         thread.run(lambda: None)
+
+
+def cancel_after(monkeypatch, widget, n_tokens):
+    """Have the browser cancel when the model has written so many tokens."""
+    step = Writing.step
+
+    def step_and_cancel(self):
+        going_on = step(self)
+        if len(self.written) == n_tokens:
+            say(widget, {"type": "cancel"})
+        return going_on
+
+    monkeypatch.setattr(Writing, "step", step_and_cancel)
 
 
 def sent(widget, kind):

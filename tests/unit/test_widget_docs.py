@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from horizon_widget.widget_question import QUESTION
-from horizon_widget.widget_traits import CONTROLS
+from horizon_widget.widget.question import QUESTION
+from horizon_widget.widget.traits import CONTROLS
 
 GUIDE = Path(__file__).parents[2] / "docs" / "widget.md"
 

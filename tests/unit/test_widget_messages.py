@@ -8,9 +8,8 @@ import pytest
 import horizon_widget as hw
 from horizon_widget import protocol
 from horizon_widget.attribution.findings import ASPECTS
-from horizon_widget.models import writing
 from tests.conftest import PROMPT
-from tests.widgets import INSPECT, LONG, OPEN, received_rows, say, sent, settle
+from tests.widgets import INSPECT, LONG, OPEN, cancel_after, received_rows, say, sent, settle
 
 
 def test_both_modules_offer_the_same_aspects():
@@ -206,15 +205,7 @@ def test_tokens_that_no_text_gives_are_kept_when_it_writes_on(model, widget):
 def test_cancel_stops_between_tokens_and_keeps_what_is_written(talkative, monkeypatch):
     widget = talkative
     widget.wait(timeout=LONG)
-    step = writing.Writing.step
-
-    def step_and_cancel(self):
-        going_on = step(self)
-        if len(self.written) == 3:
-            say(widget, {"type": "cancel"})
-        return going_on
-
-    monkeypatch.setattr(writing.Writing, "step", step_and_cancel)
+    cancel_after(monkeypatch, widget, 3)
     say(widget, {"type": "write_on", "n_tokens": 500})
     settle()
     assert len(widget.tokens) == len(PROMPT) + 3

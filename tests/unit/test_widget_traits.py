@@ -15,8 +15,8 @@ import pytest
 import traitlets
 
 import horizon_widget as hw
-from horizon_widget import idle
-from horizon_widget.widget_traits import CONTROLS
+from horizon_widget.controller import idle
+from horizon_widget.widget.traits import CONTROLS
 from tests.conftest import PROMPT
 from tests.widgets import LONG, say, sent, settle
 

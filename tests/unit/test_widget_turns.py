@@ -9,11 +9,13 @@ import ipywidgets
 import pytest
 
 import horizon_widget as hw
-from horizon_widget import idle, turns, widget_question
-from horizon_widget.listener import Status
+from horizon_widget.controller import idle
+from horizon_widget.controller.listener import Status
 from horizon_widget.models import thread
+from horizon_widget.widget import question as widget_question
+from horizon_widget.widget import turns
 from tests.conftest import PROMPT
-from tests.widgets import INSPECT, LONG, OPEN, say, sent, settle
+from tests.widgets import INSPECT, LONG, OPEN, cancel_after, say, sent, settle
 
 
 @pytest.fixture
@@ -275,19 +277,9 @@ def test_what_is_left_is_told_even_where_an_open_fails(widget, monkeypatch):
 
 
 def test_what_is_cancelled_while_the_model_writes_stays_cancelled(talkative, monkeypatch):
-    from horizon_widget.models import writing
-
     say(talkative, {"type": "hello", "protocol_version": 2})
     talkative.wait("all", timeout=LONG)
-    step = writing.Writing.step
-
-    def step_and_cancel(self):
-        going_on = step(self)
-        if len(self.written) == 3:
-            say(talkative, {"type": "cancel"})
-        return going_on
-
-    monkeypatch.setattr(writing.Writing, "step", step_and_cancel)
+    cancel_after(monkeypatch, talkative, 3)
     say(talkative, {"type": "write_on", "n_tokens": 20})
     settle()
     assert len(talkative.tokens) == len(PROMPT) + 3

@@ -15,24 +15,22 @@ from typing import Any
 
 import numpy as np
 
-from horizon_widget import idle
 from horizon_widget.attribution.ablation_engine import AblationEngine
 from horizon_widget.attribution.ask import exact_engine_for
-from horizon_widget.attribution.cell import Inspection
 from horizon_widget.attribution.findings import Cell
 from horizon_widget.attribution.plan import Interest, Part, bisecting, neighbours_of
+from horizon_widget.controller import idle
+from horizon_widget.controller.errands import Errands
+from horizon_widget.controller.listener import Listener, Status
+from horizon_widget.controller.progress import Progress
 from horizon_widget.errors import HorizonError, describe
 from horizon_widget.horizon_map import HorizonMap
-from horizon_widget.listener import Listener, Status
 from horizon_widget.models import thread
 from horizon_widget.models.model import Model
 from horizon_widget.models.writing import Writing
-from horizon_widget.progress import Progress
 from horizon_widget.query import Query
 
 logger = logging.getLogger(__name__)
-
-CANCELLED = {"title": "It was cancelled.", "advice": "Ask again to see it.", "detail": ""}
 
 
 class Controller:
@@ -64,9 +62,8 @@ class Controller:
         self._target: int | None = None  # of which the column is looked at
         self._filled = "all layers" if layers is None else "the chosen layers"
         self._fill_order = [layer for layer in bisecting(model.n_layers) if layers is None or layer in layers]
-        self._inspections: tuple[Inspection, ...] = ()  # all of one cell
-        self._writing: Writing | None = None
-        self._was_aside = False  # the last piece of work was one of these
+        self._errands = Errands(self._engine, listener)
+        self._was_errand = False  # the last piece of work was one of these
         self.wants_idle_time = False
         self._filling_allowed = False  # nobody looks yet
         self._cells_running = False
@@ -146,15 +143,13 @@ class Controller:
             cell: Which.
             aspects: Some of ``attribution.cell.ASPECTS``.
         """
-        with self._condition:
-            kept = tuple(inspection for inspection in self._inspections if inspection.cell == cell)
-            known = {inspection.aspect for inspection in kept}
-            new = [aspect for aspect in dict.fromkeys(aspects) if aspect not in known]
-            self._change(_inspections=(*kept, *(Inspection(self._engine, cell, aspect) for aspect in new)))
+        self._errands.inspect(cell, aspects)
+        self._change()
 
     def write_on(self, n_tokens: int) -> None:
         """Let the model write on, so many tokens at most; the newest wish counts."""
-        self._change(_writing=Writing(self._model, self._engine.query.token_ids, n_tokens))
+        self._errands.write(Writing(self._model, self._engine.query.token_ids, n_tokens))
+        self._change()
 
     def allow_filling(self) -> None:
         """Somebody looks: use idle time to fill the rest of the map."""
@@ -168,15 +163,10 @@ class Controller:
     def cancel(self) -> None:
         """Compute nothing more until asked again, and fill nothing more until ``resume``.
 
-        What the model was writing ends where it is; what was to be found out of a cell is answered with ``CANCELLED``.
+        What the model was writing ends where it is; what was to be found out of a cell is answered with a problem.
         """
-        with self._condition:
-            given_up = self._inspections
-            if self._writing is not None:
-                self._writing.stop()
-            self._change(_cancelled=True, _filling_stopped=True, _inspections=())
-        for inspection in given_up:
-            self._listener.on_finding(inspection.cell, inspection.aspect, None, CANCELLED)
+        self._errands.cancel()
+        self._change(_cancelled=True, _filling_stopped=True)
 
     def resume(self) -> None:
         """Go on after a cancellation or an error."""
@@ -185,7 +175,8 @@ class Controller:
     def close(self) -> None:
         """Stop for good after the part under way."""
         idle.forget(self)
-        self._change(_closed=True, _inspections=(), _writing=None, wants_idle_time=False)
+        self._change(_closed=True, wants_idle_time=False)
+        self._errands.drop()
         idle.pass_on()
 
     def wake(self) -> None:
@@ -266,58 +257,18 @@ class Controller:
             self._condition.notify_all()
 
     def _has_work(self) -> bool:
-        return not self._closed and bool(self._inspections or self._writing or self._next() is not None)
+        return not self._closed and (bool(self._errands) or self._next() is not None)
 
     def _take_work(self) -> Callable[[], None] | None:
-        """Cells and writing go before parts, but rows that are asked for meanwhile take turns with them."""
+        """Errands go before parts, but rows that are asked for meanwhile take turns with them."""
         if self._closed:
             return None
-        aside: Callable[[], None] | None = None
-        if self._inspections:
-            aside = partial(self._inspect, self._inspections[0])
-        elif self._writing is not None:
-            aside = partial(self._write, self._writing)
-        part = self._next()
-        turn_of_part = aside is None or (self._was_aside and self._asked_for())
-        self._was_aside = part is None or not turn_of_part
+        errand, part = self._errands.next(), self._next()
+        turn_of_part = errand is None or (self._was_errand and self._asked_for())
+        self._was_errand = part is None or not turn_of_part
         if part is not None and turn_of_part:
             return partial(self._compute, part)
-        return aside
-
-    def _inspect(self, inspection: Inspection) -> None:
-        """One step."""
-        problem = None
-        try:
-            going_on = inspection.step()
-        except Exception as error:
-            logger.debug("%s of %s failed", inspection.aspect, inspection.cell, exc_info=True)
-            going_on, problem = False, describe(error)
-        if going_on:
-            return
-        with self._condition:
-            wanted = inspection in self._inspections
-            self._inspections = tuple(other for other in self._inspections if other is not inspection)
-        if wanted:
-            self._listener.on_finding(inspection.cell, inspection.aspect, inspection.found, problem)
-
-    def _write(self, writing: Writing) -> None:
-        """One token."""
-        failure = None
-        try:
-            going_on = writing.step()
-        except Exception as error:
-            logger.debug("writing on failed", exc_info=True)
-            going_on, failure = False, error
-        if going_on:
-            return
-        with self._condition:
-            newest, self._writing = self._writing, None if self._writing is writing else self._writing
-        if newest is not writing:
-            return
-        if failure is not None:
-            self._listener.on_failed(getattr(failure, "field", None), describe(failure))
-        elif writing.written:
-            self._listener.on_written(writing.token_ids)
+        return errand
 
     def _compute(self, part: Part) -> None:
         began, before = time.perf_counter(), self._engine.operations
@@ -391,7 +342,7 @@ class Controller:
         self._listener.on_status(self._status())
 
     def _status(self) -> Status:
-        writing = self._writing
+        writing = self._errands.writing
         if writing is not None:
             return Status(
                 state="computing",

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from horizon_widget.controller.listener import Status
 from horizon_widget.horizon_map import HorizonMap
-from horizon_widget.listener import Status
 from horizon_widget.models.model import Model
 from horizon_widget.query import Query
 from horizon_widget.statistics import STATISTICS

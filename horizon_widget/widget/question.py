@@ -9,18 +9,18 @@ from typing import Any
 
 import traitlets
 
-from horizon_widget import protocol, turns
-from horizon_widget import widget_descriptions as descriptions
+from horizon_widget import protocol
 from horizon_widget.attribution.ask import read_query
 from horizon_widget.attribution.findings import Cell
 from horizon_widget.controller import Controller
+from horizon_widget.controller.listener import Status
 from horizon_widget.errors import QueryError, describe
 from horizon_widget.horizon_map import HorizonMap
-from horizon_widget.listener import Status
 from horizon_widget.models import thread
 from horizon_widget.models.model import Model
 from horizon_widget.query import Query
-from horizon_widget.widget_traits import Checked, WidgetTraits, check_wanted_layers
+from horizon_widget.widget import descriptions, turns
+from horizon_widget.widget.traits import Checked, WidgetTraits, check_wanted_layers
 
 QUESTION = ("prompt", "metric", "baseline", "layers")
 POSITIONS = ("selected_source", "selected_target", "selected_offset")

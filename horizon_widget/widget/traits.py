@@ -19,10 +19,11 @@ import anywidget
 import ipywidgets  # type: ignore[import-untyped]
 import traitlets
 
-from horizon_widget import protocol, turns
+from horizon_widget import protocol
 from horizon_widget.errors import QueryError, describe
 from horizon_widget.query import check_index, check_layers
 from horizon_widget.statistics import STATISTICS
+from horizon_widget.widget import turns
 
 logger = logging.getLogger(__name__)
 

@@ -12,18 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from horizon_widget import protocol, turns
-from horizon_widget import widget_descriptions as descriptions
+from horizon_widget import protocol
 from horizon_widget.attribution.findings import Cell
 from horizon_widget.errors import HorizonError, QueryError, describe
 from horizon_widget.horizon_map import HorizonMap
 from horizon_widget.models.model import Model
-from horizon_widget.widget_question import AskingWidget
-from horizon_widget.widget_traits import CONTROLS
+from horizon_widget.widget import descriptions, turns
+from horizon_widget.widget.question import AskingWidget
+from horizon_widget.widget.traits import CONTROLS
 
 logger = logging.getLogger(__name__)
 
-BUNDLE = Path(__file__).parent / "static" / "widget.js"
+BUNDLE = Path(__file__).parents[1] / "static" / "widget.js"
 
 
 class HorizonWidget(AskingWidget):

@@ -1,0 +1,114 @@
+"""What is done beside the map: looking into one cell, and letting the model write on."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from horizon_widget.attribution.ablation_engine import AblationEngine
+from horizon_widget.attribution.cell import Inspection
+from horizon_widget.attribution.findings import Cell
+from horizon_widget.controller.listener import Listener
+from horizon_widget.errors import describe
+from horizon_widget.models.writing import Writing
+
+logger = logging.getLogger(__name__)
+
+CANCELLED = {"title": "It was cancelled.", "advice": "Ask again to see it.", "detail": ""}
+
+
+class Errands:
+    """Those of one controller: of one cell, and of one text, at a time. Asked for from any thread.
+
+    Args:
+        engine: Of the map.
+        listener: Told of findings, of what was written and of failures.
+    """
+
+    def __init__(self, engine: AblationEngine, listener: Listener) -> None:
+        self._engine = engine
+        self._listener = listener
+        self._lock = threading.Lock()
+        self._inspections: tuple[Inspection, ...] = ()  # all of one cell
+        self._writing: Writing | None = None
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self._inspections or self._writing)
+
+    @property
+    def writing(self) -> Writing | None:
+        """What the model writes, if it does."""
+        return self._writing
+
+    def inspect(self, cell: Cell, aspects: Sequence[str]) -> None:
+        """Look into aspects of a cell, in this order; what was asked of another cell is given up."""
+        with self._lock:
+            kept = tuple(inspection for inspection in self._inspections if inspection.cell == cell)
+            known = {inspection.aspect for inspection in kept}
+            new = [aspect for aspect in dict.fromkeys(aspects) if aspect not in known]
+            self._inspections = (*kept, *(Inspection(self._engine, cell, aspect) for aspect in new))
+
+    def write(self, writing: Writing) -> None:
+        """Let the model write; the newest wish counts."""
+        with self._lock:
+            self._writing = writing
+
+    def cancel(self) -> None:
+        """What is written ends where it is; what was to be found out of a cell is answered with ``CANCELLED``."""
+        with self._lock:
+            given_up, self._inspections = self._inspections, ()
+            if self._writing is not None:
+                self._writing.stop()
+        for inspection in given_up:
+            self._listener.on_finding(inspection.cell, inspection.aspect, None, CANCELLED)
+
+    def drop(self) -> None:
+        """Do none of them, and say nothing."""
+        with self._lock:
+            self._inspections, self._writing = (), None
+
+    def next(self) -> Callable[[], None] | None:
+        """The next piece of the next one, to be done on the model thread: some tenths of a second."""
+        with self._lock:
+            if self._inspections:
+                return partial(self._inspect, self._inspections[0])
+            return None if self._writing is None else partial(self._write, self._writing)
+
+    def _inspect(self, inspection: Inspection) -> None:
+        problem = None
+        try:
+            going_on = inspection.step()
+        except Exception as error:
+            logger.debug("%s of %s failed", inspection.aspect, inspection.cell, exc_info=True)
+            going_on, problem = False, describe(error)
+        if going_on:
+            return
+        with self._lock:
+            wanted = inspection in self._inspections
+            self._inspections = tuple(other for other in self._inspections if other is not inspection)
+        if wanted:
+            self._listener.on_finding(inspection.cell, inspection.aspect, inspection.found, problem)
+
+    def _write(self, writing: Writing) -> None:
+        """One token."""
+        failure = None
+        try:
+            going_on = writing.step()
+        except Exception as error:
+            logger.debug("writing on failed", exc_info=True)
+            going_on, failure = False, error
+        if going_on:
+            return
+        with self._lock:
+            wanted = self._writing is writing
+            if wanted:
+                self._writing = None
+        if not wanted:
+            return
+        if failure is not None:
+            self._listener.on_failed(getattr(failure, "field", None), describe(failure))
+        elif writing.written:
+            self._listener.on_written(writing.token_ids)
