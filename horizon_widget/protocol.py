@@ -63,12 +63,14 @@ class Open:
         metric: A name, and the tokens it names.
         baseline: A kind, and the prompt of ``"counterfactual"``; ``None``: as it is.
         layers: Those computed in idle time; ``None``: all.
+        n_tokens: How many the model shall write on when it is open; 0: none.
     """
 
     prompt: str
     metric: tuple[str, ...]
     baseline: tuple[str, ...] | None
     layers: tuple[int, ...] | None
+    n_tokens: int
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ def _read_open(content: Mapping[str, Any]) -> Open:
         metric=_some("metric", content.get("metric"), _text),
         baseline=_optional("baseline", content.get("baseline"), _texts),
         layers=_optional("layers", content.get("layers"), _counts),
+        n_tokens=_count("n_tokens", content.get("n_tokens"), most=MOST_WRITTEN),
     )
 
 

@@ -10,7 +10,7 @@ from horizon_widget.models.writing import Writing
 
 LONG = 30  # seconds; a wait that takes longer is a hang
 PROMPT = "the cat sat on the mat, the cat"
-OPEN = {"type": "open", "prompt": PROMPT, "metric": ["logprob"], "baseline": ["zero"], "layers": None}
+OPEN = {"type": "open", "prompt": PROMPT, "metric": ["logprob"], "baseline": ["zero"], "layers": None, "n_tokens": 0}
 INSPECT = {"type": "inspect", "layer": 1, "source": 3, "target": 9, "aspects": [*protocol.ASPECTS]}
 
 

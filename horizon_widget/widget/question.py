@@ -266,12 +266,17 @@ class AskingWidget(WidgetTraits):
 
     # -- asked by the browser ----------------------------------------------------------------------------------
 
-    def _open_soon(self, question: Question) -> None:
+    def _open_soon(self, question: Question, n_tokens: int) -> None:
         """Open a map without waiting for the model thread, which may have a part under way; for whose turn it is.
 
         An older wish that is not fulfilled yet is given up, with what was to be written then.
+
+        Raises:
+            QueryError: if the model is to write on, and cannot.
         """
-        self._wish = wish = _Wish(question)
+        if n_tokens:
+            self._check_may_grow(question)
+        self._wish = wish = _Wish(question, n_tokens)
         thread.submit(partial(self._prepare, wish))
 
     def _prepare(self, wish: _Wish) -> None:

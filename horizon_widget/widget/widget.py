@@ -229,7 +229,7 @@ class HorizonWidget(AskingWidget):
             asked = getattr(message, name)
             if asked is not None and list(asked) != self.asked[name]:
                 changes[name] = asked[0] if len(asked) == 1 else asked
-        self._open_soon(self._question_with(self._now.question, **changes))
+        self._open_soon(self._question_with(self._now.question, **changes), message.n_tokens)
 
     def _send_everything(self) -> None:
         hmap, map_id = self._now.listener.map, self._now.listener.map_id

@@ -69,7 +69,7 @@ describe("a silence", () => {
     [
       "another prompt",
       (store: ReturnType<typeof openStore>["store"]) =>
-        store.open({ prompt: "x", metric: ["logprob"], baseline: null, layers: null }),
+        store.open({ prompt: "x", metric: ["logprob"], baseline: null, layers: null, n_tokens: 0 }),
     ],
   ])("after %s is noticed in time", (_, ask) => {
     const { store } = connected();

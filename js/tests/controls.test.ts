@@ -137,8 +137,10 @@ describe("writing on", () => {
     find(".write-on").dispatchEvent(new Event("submit", { cancelable: true }));
   };
 
-  it("asks for so many tokens", () => {
+  it("asks for so many tokens", async () => {
     const within = opened();
+    button(within, "Edit prompt").click();
+    await frame();
     submit(within);
     type(within.find(".number"), "7");
     submit(within);

@@ -188,7 +188,13 @@ describe("what is asked of the kernel", () => {
     store.cancel();
     store.resume();
     store.writeOn(12);
-    const asked = { prompt: "Anna", metric: ["logit", " key"], baseline: ["mean"], layers: [1, 2] };
+    const asked = {
+      prompt: "Anna",
+      metric: ["logit", " key"],
+      baseline: ["mean"],
+      layers: [1, 2],
+      n_tokens: 0,
+    };
     store.open(asked);
     expect(model.asked.slice(1)).toEqual([
       { type: "cancel" },
@@ -204,7 +210,7 @@ describe("what is asked of the kernel", () => {
     fail();
     expect(store.failed.value).toMatchObject({ field: "metric", problem: PROBLEM });
     expect(store.problem.value).toBeNull();
-    store.open({ prompt: "x", metric: ["logit"], baseline: null, layers: null });
+    store.open({ prompt: "x", metric: ["logit"], baseline: null, layers: null, n_tokens: 0 });
     expect(store.failed.value).toBeNull();
     fail();
     store.writeOn(2);

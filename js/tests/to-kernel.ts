@@ -46,6 +46,7 @@ const CHECKS: { readonly [T in ToKernel["type"]]: Check<ToKernel> } = {
     metric: some(text),
     baseline: optional(some(text)),
     layers: optional(some(count)),
+    n_tokens: (value, name) => (value === 0 ? 0 : written(value, name)),
   }),
   write_on: record({ type: oneOf("write_on"), n_tokens: written }),
   inspect: record({

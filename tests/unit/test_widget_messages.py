@@ -202,6 +202,21 @@ def test_tokens_that_no_text_gives_are_kept_when_it_writes_on(model, widget):
     made.close()
 
 
+def test_a_map_is_opened_and_written_on_from_in_one_message(talkative):
+    say(talkative, {**OPEN, "prompt": "another text", "n_tokens": 3})
+    settle()
+    assert (talkative.prompt[:12], talkative.written_from, len(talkative.tokens)) == ("another text", 12, 15)
+
+
+def test_what_cannot_be_opened_is_not_written_on_from(talkative):
+    before = talkative.map_id
+    say(talkative, {**OPEN, "prompt": "", "n_tokens": 3})
+    say(talkative, {**OPEN, "baseline": ["counterfactual", PROMPT], "n_tokens": 3})
+    settle()
+    assert [failed["field"] for failed in sent(talkative, "failed")] == ["prompt", "baseline"]
+    assert (talkative.map_id, talkative.written_from) == (before, None)
+
+
 def test_cancel_stops_between_tokens_and_keeps_what_is_written(talkative, monkeypatch):
     widget = talkative
     widget.wait(timeout=LONG)

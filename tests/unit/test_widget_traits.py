@@ -18,7 +18,7 @@ import horizon_widget as hw
 from horizon_widget.controller import idle
 from horizon_widget.widget.traits import CONTROLS
 from tests.conftest import PROMPT
-from tests.widgets import LONG, say, sent, settle
+from tests.widgets import LONG, OPEN, say, sent, settle
 
 TRAITS_OF_THE_BROWSER = Path(__file__).parents[2] / "js" / "src" / "kernel" / "traits.ts"
 GOOD = {
@@ -359,7 +359,7 @@ def test_two_threads_that_open_maps_at_once_leave_one_whole(widget):
 
     def of_the_browser():
         for text in texts[::2]:
-            say(widget, {"type": "open", "prompt": text, "metric": ["logprob"], "baseline": ["zero"], "layers": None})
+            say(widget, OPEN | {"prompt": text})
 
     def of_the_user():
         for text in texts[1::2]:

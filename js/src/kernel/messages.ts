@@ -37,6 +37,8 @@ export interface Open {
   readonly baseline: readonly string[] | null;
   /** Null: all. */
   readonly layers: readonly number[] | null;
+  /** By how many the model shall write on when it is open; 0: none. */
+  readonly n_tokens: number;
 }
 
 export interface Inspect {

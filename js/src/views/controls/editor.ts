@@ -85,8 +85,6 @@ export class EditorView {
   #mapId: number;
   /** What stood in the fields before the reader changed them; a field may not keep a text as it is. */
   #filled = "";
-  /** By how many tokens the model shall write on once the map that was asked for is there. */
-  #toWrite: number | null = null;
 
   constructor(view: View) {
     this.#view = view;
@@ -107,16 +105,14 @@ export class EditorView {
     frames.keep(listen(this.#form, "change", () => this.#showOwn()));
     frames.keep(listen(this.#cancel, "click", () => this.#close()));
     frames.watch([traits.map_id], () => {
-      if (traits.map_id.value !== this.#mapId) this.#opened();
+      if (traits.map_id.value !== this.#mapId) this.#close();
       this.#mapId = traits.map_id.value;
     });
     frames.watch([view.editing], () => this.#open());
     frames.watch([store.failed], () => this.#complain());
     // Nobody answers a message that the kernel could not read.
     frames.watch([store.problem], () => {
-      if (store.problem.value === null) return;
-      this.#toWrite = null;
-      setText(this.#note, "");
+      if (store.problem.value !== null) setText(this.#note, "");
     });
   }
 
@@ -157,10 +153,9 @@ export class EditorView {
     this.#other.hidden = this.#baseline.value !== "counterfactual";
   }
 
-  /** Returns whether the kernel was asked. */
-  #run(): boolean {
+  /** Asks for the map, and for so many tokens that the model writes on from it. */
+  #run(nTokens = 0): void {
     const { store } = this.#view;
-    this.#toWrite = null;
     const layers = parseLayers(this.#layers.value, store.traits.n_layers.value);
     const baseline = this.#baselineNow();
     const wrong = {
@@ -174,7 +169,7 @@ export class EditorView {
     const first = names.find((name) => wrong[name] !== null);
     if (first !== undefined || !layers.ok) {
       this.#fields[first ?? "layers"].focus();
-      return false;
+      return;
     }
     setText(this.#note, "Asking the kernel …");
     store.open({
@@ -182,17 +177,14 @@ export class EditorView {
       metric: this.#metricNow(),
       baseline,
       layers: layers.value,
+      n_tokens: nTokens,
     });
-    return true;
   }
 
   /** Goes on from what stands in the editor: where that is another map, it is run first. */
   #writeOn(nTokens: number): void {
-    if (this.#filled === "" || this.#typed() === this.#filled) this.#view.store.writeOn(nTokens);
-    else if (this.#run()) {
-      this.#toWrite = nTokens;
-      setText(this.#note, "Asking the kernel; then the model writes on …");
-    }
+    if (this.#typed() === this.#filled) this.#view.store.writeOn(nTokens);
+    else this.#run(nTokens);
   }
 
   /** All that stands in the fields, to be compared. */
@@ -203,15 +195,6 @@ export class EditorView {
       this.#baselineNow(),
       this.#layers.value.trim(),
     ]);
-  }
-
-  /** The map that was asked for, or another, is there. */
-  #opened(): void {
-    const { store, editing } = this.#view;
-    const nTokens = editing.value ? this.#toWrite : null;
-    this.#toWrite = null;
-    this.#close();
-    if (nTokens !== null) store.writeOn(nTokens);
   }
 
   /** What was wrong with a field is not, once it is another. */
@@ -239,7 +222,6 @@ export class EditorView {
   /** What could not be done is said at its field; what was typed stays. */
   #complain(): void {
     const failed = this.#view.store.failed.value;
-    if (failed !== null) this.#toWrite = null;
     if (!this.#view.editing.value || failed === null) return;
     setText(this.#note, "");
     const fields: Readonly<Record<string, Field>> = this.#fields;
@@ -260,7 +242,6 @@ export class EditorView {
 
   #close(): void {
     const { editing, store } = this.#view;
-    this.#toWrite = null;
     if (!editing.value) return;
     editing.value = false;
     if (isOfEditor(store.failed.value?.field)) store.failed.value = null;

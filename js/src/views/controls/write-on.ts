@@ -25,7 +25,7 @@ export class WriteOnView {
     this.#number,
     h("span", { class: "quiet", "aria-hidden": "true" }, "tokens"),
     h("button", { type: "submit", class: "tool main" }, "Write on"),
-    h("span", { class: "quiet" }, "The prompt as it is and what the model adds become one map."),
+    h("span", { class: "quiet" }, "What stands above and what the model adds become one map."),
     this.#complaint.element,
   );
 
