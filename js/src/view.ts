@@ -10,10 +10,12 @@ import type { Store } from "./state/store";
 import cellStyle from "./style/cell.css";
 import controlsStyle from "./style/controls.css";
 import drillDownStyle from "./style/drill-down.css";
+import editorStyle from "./style/editor.css";
 import gridStyle from "./style/grid.css";
 import legendStyle from "./style/legend.css";
 import overviewStyle from "./style/overview.css";
 import pageStyle from "./style/page.css";
+import statusStyle from "./style/status.css";
 import surroundingsStyle from "./style/surroundings.css";
 import textStyle from "./style/text.css";
 import { EditorView } from "./views/controls/editor";
@@ -28,6 +30,8 @@ import { TextView } from "./views/text/text";
 const STYLES = [
   pageStyle,
   controlsStyle,
+  editorStyle,
+  statusStyle,
   textStyle,
   legendStyle,
   gridStyle,

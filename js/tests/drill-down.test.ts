@@ -5,7 +5,6 @@ import { Frames } from "../src/page/frames";
 import type { Cell } from "../src/state/reading";
 import { sharedScale } from "../src/state/scale";
 import type { Store } from "../src/state/store";
-import { axisOf, stretchOf, twoParts } from "../src/views/drill-down/bars";
 import { DrillDownView } from "../src/views/drill-down/drill-down";
 import { barsAlong, farLink } from "../src/views/drill-down/pin-strip";
 import type { View } from "../src/views/shared";
@@ -330,29 +329,6 @@ describe("the card of a cell", () => {
     expect(all(".predictions img")).toEqual([]);
     expect(find(".predictions tbody th").textContent).toMatch(/^“<img src=x onerro/u);
     expect(find(".predictions tbody th").textContent).not.toContain("\u202e");
-  });
-});
-
-describe("bars on one axis", () => {
-  it("hold zero, and every bar", () => {
-    expect(axisOf([{ from: 0, to: 3 }])).toEqual([0, 3]);
-    expect(
-      axisOf([
-        { from: 0, to: -1 },
-        { from: 0, to: 3 },
-      ]),
-    ).toEqual([-1, 3]);
-    expect(stretchOf({ from: 0, to: -1 }, [-1, 3])).toEqual({ start: 0, length: 0.25 });
-    expect(stretchOf({ from: 0, to: 3 }, [-1, 3])).toEqual({ start: 0.25, length: 0.75 });
-    expect(stretchOf({ from: 0, to: 0 }, [0, 0])).toEqual({ start: 0, length: 0 });
-  });
-
-  it("let opposite parts be seen to cancel: the second begins where the first ends", () => {
-    expect(twoParts(5, -1.5)).toEqual([
-      { from: 0, to: 5 },
-      { from: 5, to: 3.5 },
-    ]);
-    expect(axisOf(twoParts(-1, 3))).toEqual([-1, 2]);
   });
 });
 

@@ -1,7 +1,7 @@
 /** Opens a widget over a stand-in for the kernel. */
 
 import widget from "../src/widget";
-import { FakeModel, proxy, traits } from "./fake";
+import { FakeModel, frame, N_LAYERS, proxy, tellLayer, traits } from "./fake";
 
 const open: (() => void)[] = [];
 
@@ -17,6 +17,8 @@ export interface Opened {
   readonly shadow: ShadowRoot;
   readonly find: (selector: string) => HTMLElement;
   readonly all: (selector: string) => HTMLElement[];
+  /** Of the text. */
+  readonly token: (position: number) => HTMLElement;
 }
 
 export function opened(changes = {}): Opened {
@@ -40,7 +42,29 @@ export function opened(changes = {}): Opened {
     shadow,
     find,
     all: (selector) => [...shadow.querySelectorAll<HTMLElement>(selector)],
+    token: (position) => find(`.text [data-position="${position}"]`),
   };
+}
+
+/** With all values there and painted. */
+export async function filled(changes = {}): Promise<Opened> {
+  const within = opened(changes);
+  for (let layer = 0; layer < N_LAYERS; layer += 1) tellLayer(within.model, layer);
+  await frame();
+  return within;
+}
+
+/** What a screen reader says of an element. */
+export function labelOf(element: HTMLElement): string {
+  return element.getAttribute("aria-label") ?? "";
+}
+
+export function click(element: HTMLElement, modifiers: MouseEventInit = {}): void {
+  element.dispatchEvent(new MouseEvent("click", { bubbles: true, ...modifiers }));
+}
+
+export function hover(element: HTMLElement): void {
+  element.dispatchEvent(new PointerEvent("pointerover", { bubbles: true }));
 }
 
 export function press(element: HTMLElement, key: string, more: KeyboardEventInit = {}): void {

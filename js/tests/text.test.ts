@@ -1,60 +1,10 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
-import type { Traits } from "../src/kernel/traits";
-import widget from "../src/widget";
-import { FakeModel, frame, influence, N_LAYERS, proxy, tellLayer, traits, WORDS } from "./fake";
+import { frame, influence, tellLayer, traits, WORDS } from "./fake";
+import { click, closeAll, filled, labelOf, type Opened, opened, press } from "./opened";
 
-const open: (() => void)[] = [];
+afterEach(closeAll);
 
-afterEach(() => {
-  for (const close of open.splice(0)) close();
-  document.body.replaceChildren();
-});
-
-interface Opened {
-  readonly model: FakeModel;
-  readonly root: HTMLElement;
-  readonly find: (selector: string) => HTMLElement;
-  readonly token: (position: number) => HTMLElement;
-}
-
-function opened(changes: Partial<Traits> = {}): Opened {
-  const model = new FakeModel(traits(changes));
-  const instance = widget();
-  open.push(instance.initialize({ model: proxy(model) }));
-  const el = document.createElement("div");
-  document.body.append(el);
-  open.push(instance.render({ model: proxy(model), el }));
-  const root = el.querySelector<HTMLElement>(".horizon-widget");
-  if (root === null) throw new Error("no root");
-  const find = (selector: string): HTMLElement => {
-    const found = root.shadowRoot?.querySelector<HTMLElement>(selector);
-    if (found === null || found === undefined) throw new Error(`no ${selector}`);
-    return found;
-  };
-  return { model, root, find, token: (position) => find(`.text [data-position="${position}"]`) };
-}
-
-async function filled(changes: Partial<Traits> = {}): Promise<Opened> {
-  const view = opened(changes);
-  for (let layer = 0; layer < N_LAYERS; layer += 1) tellLayer(view.model, layer);
-  await frame();
-  return view;
-}
-
-const label = (element: HTMLElement): string => element.getAttribute("aria-label") ?? "";
 const kinds = ({ token }: Opened): string[] => WORDS.map((_, i) => token(i).dataset["kind"] ?? "");
-
-function click(element: HTMLElement, modifiers: MouseEventInit = {}): void {
-  element.dispatchEvent(new MouseEvent("click", { bubbles: true, ...modifiers }));
-}
-
-function press(element: HTMLElement, key: string, modifiers: KeyboardEventInit = {}): void {
-  element.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true, ...modifiers }));
-}
-
-function hover(element: HTMLElement): void {
-  element.dispatchEvent(new PointerEvent("pointerover", { bubbles: true }));
-}
 
 describe("the text", () => {
   it("is text, whatever a token says", () => {
@@ -74,9 +24,9 @@ describe("the text", () => {
     tellLayer(view.model, 1);
     await frame();
     expect(view.token(1).style.backgroundColor).toMatch(/^rgba\(57, 155, 149, 0\.3/);
-    expect(label(view.token(1))).toBe("“ kept”, token 1: own share 0.30");
+    expect(labelOf(view.token(1))).toBe("“ kept”, token 1: own share 0.30");
     expect(view.token(6).dataset["kind"]).toBe("none");
-    expect(label(view.token(6))).toContain("only 1 prediction after it");
+    expect(labelOf(view.token(6))).toContain("only 1 prediction after it");
     expect(view.find('[data-key="none"]').hidden).toBe(false);
     expect(view.find('[data-key="pending"]').hidden).toBe(true);
   });
@@ -107,7 +57,7 @@ describe("the text", () => {
       "value",
     ]);
     expect(view.token(7).style.backgroundColor).toMatch(/^rgba\(46, 105, 178/);
-    expect(label(view.token(7))).toBe("“ key”, token 7: +3.76 nats, 4 tokens ahead");
+    expect(labelOf(view.token(7))).toBe("“ key”, token 7: +3.76 nats, 4 tokens ahead");
     expect(influence(1, 3, 6)).toBeLessThan(0);
     expect(view.token(6).style.backgroundColor).toMatch(/^rgba\(162, 78, 16/);
     expect(view.find(".legend-title").textContent).toBe("Layer 1 · where “ key” (3) is used");
@@ -125,15 +75,15 @@ describe("the text", () => {
       "outside",
       "outside",
     ]);
-    expect(label(view.token(4))).toContain("its own next token");
-    expect(label(view.token(6))).toContain("too late");
+    expect(labelOf(view.token(4))).toContain("its own next token");
+    expect(labelOf(view.token(6))).toContain("too late");
     expect(view.find(".legend-title").textContent).toContain("who carries the prediction of “ the” (5)");
   });
 
   it("reads an offset: each token by the one so far ahead", async () => {
     const view = await filled({ selected_offset: 4 });
     expect(kinds(view).slice(4)).toEqual(["outside", "outside", "outside", "outside"]);
-    expect(label(view.token(3))).toBe("“ key”, token 3: +3.76 nats for “ key” (7), 4 tokens ahead");
+    expect(labelOf(view.token(3))).toBe("“ key”, token 3: +3.76 nats for “ key” (7), 4 tokens ahead");
   });
 
   it("does not colour what lies below the noise floor, and says so", async () => {
@@ -142,7 +92,7 @@ describe("the text", () => {
     expect(influence(1, 3, 6)).toBeCloseTo(-0.25);
     expect(view.token(6).dataset["kind"]).toBe("dust");
     expect(view.token(6).style.backgroundColor).toBe("");
-    expect(label(view.token(6))).toContain("nothing above the noise floor of 0.30 nats");
+    expect(labelOf(view.token(6))).toContain("nothing above the noise floor of 0.30 nats");
     expect(view.find('[data-key="dust"]').textContent).toContain("0.30 nats");
   });
 
@@ -161,8 +111,8 @@ describe("the text", () => {
     const view = await filled({ written_from: 5 });
     expect(view.find(".text").textContent).toBe("Anna kept the key towritten by the modelthe old key");
     expect(view.find(".written").nextElementSibling).toBe(view.token(5));
-    expect(label(view.token(4))).not.toContain("written by the model");
-    expect(label(view.token(6))).toContain("written by the model");
+    expect(labelOf(view.token(4))).not.toContain("written by the model");
+    expect(labelOf(view.token(6))).toContain("written by the model");
     expect(view.find('[data-key="written"]').hidden).toBe(false);
   });
 
@@ -192,7 +142,7 @@ describe("words", () => {
     const view = await filled({ tokens, show_words: true, selected_source: 3 });
     expect(view.token(6).textContent).toBe("old key");
     const sum = influence(1, 3, 6) + influence(1, 3, 7);
-    expect(label(view.token(6))).toContain(`tokens 6 to 7: +${sum.toFixed(2)} nats`);
+    expect(labelOf(view.token(6))).toContain(`tokens 6 to 7: +${sum.toFixed(2)} nats`);
     expect(view.find(".legend-notes").textContent).toContain("sum over its tokens");
     click(view.token(6));
     expect(view.model.saved.at(-1)).toMatchObject({ selected_source: 7 });
@@ -308,108 +258,5 @@ describe("clicks and keys", () => {
     model.fromKernel({ selected_source: null, selected_target: null });
     await frame();
     expect(find(".hint").textContent).toContain("Click a token");
-  });
-});
-
-describe("the tooltip", () => {
-  it("says of the token under the pointer what its label says, and how its influence spreads", async () => {
-    const { token, find } = await filled({ selected_source: 3 });
-    hover(token(5));
-    await vi.waitFor(() => expect(find(".tooltip").hidden).toBe(false));
-    expect(find(".tip-name").textContent).toBe("“ the”, token 5");
-    expect(label(token(5))).toBe(`${find(".tip-name").textContent}: ${find(".tip-value").textContent}`);
-    expect(find(".profile-own").getAttribute("d")).toMatch(/^M0 /);
-    expect(find(".tip-summary").hidden).toBe(false);
-    expect(find(".tip-summary").textContent).toContain("only 2 predictions after it");
-    hover(token(2));
-    await frame();
-    expect(find(".tip-value").textContent).toContain("nothing can flow back");
-    expect(find(".tip-summary").textContent).toContain("own share 0.50");
-  });
-
-  it("does not cover what a click has painted", async () => {
-    const { token, find } = await filled();
-    hover(token(3));
-    await vi.waitFor(() => expect(find(".tooltip").hidden).toBe(false));
-    click(token(3));
-    await frame();
-    expect(find(".tooltip").hidden).toBe(true);
-    hover(token(4));
-    await vi.waitFor(() => expect(find(".tooltip").hidden).toBe(false));
-  });
-
-  it("goes when the pointer does", async () => {
-    const { token, find } = await filled();
-    hover(token(5));
-    await vi.waitFor(() => expect(find(".tooltip").hidden).toBe(false));
-    find(".text").dispatchEvent(new PointerEvent("pointerleave"));
-    await vi.waitFor(() => expect(find(".tooltip").hidden).toBe(true));
-  });
-
-  it("describes the focused token", async () => {
-    const { token, find } = await filled();
-    token(2).focus();
-    await vi.waitFor(() => expect(find(".tooltip").hidden).toBe(false));
-    expect(find(`#${token(2).getAttribute("aria-describedby")}`).textContent).toContain("own share 0.50");
-    token(3).focus();
-    await frame();
-    expect(token(2).hasAttribute("aria-describedby")).toBe(false);
-  });
-});
-
-describe("pins", () => {
-  it("number their tokens and underline where they are used, dashed where removal would help", async () => {
-    const { token, find } = await filled({ pinned_sources: [3, 1] });
-    expect(token(3).dataset["pin"]).toBe("1");
-    expect(token(1).dataset["pin"]).toBe("2");
-    expect(label(token(7))).toContain("pin 1: +3.76 nats, pin 2:");
-    const background = token(7).style.backgroundImage;
-    expect(background).toContain("rgba(80, 0, 78, 0.9");
-    expect(token(0).style.backgroundImage).toBe("");
-    expect(influence(1, 3, 6)).toBeLessThan(0);
-    expect(token(6).style.backgroundImage).toContain("repeating-linear-gradient");
-    expect(find('[data-key="pins"]').textContent).toContain("± 4 nats");
-  });
-
-  it("leave no trace when they are taken away", async () => {
-    const { model, token } = await filled({ pinned_sources: [3] });
-    model.fromKernel({ pinned_sources: [] });
-    await frame();
-    expect(token(7).style.backgroundImage).not.toContain("gradient");
-    expect(token(3).hasAttribute("data-pin")).toBe(false);
-    expect(label(token(7))).not.toContain("pin");
-  });
-});
-
-describe("arcs", () => {
-  it("are drawn on request, and taken away", async () => {
-    const { model, find } = await filled({ selected_source: 3, show_arcs: true });
-    // The fourth link, of 0.25 nats, is under a twelfth of the scale of 4.
-    expect(find(".arcs").childElementCount).toBe(3);
-    expect(find(".arcs").getAttribute("aria-hidden")).toBe("true");
-    model.fromKernel({ show_arcs: false });
-    await frame();
-    expect(find(".arcs").childElementCount).toBe(0);
-  });
-});
-
-describe("the legend", () => {
-  it("keeps a scale across clicks until it is let go of", async () => {
-    const { model, token, find } = await filled({ selected_source: 3 });
-    const keep = find('[name="keep-scale"]') as HTMLInputElement;
-    keep.click();
-    expect(model.saved.at(-1)).toEqual({ fixed_scale: 4 });
-    click(token(4));
-    await frame();
-    expect(find(".legend-scale").textContent).toBe("± 4 nats or more, kept");
-    keep.click();
-    expect(model.saved.at(-1)).toEqual({ fixed_scale: null });
-    await frame();
-    expect(find(".legend-scale").textContent).toBe("± 0.4 nats or more");
-  });
-
-  it("offers no scale to keep for a statistic", async () => {
-    const { find } = await filled();
-    expect((find('[name="keep-scale"]') as HTMLInputElement).disabled).toBe(true);
   });
 });

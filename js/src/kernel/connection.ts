@@ -4,8 +4,8 @@ import { type ReadonlySignal, signal } from "@preact/signals-core";
 import type { ToKernel } from "./messages";
 import { PROTOCOL_VERSION } from "./traits";
 
-/** How long the kernel may take to answer before the reader is told. */
-export const PATIENCE_MS = 2500;
+/** How long the kernel may take to answer before the reader is told: what is left of three seconds is for the host. */
+export const PATIENCE_MS = 2200;
 
 /** `silent`: no answer in time; `refused`: the kernel speaks another version of the protocol. */
 export type ConnectionState = "new" | "greeting" | "silent" | "connected" | "refused";

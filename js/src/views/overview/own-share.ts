@@ -29,7 +29,7 @@ export class OwnShareView {
     this.#drawing,
     this.#frame,
   );
-  readonly #labels = h("div", { class: "spread-labels", "aria-hidden": "true" });
+  readonly #labels = h("div", { class: "row-labels", "aria-hidden": "true" });
   readonly #words = h("p", { class: "overview-words" });
   readonly #toggle = h(
     "button",
