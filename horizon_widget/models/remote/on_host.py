@@ -1,0 +1,105 @@
+"""What runs first on a host: it brings in the modules that were sent, for one request, and calls their entry.
+
+Sent as text and run inside an nnsight session, so this file imports nothing but the standard library. Nothing stays on
+the host: the modules are gone when the request ends.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import importlib.util
+import linecache
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import CodeType
+from typing import Any
+
+FOLDER = "<sent>/"
+
+
+class Sent(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
+    """Finds modules among those that were sent.
+
+    Args:
+        sources: The text of each module, by its full name.
+    """
+
+    def __init__(self, sources: dict[str, str]) -> None:
+        self._sources = sources
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> Any:
+        """See ``importlib``."""
+        del path, target
+        if fullname not in self._sources:
+            return None
+        return importlib.util.spec_from_loader(fullname, self, origin=_file(fullname))
+
+    def is_package(self, fullname: str) -> bool:
+        """See ``importlib``."""
+        return any(other.startswith(fullname + ".") for other in self._sources)
+
+    def get_source(self, fullname: str) -> str:
+        """See ``importlib``."""
+        return self._sources[fullname]
+
+    def get_code(self, fullname: str) -> CodeType:
+        """See ``importlib``; nnsight reads the text of a traced block back through ``linecache``."""
+        text, file = self._sources[fullname], _file(fullname)
+        linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+        return compile(text, file, "exec", dont_inherit=True)
+
+
+def _file(name: str) -> str:
+    return f"{FOLDER}{name.replace('.', '/')}.py"
+
+
+@contextmanager
+def brought_in(sources: dict[str, str]) -> Iterator[None]:
+    """While this lasts, the modules that were sent can be imported, and the host's own of that name cannot."""
+    roots = {name.partition(".")[0] for name in sources}
+
+    def ours() -> list[str]:
+        return [name for name in sys.modules if name.partition(".")[0] in roots]
+
+    stood_back = {name: sys.modules.pop(name) for name in ours()}
+    finder = Sent(sources)
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+        for name in ours():
+            del sys.modules[name]
+        sys.modules.update(stood_back)
+
+
+def answer(traced: Any, sources: dict[str, str], entry: str, request: dict[str, Any]) -> dict[str, Any]:
+    """Call ``entry(traced, request)`` among the modules that were sent.
+
+    Args:
+        traced: The nnsight model, as the host has it.
+        sources: The text of each module, by its full name.
+        entry: ``"package.module:function"``.
+        request: Plain values.
+
+    Returns:
+        ``{"answer": what it gave}``, or ``{"error": {type, message, advice, field, traceback}}`` if it raised: an error
+        that passes out of a sandbox's trace would arrive as a broken pipe.
+    """
+    module, _, function = entry.partition(":")
+    with brought_in(sources):
+        try:
+            return {"answer": getattr(importlib.import_module(module), function)(traced, request)}
+        except Exception as error:
+            return {
+                "error": {
+                    "type": type(error).__name__,
+                    "message": str(getattr(error, "message", error)),
+                    "advice": str(getattr(error, "advice", "")),
+                    "field": getattr(error, "field", None),
+                    "traceback": "".join(traceback.format_exception(error)),
+                }
+            }
