@@ -84,6 +84,11 @@ class Controller:
         return self._engine.map
 
     @property
+    def not_offered(self) -> dict[str, str]:
+        """As for the model; known once that has been asked."""
+        return self._model.not_offered
+
+    @property
     def looked_at(self) -> tuple[int, int | None, int | None]:
         """Layer, source and target, as for ``look_at``."""
         return self._layer, self._source, self._target

@@ -21,6 +21,7 @@ class Status:
             ``"waiting"`` (the user's own cells run), ``"behind"`` (another widget, used later, is filled first),
             ``"writing"`` (the model writes on; then another map is opened), ``"stopped"`` or ``"complete"``.
         error: ``{title, advice, detail}`` or ``None``.
+        host: In words, where the request to the host of a remote model is; ``None``: none is under way.
     """
 
     state: str
@@ -29,6 +30,7 @@ class Status:
     seconds_left: float | None
     filling: str
     error: dict[str, str] | None = None
+    host: str | None = None
 
 
 class Listener(Protocol):

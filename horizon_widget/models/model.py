@@ -61,6 +61,16 @@ class Model:
     def __repr__(self) -> str:
         return f"Model({self.name!r}, {self.n_layers} layers, d_model {self.d_model}, {self.dtype}, {self.device})"
 
+    @property
+    def remote(self) -> bool:
+        """Whether it runs on another machine."""
+        return False
+
+    @property
+    def not_offered(self) -> dict[str, str]:
+        """What cannot be asked of it where it runs, and why: by aspect of a cell, or ``"write_on"``."""
+        return {}
+
     def _find_head(self) -> Head:
         root, layout = self._traced, self.layout
         paths = (layout.norm,) if isinstance(layout.norm, str) else layout.norm
