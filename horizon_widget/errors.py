@@ -13,12 +13,16 @@ class HorizonError(Exception):
     Args:
         message: What is wrong, naming the field or thing concerned.
         advice: What the reader can do about it; may be empty.
+
+    Attributes:
+        detail: What somebody who looks into it wants to see, such as a traceback from another machine; may be empty.
     """
 
     def __init__(self, message: str, *, advice: str = "") -> None:
         super().__init__(f"{message} {advice}".strip())
         self.message = message
         self.advice = advice
+        self.detail = ""
 
 
 class QueryError(HorizonError, ValueError):
@@ -39,6 +43,33 @@ class ModelError(HorizonError):
     """A model that cannot be loaded, or whose states cannot be reached."""
 
 
+class HostError(HorizonError):
+    """A request that an NDIF host did not answer.
+
+    Args:
+        kind: Which fault it is, such as ``"unreachable"``: a key of ``models.remote.faults.FAULTS``.
+        message: What is wrong.
+        advice: What to do about it.
+        detail: What the host or a library said of it, such as the traceback on the host. Without the API key.
+        may_repeat: Whether the same request may well be answered a little later.
+    """
+
+    def __init__(
+        self, kind: str, message: str, *, advice: str = "", detail: str = "", may_repeat: bool = False
+    ) -> None:
+        super().__init__(message, advice=advice)
+        self.kind = kind
+        self.detail = detail
+        self.may_repeat = may_repeat
+
+
+class CancelledError(HorizonError):
+    """A request that nobody waits for any more."""
+
+    def __init__(self) -> None:
+        super().__init__("The request was cancelled.", advice="Its host may still be at work on it.")
+
+
 class MapFileError(HorizonError):
     """A file that cannot be written, or is no map."""
 
@@ -54,7 +85,8 @@ def sendable(text: str) -> str:
 
 
 def _in_words(error: BaseException) -> dict[str, str]:
-    detail = "".join(traceback.format_exception(error))[-LONGEST_DETAIL:]
+    detail = getattr(error, "detail", "") or "".join(traceback.format_exception(error))
+    detail = detail[-LONGEST_DETAIL:]
     if isinstance(error, HorizonError):
         return {"title": error.message, "advice": error.advice, "detail": detail}
     if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
