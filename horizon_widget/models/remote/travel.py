@@ -23,15 +23,16 @@ FIRST = Path(on_host.__file__).read_text(encoding="utf-8")
 
 @functools.cache
 def sources(module: str) -> dict[str, str]:
-    """The text of a module of this package and of all that it imports of this package, by full name.
+    """The text of a module and of all that it imports of this package or its own, by full name.
 
     Packages travel without what their ``__init__`` says.
     """
+    roots = {PACKAGE, module.partition(".")[0]}
     texts: dict[str, str] = {}
     found = [module]
     while found:
         name = found.pop()
-        spec = None if name in texts else _spec(name)
+        spec = None if name in texts or name.partition(".")[0] not in roots else _spec(name)
         if spec is None:
             continue
         is_package = spec.submodule_search_locations is not None
@@ -41,8 +42,6 @@ def sources(module: str) -> dict[str, str]:
 
 
 def _spec(name: str) -> Any:
-    if name.partition(".")[0] != PACKAGE:
-        return None
     try:
         return importlib.util.find_spec(name)
     except ModuleNotFoundError:  # a name imported from a module
