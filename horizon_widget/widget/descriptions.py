@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from horizon_widget.controller.listener import Status
+from horizon_widget.errors import QueryError
 from horizon_widget.horizon_map import HorizonMap
 from horizon_widget.models.model import Model
 from horizon_widget.query import Query
@@ -54,6 +55,14 @@ def describe_baseline(given: object, query: Query) -> list[str] | None:
     return None if replaced.reference or replaced.layers else [replaced.kind]
 
 
+def is_just_text(model: Model, prompt: str, query: Query) -> bool:
+    """Whether a prompt's text alone gives the tokens that are asked about."""
+    try:
+        return model.tokenize(prompt) == query.token_ids
+    except QueryError:
+        return False
+
+
 def describe_asked(
     model: Model, query: Query, *, metric: list[str], baseline: list[str] | None, is_text: bool
 ) -> dict[str, Any]:
@@ -75,6 +84,7 @@ def describe_asked(
         "draws": query.draws,
         "token_ids": None if is_text else list(query.token_ids),
         "model": model.loaded_as,
+        "remote": model.remote,
     }
 
 
@@ -127,4 +137,5 @@ def describe_progress(status: Status) -> dict[str, Any]:
         "done": round(status.done, 4),
         "seconds_left": None if seconds is None else round(seconds, 1),
         "filling": status.filling,
+        "host": status.host,
     }

@@ -205,7 +205,7 @@ class AskingWidget(WidgetTraits):
         listener.map = hmap = controller.map
         metric = descriptions.describe_metric(self._model, question.query)
         baseline = descriptions.describe_baseline(question.baseline, question.query)
-        is_text = self._is_just_text(question)
+        is_text = descriptions.is_just_text(self._model, question.prompt, question.query)
         shown = {
             "tokens": descriptions.describe_tokens(hmap),
             "n_targets": hmap.query.n_targets,
@@ -218,14 +218,9 @@ class AskingWidget(WidgetTraits):
             "layer_info": descriptions.describe_layers(hmap),
             "sinks": descriptions.describe_sinks(hmap),
             "written_from": question.written_from,
+            "not_offered": controller.not_offered,
         }
         return Opened(question, controller, listener, shown)
-
-    def _is_just_text(self, question: Question) -> bool:
-        try:
-            return self._model.tokenize(question.prompt) == question.query.token_ids
-        except QueryError:
-            return False
 
     def _show(self, new: Opened, *, goes_on: bool = False, stopped: tuple[bool, bool] = (False, False)) -> None:
         """Put a map in the place of the one on the screen; for whose turn it is, and quick.
@@ -313,6 +308,8 @@ class AskingWidget(WidgetTraits):
             wish.n_tokens = n_tokens
 
     def _check_may_grow(self, question: Question) -> None:
+        if "write_on" in (reasons := self._running.not_offered):
+            raise QueryError("n_tokens", reasons["write_on"])
         if question.query.baseline.kind == "counterfactual":
             raise QueryError(
                 "baseline",
@@ -367,7 +364,8 @@ class _Listener:
         }
 
         def publish() -> None:
-            for name, value in news.items():
+            offered = {"not_offered": self._widget._running.not_offered}  # known once the host has been asked
+            for name, value in (offered | news).items():
                 self._widget._attempt(partial(self._widget.set_trait, name, value))
 
         self._tell(publish, key=(self, "status"))

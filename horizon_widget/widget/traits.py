@@ -169,7 +169,7 @@ class WidgetTraits(anywidget.AnyWidget):
     asked = traitlets.Dict(
         read_only=True,
         help="The arguments of attribute that give this map: {metric, baseline, site, head, seed, draws, token_ids, "
-        "model}. token_ids: None where the prompt is just its text; model: None where it was in memory.",
+        "model, remote}. token_ids: None where the prompt is just its text; model: None where it was in memory.",
     ).tag(sync=True)
     window = traitlets.Int(
         None, allow_none=True, read_only=True, help="Of shares and horizons, in tokens; None: the prompt is too short."
@@ -194,7 +194,15 @@ class WidgetTraits(anywidget.AnyWidget):
     state = traitlets.Enum(
         ["empty", "computing", "ready", "error"], "empty", read_only=True, help="Of what was asked for last."
     ).tag(sync=True)
-    progress = traitlets.Dict(read_only=True, help="{task, done (0 to 1), seconds_left, filling}.").tag(sync=True)
+    progress = traitlets.Dict(
+        read_only=True,
+        help="{task, done (0 to 1), seconds_left, filling, host}; host: where the request to a remote model's host is, "
+        "None where there is none.",
+    ).tag(sync=True)
+    not_offered = traitlets.Dict(
+        read_only=True,
+        help="Why some of what can be asked elsewhere cannot be asked of this model's host: by aspect, or write_on.",
+    ).tag(sync=True)
     error = traitlets.Dict(
         None, allow_none=True, read_only=True, help="{title, advice, detail} of what failed, or None."
     ).tag(sync=True)

@@ -7,6 +7,7 @@ import contextvars
 import logging
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,7 @@ class HorizonWidget(AskingWidget):
 
         Raises:
             QueryError: if the prompt cannot become longer: it fills the model's context, or a counterfactual prompt of
-                the same length belongs to it.
+                the same length belongs to it, or the model's host does not let it write.
         """
         if isinstance(n_tokens, bool) or not isinstance(n_tokens, int) or not 1 <= n_tokens <= protocol.MOST_WRITTEN:
             raise QueryError("n_tokens", f"{n_tokens!r} is not a whole number of 1 to {protocol.MOST_WRITTEN}.")
@@ -218,7 +219,16 @@ class HorizonWidget(AskingWidget):
         elif isinstance(message, protocol.WriteOn):
             self._write_soon(message.n_tokens)
         elif isinstance(message, protocol.Inspect):
-            self._running.inspect(Cell(message.layer, message.source, message.target), message.aspects)
+            self._inspect(Cell(message.layer, message.source, message.target), message.aspects)
+
+    def _inspect(self, cell: Cell, aspects: Sequence[str]) -> None:
+        """What cannot be asked of this model's host is answered at once, with the reason."""
+        reasons = self._running.not_offered
+        self._running.inspect(cell, [aspect for aspect in aspects if aspect not in reasons])
+        for aspect in aspects:
+            if aspect in reasons:
+                problem = {"title": reasons[aspect], "advice": "", "detail": ""}
+                self._now.listener.on_finding(cell, aspect, None, problem)
 
     def _open_asked(self, message: protocol.Open) -> None:
         """What the browser repeats of the question stays as the user wrote it."""

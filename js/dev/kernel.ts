@@ -125,6 +125,7 @@ export class MadeUpKernel implements Transport {
         done: (nDone + 1) / N_LAYERS,
         seconds_left: finished ? null : 0.9 * (N_LAYERS - nDone),
         filling: finished ? "complete" : "running",
+        host: this.#traits.progress.host,
       },
     });
     return !finished;

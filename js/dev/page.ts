@@ -1,5 +1,16 @@
 /** The development page: the views over made-up values. `?theme=dark&width=800&source=3&target=74&layers=12…` */
 
+/** As one comes from a host: longer than its room, with paths that do not break. */
+const REMOTE_TRACEBACK = [
+  "Traceback (most recent call last):",
+  ...Array.from({ length: 24 }, (_, n) => [
+    `  File "/usr/local/lib/python3.11/site-packages/ray/serve/_private/replica_${n}.py", line ${100 + n}, in call`,
+    "    return await self._user_callable_wrapper.call_user_method(request_metadata, request_args, request_kwargs)",
+  ]).flat(),
+  "RuntimeError: The size of tensor a (9) must match the size of tensor b (8) at non-singleton dimension 1",
+].join("\n");
+const REASON = "This host runs the model in a sandbox, where no attention mask can be changed.";
+
 import { Store } from "../src/state/store";
 import { mount } from "../src/view";
 import { MadeUpKernel } from "./kernel";
@@ -35,7 +46,25 @@ kernel.change({
   written_from: integer("written"),
   statistic: query.get("statistic") ?? "own_share",
 });
-if (query.has("error"))
+if (query.has("host"))
+  kernel.change({
+    state: "computing",
+    progress: { task: "layer 12", done: 0.43, seconds_left: 8, filling: "running", host: query.get("host") },
+  });
+kernel.change({
+  not_offered: Object.fromEntries((query.get("not") ?? "").split(",").map((name) => [name, REASON])),
+});
+if (query.get("error") === "remote")
+  kernel.change({
+    state: "error",
+    error: {
+      title: "The host ndif.example failed while it computed: RuntimeError.",
+      advice: "What is computed is kept; Resume tries again.",
+      detail: REMOTE_TRACEBACK,
+    },
+    progress: { task: "layer 12", done: 0.43, seconds_left: null, filling: "stopped", host: null },
+  });
+else if (query.has("error"))
   kernel.change({
     state: "error",
     error: {

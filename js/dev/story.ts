@@ -139,6 +139,6 @@ export function traits(tokens: readonly Token[]): Traits {
     statistic: "own_share",
     selected_layer: 12,
     state: "computing",
-    progress: { task: "layer 12", done: 0, seconds_left: null, filling: "running" },
+    progress: { task: "layer 12", done: 0, seconds_left: null, filling: "running", host: null },
   };
 }

@@ -118,6 +118,21 @@ describe("the kernel is asked about the selected cell", () => {
     expect(inspections(model)).toHaveLength(2);
   });
 
+  it("but not what the model’s host does not allow, until it does", () => {
+    const { model, store } = connected();
+    model.fromKernel({ not_offered: { direct: "No masks.", carriers: "No masks." } });
+    tellLayer(model, 1);
+    store.selectCell(CELL);
+    store.want("carriers");
+    vi.advanceTimersByTime(10 * ASK_AFTER_MS);
+    expect(inspections(model)).toEqual([
+      { type: "inspect", ...CELL, aspects: ["predictions", "robustness"] },
+    ]);
+    model.fromKernel({ not_offered: {} });
+    vi.advanceTimersByTime(10 * ASK_AFTER_MS);
+    expect(inspections(model).slice(1)).toEqual([{ type: "inspect", ...CELL, aspects: ["direct"] }]);
+  });
+
   it("and forgets it all with the map", () => {
     const { model, store } = connected();
     tellLayer(model, 1);

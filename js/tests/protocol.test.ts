@@ -107,11 +107,26 @@ describe("traits", () => {
     ["layers", [1.5]],
     ["progress", { task: "", done: Number.NaN, seconds_left: null, filling: "idle" }],
     ["error", "broken"],
+    ["progress", { task: "", done: 0, seconds_left: null, filling: "idle", host: 3 }],
+    ["not_offered", { direct: null }],
+    ["not_offered", ["direct"]],
     ["statistics", [null]],
   ] as const)("%s: %j is refused with a reason that names it", (name, value) => {
     const checked = checkTrait(name, value);
     expect(checked.ok).toBe(false);
     if (!checked.ok) expect(checked.reason).toContain(name);
+  });
+
+  it("of a kernel that says nothing of hosts are accepted", () => {
+    const progress = { task: "", done: 0, seconds_left: null, filling: "idle" };
+    expect(checkTrait("progress", progress)).toEqual({ ok: true, value: { ...progress, host: null } });
+  });
+
+  it("that say what is not offered are taken by name", () => {
+    const reasons = JSON.parse('{"direct": "No masks.", "__proto__": "no name of ours"}') as unknown;
+    const checked = checkTrait("not_offered", reasons);
+    expect(checked.ok && checked.value["direct"]).toBe("No masks.");
+    expect(checked.ok && checked.value["carriers"]).toBe(undefined);
   });
 
   it("with a cycle are refused too", () => {

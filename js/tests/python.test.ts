@@ -42,6 +42,11 @@ describe("the call that makes a view", () => {
     );
   });
 
+  it("says that a model is remote", () => {
+    const call = pythonCall({ ...STORY, asked: { ...STORY.asked, model: "meta/llama", remote: true } });
+    expect(call).toContain('\nmodel = hw.load_model("meta/llama", remote=True)\n');
+  });
+
   it("says that a model from memory must be there", () => {
     const call = pythonCall(STORY);
     expect(call).toContain("\n# model: the one that this widget was made with");
@@ -60,6 +65,7 @@ describe("the call that makes a view", () => {
         draws: 5,
         token_ids: [1, 22, 3],
         model: "gpt2",
+        remote: false,
       },
       layers: [0, 2],
       direction: "column",

@@ -3,6 +3,7 @@ import type { Layer, Query, Token } from "../src/kernel/traits";
 import {
   baselineNote,
   cellMeaning,
+  hostNote,
   layersDone,
   progressNote,
   queryLabels,
@@ -90,7 +91,13 @@ describe("labels", () => {
 });
 
 describe("progress", () => {
-  const progress = { task: "layer 12", done: 0.431, seconds_left: 8, filling: "running" as const };
+  const progress = {
+    task: "layer 12",
+    done: 0.431,
+    seconds_left: 8,
+    filling: "running" as const,
+    host: null,
+  };
   const layers = { done: 3, asked: 30, all: true };
 
   it("says what is done, how much of it, and what remains", () => {
@@ -111,6 +118,37 @@ describe("progress", () => {
       "The model is writing, 2 of 6 tokens · 43 % · about 8 s left",
     );
     expect(progressNote({ ...progress, task: "" }, "ready", layers)).toBe("");
+  });
+
+  it("says where a request is instead of what is left, while one is waited for", () => {
+    const words = "queued on ndif.example, position 3";
+    expect(progressNote(progress, "computing", layers, words)).toBe(
+      "Computing layer 12 · 43 % · queued on ndif.example, position 3",
+    );
+    expect(progressNote(progress, "ready", layers, words)).toBe(
+      "In the background: layer 12 · 43 % · queued on ndif.example, position 3",
+    );
+    const writing = { ...progress, task: "writing, 2 of 6 tokens", filling: "writing" as const };
+    expect(progressNote(writing, "computing", layers, "sent")).toBe(
+      "The model is writing, 2 of 6 tokens · 43 % · sent",
+    );
+    const complete = { ...progress, filling: "complete" as const };
+    expect(progressNote(complete, "ready", layers, "sent")).toBe("All 30 layers are computed · sent");
+    const stopped = { ...progress, filling: "stopped" as const };
+    expect(progressNote(stopped, "ready", layers, words), "nobody waits for it any more").toBe(
+      "Stopped: layer 12 · 43 % · 3 of 30 layers done",
+    );
+  });
+
+  it.each([
+    [0.2, "sent"],
+    [3, "sent"],
+    [3.1, "sent · for 3 s"],
+    [119.9, "sent · for 119 s"],
+    [120, "sent · for 2 min"],
+    [7300, "sent · for 121 min"],
+  ])("says after %d s: %s", (seconds, words) => {
+    expect(hostNote("sent", seconds)).toBe(words);
   });
 
   it("counts the layers that are asked for", () => {

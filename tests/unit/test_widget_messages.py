@@ -272,6 +272,17 @@ def test_what_cannot_be_written_on_is_said(widget):
     assert sent(widget, "failed")[1]["field"] == "baseline"
 
 
+def test_a_host_that_lets_no_model_write_is_a_problem_told_at_once(widget, monkeypatch):
+    monkeypatch.setattr(hw.Model, "not_offered", {"write_on": "This host runs one pass alone."})
+    say(widget, {"type": "write_on", "n_tokens": 3})
+    say(widget, {**OPEN, "prompt": "another text", "n_tokens": 3})
+    failures = sent(widget, "failed")
+    assert [failed["field"] for failed in failures] == ["n_tokens", "n_tokens"]
+    assert failures[0]["problem"]["title"] == "n_tokens: This host runs one pass alone."
+    with pytest.raises(hw.QueryError, match="This host runs one pass alone"):
+        widget.write_on(3)
+
+
 # -- inspect -----------------------------------------------------------------------------------------------------------
 
 
@@ -289,6 +300,17 @@ def test_each_aspect_of_a_cell_is_answered_in_the_order_asked(widget):
     hmap = widget.wait("all", timeout=LONG)
     assert by_aspect["direct"]["total"] == pytest.approx(hmap.cell(1, 3, 9), abs=1e-5)
     assert by_aspect["verification"]["value"] == pytest.approx(hmap.cell(1, 3, 9), abs=1e-5)
+
+
+def test_an_aspect_that_is_not_offered_is_answered_with_the_reason_and_the_others_are_found(widget, monkeypatch):
+    monkeypatch.setattr(hw.Model, "not_offered", {"direct": "No attention masks there."})
+    say(widget, INSPECT)
+    settle()
+    found = {finding["aspect"]: finding for finding in sent(widget, "finding")}
+    assert found.keys() == set(INSPECT["aspects"])
+    refused = found.pop("direct")
+    assert refused["problem"] == {"title": "No attention masks there.", "advice": "", "detail": ""}
+    assert all(finding["problem"] is None for finding in found.values())
 
 
 def test_only_the_newest_cell_counts_and_its_aspects_add_up(widget, held_model_thread):

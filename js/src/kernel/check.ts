@@ -75,6 +75,13 @@ export function record<T>(fields: { readonly [K in keyof T]: Check<T[K]> }): Che
   };
 }
 
+/** Texts, each by a name. */
+export const texts: Check<Readonly<Record<string, string>>> = (value, name) => {
+  record({})(value, name);
+  const entries = Object.entries(value as object);
+  return Object.fromEntries(entries.map(([key, item]) => [key, text(item, `${name}.${key}`)]));
+};
+
 export type Outcome<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly reason: string };

@@ -14,6 +14,7 @@ import {
   real,
   record,
   text,
+  texts,
   upTo,
 } from "./check";
 
@@ -54,6 +55,8 @@ export interface Asked {
   readonly token_ids: readonly number[] | null;
   /** The argument of `load_model`, or null where the model was in memory. */
   readonly model: string | null;
+  /** Whether it runs on another machine. */
+  readonly remote: boolean;
 }
 
 export interface Statistic {
@@ -78,6 +81,8 @@ export interface Progress {
   readonly done: number;
   readonly seconds_left: number | null;
   readonly filling: "idle" | "running" | "waiting" | "behind" | "writing" | "stopped" | "complete";
+  /** In words, where the request to a remote model's host is; null: none is under way. */
+  readonly host: string | null;
 }
 
 export interface Problem {
@@ -139,6 +144,8 @@ export interface Traits extends Controls {
   readonly state: "empty" | "computing" | "ready" | "error";
   readonly progress: Progress;
   readonly error: Problem | null;
+  /** Why some of what can be asked elsewhere cannot be asked of this model's host: by aspect, or `write_on`. */
+  readonly not_offered: Readonly<Record<string, string>>;
 }
 
 export type TraitName = keyof Traits;
@@ -176,6 +183,7 @@ const CHECKS: { readonly [K in TraitName]: Check<Traits[K]> } = {
     draws: count,
     token_ids: optional(list(count)),
     model: optional(text),
+    remote: flag,
   }),
   window: optional(count),
   statistics: list(
@@ -220,8 +228,10 @@ const CHECKS: { readonly [K in TraitName]: Check<Traits[K]> } = {
     done: real,
     seconds_left: optional(real),
     filling: oneOf("idle", "running", "waiting", "behind", "writing", "stopped", "complete"),
+    host: optional(text),
   }),
   error: optional(problem),
+  not_offered: texts,
 };
 
 /** Before the kernel has said anything. */
@@ -243,6 +253,7 @@ export const INITIAL: Traits = {
     draws: 3,
     token_ids: null,
     model: null,
+    remote: false,
   },
   window: null,
   statistics: [],
@@ -265,8 +276,9 @@ export const INITIAL: Traits = {
   least_offset: 2,
   find: "",
   state: "empty",
-  progress: { task: "", done: 0, seconds_left: null, filling: "idle" },
+  progress: { task: "", done: 0, seconds_left: null, filling: "idle", host: null },
   error: null,
+  not_offered: {},
 };
 
 export const TRAITS = Object.keys(CHECKS) as readonly TraitName[];

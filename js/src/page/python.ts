@@ -62,7 +62,8 @@ export function pythonCall(viewed: Viewed): string {
   const lines = ["import horizon_widget as hw", ""];
   if (asked.model === null)
     lines.push("# model: the one that this widget was made with, from hw.load_model(…)");
-  else lines.push(`model = hw.load_model(${pythonString(asked.model)})`);
+  else
+    lines.push(`model = hw.load_model(${pythonString(asked.model)}${asked.remote ? ", remote=True" : ""})`);
   const named = [...askedFor(viewed, notes), ...looks(viewed)].map(([name, value]) => `${name}=${value}`);
   const prompt =
     asked.token_ids === null ? pythonString(viewed.prompt) : `[${asked.token_ids.map(String).join(", ")}]`;

@@ -161,31 +161,45 @@ export function layersDone(
   return { done, asked: counted.length, all: asked === null };
 }
 
+/** `queued on ndif.example, position 3 · for 12 s`: a wait of a few seconds needs no clock. */
+export function hostNote(words: string, seconds: number): string {
+  if (seconds <= 3) return words;
+  return `${words} · for ${seconds < 120 ? `${Math.floor(seconds)} s` : `${Math.floor(seconds / 60)} min`}`;
+}
+
 /**
  * `Computing layer 12 · 43 % · about 8 s left · 3 of 30 layers done`. `task` is what is computed: “layer 12”, “all
- * layers”.
+ * layers”; `host`: where the request is that the reader waits for, in the place of what is left.
  */
-export function progressNote(progress: Progress, state: Traits["state"], layers: LayersDone): string {
+export function progressNote(
+  progress: Progress,
+  state: Traits["state"],
+  layers: LayersDone,
+  host: string | null = null,
+): string {
   const { task, done, seconds_left: left, filling } = progress;
   if (task === "") return "";
   const percent = `${Math.floor(100 * Math.min(1, Math.max(0, done)))} %`;
   const time = left === null ? [] : [`${duration(left)} left`];
   const count = `${layers.done} of ${plural(layers.asked, "layer")} done`;
+  const waits = host === null ? null : [host];
   // The model writes on before anything is computed.
-  if (filling === "writing") return [`The model is ${task}`, percent, ...time].join(" · ");
+  if (filling === "writing") return [`The model is ${task}`, percent, ...(waits ?? time)].join(" · ");
   if (filling === "stopped") return [`Stopped: ${task}`, percent, count].join(" · ");
-  if (state === "computing") return [`Computing ${task}`, percent, ...time, count].join(" · ");
+  const rest = [percent, ...(waits ?? [...time, count])];
+  if (state === "computing") return [`Computing ${task}`, ...rest].join(" · ");
   switch (filling) {
     case "running":
-      return [`In the background: ${task}`, percent, ...time, count].join(" · ");
+      return [`In the background: ${task}`, ...rest].join(" · ");
     case "waiting":
       return [`In the background: ${task}`, percent, "waits for the running cell", count].join(" · ");
     case "behind":
       return [`In the background: ${task}`, percent, "waits for another widget", count].join(" · ");
     case "complete":
-      return layers.all
-        ? `All ${layers.asked} layers are computed`
-        : `Computed: ${plural(layers.asked, "layer")}`;
+      return [
+        layers.all ? `All ${layers.asked} layers are computed` : `Computed: ${plural(layers.asked, "layer")}`,
+        ...(waits ?? []), // something is found out of a cell
+      ].join(" · ");
     case "idle":
       return "";
   }

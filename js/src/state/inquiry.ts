@@ -11,14 +11,14 @@ export const ASK_AFTER_MS = 120;
 
 export class Inquiry {
   readonly #findings: CellFindings;
-  readonly #mayAsk: (cell: Cell) => boolean;
+  readonly #mayAsk: (cell: Cell, aspect: Aspect) => boolean;
   readonly #ask: (cell: Cell, aspects: readonly Aspect[]) => void;
   #waiting: { readonly cell: Cell; readonly timer: ReturnType<typeof setTimeout> } | null = null;
 
-  /** `mayAsk`: whether the kernel can answer now. */
+  /** `mayAsk`: whether the kernel can answer it now. */
   constructor(
     findings: CellFindings,
-    mayAsk: (cell: Cell) => boolean,
+    mayAsk: (cell: Cell, aspect: Aspect) => boolean,
     ask: (cell: Cell, aspects: readonly Aspect[]) => void,
   ) {
     this.#findings = findings;
@@ -47,6 +47,6 @@ export class Inquiry {
   }
 
   #missing(cell: Cell): readonly Aspect[] {
-    return this.#mayAsk(cell) ? this.#findings.missing(cell, ALWAYS_ASKED) : [];
+    return this.#findings.missing(cell, ALWAYS_ASKED).filter((aspect) => this.#mayAsk(cell, aspect));
   }
 }

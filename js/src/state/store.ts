@@ -23,6 +23,7 @@ import {
 import type { Transport } from "../kernel/transport";
 import { CellFindings } from "./findings";
 import { History, SELECTION, type Selection } from "./history";
+import { type Host, HostNews } from "./host";
 import { Inquiry } from "./inquiry";
 import { type Cell, cellAt, isComplete, type Reading, readingOf, selectedCell } from "./reading";
 import { Rows } from "./rows";
@@ -52,6 +53,9 @@ export class Store {
   readonly failed: Signal<Failed | null> = signal(null);
   readonly findings = new CellFindings();
   readonly history = new History();
+  readonly #hostNews = new HostNews();
+  /** Where the request is that a remote model's host was sent. */
+  readonly host: ReadonlySignal<Host | null> = this.#hostNews.now;
 
   /** The chosen layer, kept within the model. */
   readonly layer: ReadonlySignal<number>;
@@ -81,7 +85,7 @@ export class Store {
     this.connection = new Connection((message) => transport.send(message));
     this.#inquiry = new Inquiry(
       this.findings,
-      (cell) => this.#mayAsk(cell),
+      (cell, aspect) => this.#mayAsk(cell) && this.whyNot(aspect) === undefined,
       (cell, aspects) => this.#ask(() => transport.send({ type: "inspect", ...cell, aspects })),
     );
     const shape = computed(() => [traits.tokens.value.length, traits.n_targets.value] as const);
@@ -123,6 +127,7 @@ export class Store {
         const now = this.#selected.value;
         untracked(() => this.history.noteSoon(now));
       }),
+      effect(() => this.#hostNews.hear(traits.progress.value.host)),
       effect(() => {
         if (this.connection.state.value === "silent") untracked(() => this.findings.forgetAsked());
       }),
@@ -131,6 +136,7 @@ export class Store {
         this.findings.changed.value;
         this.arrived.value;
         this.connection.state.value;
+        traits.not_offered.value;
         this.#inquiry.about(cell);
       }),
     ];
@@ -165,7 +171,12 @@ export class Store {
   /** Asks for more about the selected cell than is always asked. */
   want(aspect: Aspect): void {
     const cell = this.cell.peek();
-    if (cell !== null) this.findings.want(cell, aspect);
+    if (cell !== null && this.whyNot(aspect) === undefined) this.findings.want(cell, aspect);
+  }
+
+  /** Why the model's host does not allow something; undefined where it does. */
+  whyNot(what: Aspect | "write_on"): string | undefined {
+    return this.traits.not_offered.peek()[what];
   }
 
   // Selections
@@ -270,6 +281,7 @@ export class Store {
   dispose(): void {
     this.#inquiry.about(null);
     this.connection.dispose();
+    this.#hostNews.dispose();
     this.history.clear();
     for (const stop of this.#stops) stop();
   }

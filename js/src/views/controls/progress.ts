@@ -1,9 +1,14 @@
 /** How far the computation is, with a way to stop it and to go on. */
 
+import { signal } from "@preact/signals-core";
 import { h, listen, setAttribute, setText } from "../../page/dom";
-import { layersDone, progressNote } from "../../page/sentences";
+import { hostNote, layersDone, progressNote } from "../../page/sentences";
+import type { Host } from "../../state/host";
 import type { View } from "../shared";
 import { SwapButton } from "./swap";
+
+/** A host's state that lasts no longer is not worth a screen reader's words. */
+const SAY_AFTER_S = 1;
 
 export class ProgressView {
   readonly #words = h("span", { class: "progress-words" });
@@ -17,15 +22,19 @@ export class ProgressView {
   readonly element = h("div", { class: "progress" }, this.#bar, this.#words, this.#button.element);
   readonly #view: View;
   #wasBusy = false;
+  /** Counts the seconds of the host's state. */
+  readonly #clock = signal(0);
+  #tick: ReturnType<typeof setTimeout> | undefined;
+  #said = "";
 
   constructor(view: View) {
     this.#view = view;
     const { store, frames } = view;
     const { traits } = store;
     frames.keep(listen(this.#button.element, "click", () => this.#stopOrGoOn()));
-    frames.watch([traits.progress, traits.state, traits.layer_info, traits.layers, traits.tokens], () =>
-      this.#paint(),
-    );
+    frames.keep(() => clearTimeout(this.#tick));
+    const layers = [traits.layer_info, traits.layers, traits.tokens];
+    frames.watch([traits.progress, traits.state, ...layers, store.host, this.#clock], () => this.#paint());
   }
 
   #stopOrGoOn(): void {
@@ -35,14 +44,15 @@ export class ProgressView {
   }
 
   #paint(): void {
-    const { traits } = this.#view.store;
+    const { traits, host } = this.#view.store;
     const progress = traits.progress.value;
     const state = traits.state.value;
     const { filling, done, task } = progress;
     const percent = Math.floor(100 * Math.min(1, Math.max(0, done)));
     const nDone = layersDone(traits.layer_info.value, traits.layers.value, traits.tokens.value.length);
-    const words = progressNote(progress, state, nDone);
-    setText(this.#words, words);
+    const words = progressNote(progress, state, nDone, host.value?.words);
+    const counted = host.value === null ? null : hostNote(host.value.words, this.#count(host.value));
+    setText(this.#words, progressNote(progress, state, nDone, counted));
     const stopped = filling === "stopped";
     const inTheBackground = filling === "running" || filling === "waiting" || filling === "behind";
     const busy = !stopped && (state === "computing" || inTheBackground);
@@ -57,5 +67,24 @@ export class ProgressView {
     // How far it is, a screen reader asks for; that it has ended, it is told.
     if (this.#wasBusy && !busy && words !== "") this.#view.announce(words);
     this.#wasBusy = busy;
+    if (state !== "computing") this.#said = "";
+  }
+
+  /** How many seconds the host's state lasts; painted anew with the next one. */
+  #count({ words, since }: Host): number {
+    const lasted = Date.now() - since;
+    clearTimeout(this.#tick);
+    this.#tick = setTimeout(
+      () => {
+        this.#clock.value += 1;
+      },
+      1000 - (lasted % 1000),
+    );
+    const asked = this.#view.store.traits.state.value === "computing";
+    if (asked && lasted >= 1000 * SAY_AFTER_S && words !== this.#said) {
+      this.#said = words;
+      this.#view.announce(words);
+    }
+    return lasted / 1000;
   }
 }

@@ -1,7 +1,7 @@
 /** Lets the model write on: prompt and continuation become one map. */
 
 import { MOST_WRITTEN } from "../../kernel/messages";
-import { h, listen } from "../../page/dom";
+import { h, listen, setAttribute, setText } from "../../page/dom";
 import type { View } from "../shared";
 import { Complaint } from "./field";
 
@@ -18,14 +18,20 @@ export class WriteOnView {
     "aria-label": "How many tokens the model writes on",
   });
   readonly #complaint = new Complaint(this.#number);
+  readonly #button = h(
+    "button",
+    { type: "submit", class: "tool main", "aria-describedby": "note-write-on" },
+    "Write on",
+  );
+  readonly #note = h("span", { class: "quiet", id: "note-write-on" });
   readonly element = h(
     "form",
     { class: "write-on", novalidate: true, "aria-label": "Let the model write on" },
     h("span", { class: "quiet" }, "Or let the model write on: "),
     this.#number,
     h("span", { class: "quiet", "aria-hidden": "true" }, "tokens"),
-    h("button", { type: "submit", class: "tool main" }, "Write on"),
-    h("span", { class: "quiet" }, "What stands above and what the model adds become one map."),
+    this.#button,
+    this.#note,
     this.#complaint.element,
   );
 
@@ -34,6 +40,7 @@ export class WriteOnView {
     frames.keep(
       listen(this.element, "submit", (event) => {
         event.preventDefault();
+        if (store.whyNot("write_on") !== undefined) return; // it stands there
         const wanted = this.#number.valueAsNumber;
         if (Number.isSafeInteger(wanted) && wanted >= 1 && wanted <= MOST_WRITTEN) write(wanted);
         else
@@ -48,6 +55,12 @@ export class WriteOnView {
           };
       }),
     );
+    frames.watch([store.traits.not_offered], () => {
+      const reason = store.whyNot("write_on");
+      setAttribute(this.#button, "aria-disabled", reason !== undefined && "true");
+      setAttribute(this.#button, "title", reason ?? false);
+      setText(this.#note, reason ?? "What stands above and what the model adds become one map.");
+    });
     frames.watch([store.failed], () => {
       const failed = store.failed.value;
       this.#complaint.tell(failed?.field === "n_tokens" ? failed.problem : null);

@@ -1,4 +1,4 @@
-/** One aspect of a cell on its card: not asked yet, asked, found, or failed; its room is there from the start. */
+/** One aspect of a cell: not asked yet, asked, found, failed, or not offered; its room is there from the start. */
 
 import type { Aspect, Findings } from "../../kernel/messages";
 import { h, listen, setAttribute, setText } from "../../page/dom";
@@ -19,6 +19,7 @@ export interface AspectOptions<A extends Aspect> {
 }
 
 export class AspectPart<A extends Aspect> {
+  readonly #title: HTMLElement;
   readonly #ask: HTMLButtonElement;
   readonly #again = h("button", { type: "button", class: "plain" }, "Ask again");
   readonly #note = h("p", { class: "aspect-note", role: "status" });
@@ -32,11 +33,14 @@ export class AspectPart<A extends Aspect> {
     this.#options = options;
     const { frames, store } = view;
     this.#ask = h("button", { type: "button", class: "ask" }, options.ask ?? "");
+    this.#title = h("h4", {}, options.title);
+    this.#note.id = `note-${options.aspect}`;
+    setAttribute(this.#ask, "aria-describedby", this.#note.id);
     this.#body = h("div", { class: "aspect-body" }, ...options.body);
     this.element = h(
       "section",
       { class: "aspect", "data-aspect": options.aspect, "aria-label": options.title },
-      h("h4", {}, options.title),
+      this.#title,
       this.#ask,
       this.#body,
       this.#note,
@@ -47,22 +51,26 @@ export class AspectPart<A extends Aspect> {
   }
 
   paint(cell: Cell): void {
-    const { findings } = this.#view.store;
+    const { findings, traits } = this.#view.store;
     const { aspect, ask, offer, pending } = this.#options;
     const finding = findings.of(cell)[aspect];
     const found = finding?.found ?? null;
     const asked = ask === null || findings.isWanted(cell, aspect);
-    const status =
-      found !== null ? "found" : finding !== undefined ? "failed" : asked ? "pending" : "unasked";
+    const reason = found === null ? traits.not_offered.value[aspect] : undefined;
+    const known = found !== null ? "found" : finding !== undefined ? "failed" : null;
+    const status = reason !== undefined ? "refused" : (known ?? (asked ? "pending" : "unasked"));
     setAttribute(this.element, "data-status", status);
-    this.#ask.hidden = status !== "unasked";
+    this.#ask.hidden = status !== "unasked" && (status !== "refused" || ask === null);
+    this.#title.hidden = !this.#ask.hidden; // the button says it
+    setAttribute(this.#ask, "aria-disabled", reason !== undefined && "true");
+    setAttribute(this.#ask, "title", reason ?? false);
     this.#again.hidden = status !== "failed";
     this.#body.hidden = status !== "found";
     if (found !== null) this.#options.paint(found as Findings[A], cell);
     if (status === "failed")
       setText(this.#note, `${finding?.problem?.title ?? ""} ${finding?.problem?.advice ?? ""}`.trim());
     else if (status === "pending") setText(this.#note, this.#why(cell) ?? pending);
-    else setText(this.#note, status === "unasked" ? (offer ?? "") : "");
+    else setText(this.#note, reason ?? (status === "unasked" ? (offer ?? "") : ""));
     this.#note.hidden = status === "found";
   }
 

@@ -80,7 +80,9 @@ export class CellCard {
     frames.watch([store.cell, traits.direction, traits.pinned_sources, traits.tokens], () =>
       this.#paintActions(),
     );
-    frames.watch([...values, findings.changed, store.connection.state], () => this.#paintFound());
+    frames.watch([...values, findings.changed, store.connection.state, traits.not_offered], () =>
+      this.#paintFound(),
+    );
   }
 
   /** The fixed cell; else the one under the cursor, in short. */
