@@ -11,6 +11,7 @@ const REMOTE_TRACEBACK = [
 ].join("\n");
 const REASON = "This host runs the model in a sandbox, where no attention mask can be changed.";
 
+import { INITIAL } from "../src/kernel/traits";
 import { Store } from "../src/state/store";
 import { mount } from "../src/view";
 import { MadeUpKernel } from "./kernel";
@@ -46,14 +47,19 @@ kernel.change({
   written_from: integer("written"),
   statistic: query.get("statistic") ?? "own_share",
 });
+kernel.change({
+  asked: { ...INITIAL.asked, remote: query.has("host") || query.get("error") === "remote" },
+  not_offered: Object.fromEntries((query.get("not") ?? "").split(",").map((name) => [name, REASON])),
+});
+const store = new Store(kernel);
+mount(store, room);
+store.greet();
+// What has been computed stays.
 if (query.has("host"))
   kernel.change({
     state: "computing",
     progress: { task: "layer 12", done: 0.43, seconds_left: 8, filling: "running", host: query.get("host") },
   });
-kernel.change({
-  not_offered: Object.fromEntries((query.get("not") ?? "").split(",").map((name) => [name, REASON])),
-});
 if (query.get("error") === "remote")
   kernel.change({
     state: "error",
@@ -73,7 +79,4 @@ else if (query.has("error"))
       detail: "RuntimeError: DefaultCPUAllocator: can’t allocate memory: you tried to allocate 538 MB.",
     },
   });
-const store = new Store(kernel);
-mount(store, room);
-store.greet();
 Object.assign(window, { kernel, store });

@@ -301,12 +301,20 @@ describe("the host of a remote model", () => {
     heard(within, "queued, position 3");
     expect(words(within)).toBe("Computing layer 1 · 50 % · queued, position 3");
     vi.advanceTimersByTime(5000);
-    expect(words(within)).toBe("Computing layer 1 · 50 % · queued, position 3 · for 5 s");
+    expect(words(within)).toBe("Computing layer 1 · 50 % · queued, position 3 · for\u00a05\u00a0s");
     expect(within.find(".progress-bar").getAttribute("aria-valuetext"), "no clock is read out").toBe(
       "Computing layer 1 · 50 % · queued, position 3",
     );
     heard(within, "running");
     expect(words(within)).toBe("Computing layer 1 · 50 % · running");
+  });
+
+  it("has its room where the model is remote, alone", () => {
+    const { model, find } = opened();
+    expect(find(".progress").hasAttribute("data-remote")).toBe(false);
+    model.fromKernel({ asked: { ...traits().asked, remote: true } });
+    vi.advanceTimersByTime(50);
+    expect(find(".progress").hasAttribute("data-remote")).toBe(true);
   });
 
   it("leaves no gap between two requests, and goes after the last", () => {

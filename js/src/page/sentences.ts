@@ -14,6 +14,7 @@ import { duration, mark, number, plural, quote, signed, withUnit } from "./forma
 
 export const HONESTY = "Used later; this does not show that it was planned.";
 export const AFTER_THE_PROMPT = "after the prompt";
+const NO_BREAK = "\u00a0";
 export const WRITTEN = "written by the model";
 
 /** The map of one moment, as far as words need it. */
@@ -164,7 +165,8 @@ export function layersDone(
 /** `queued on ndif.example, position 3 · for 12 s`: a wait of a few seconds needs no clock. */
 export function hostNote(words: string, seconds: number): string {
   if (seconds <= 3) return words;
-  return `${words} · for ${seconds < 120 ? `${Math.floor(seconds)} s` : `${Math.floor(seconds / 60)} min`}`;
+  const lasted = seconds < 120 ? `${Math.floor(seconds)} s` : `${Math.floor(seconds / 60)} min`;
+  return `${words} · ${`for ${lasted}`.replaceAll(" ", NO_BREAK)}`;
 }
 
 /**

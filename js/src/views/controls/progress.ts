@@ -34,6 +34,7 @@ export class ProgressView {
     frames.keep(listen(this.#button.element, "click", () => this.#stopOrGoOn()));
     frames.keep(() => clearTimeout(this.#tick));
     const layers = [traits.layer_info, traits.layers, traits.tokens];
+    frames.watch([traits.asked], () => setAttribute(this.element, "data-remote", traits.asked.value.remote));
     frames.watch([traits.progress, traits.state, ...layers, store.host, this.#clock], () => this.#paint());
   }
 
