@@ -1,0 +1,93 @@
+"""What the server needs on a machine: an environment of its own with NDIF in it, Redis, and namespaces of Linux."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+from filelock import FileLock
+
+HERE = Path(__file__).parent
+REQUIREMENTS = HERE / "requirements.txt"
+FOLDER = HERE.parents[2] / ".venv-ndif"
+
+# New process numbers, mounts and network; whoever is not root becomes so inside.
+NAMESPACES = [
+    *("unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"),
+    *([] if os.geteuid() == 0 else ["--user", "--map-root-user"]),
+]
+
+
+class Missing(Exception):
+    """Something that the server needs is not there; the message says what, and what to do."""
+
+
+def prepare() -> Path:
+    """See that everything is there, installing what can be: the environment, and as root Redis.
+
+    Returns:
+        The environment's Python.
+
+    Raises:
+        Missing: if something else is needed.
+    """
+    if not sys.platform.startswith("linux"):
+        raise Missing(f"The NDIF server of the tests needs namespaces of Linux; this is {sys.platform}.")
+    _require_namespaces()
+    _require_redis()
+    with FileLock(FOLDER.with_suffix(".lock")):
+        return _environment()
+
+
+def variables() -> dict[str, str]:
+    """The environment variables that the first process inside starts with: its code, and nothing of this project's."""
+    named = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "NDIF_", "RAY_"))}
+    return {**named, "PYTHONPATH": str(HERE / "inside")}
+
+
+def _require_namespaces() -> None:
+    if shutil.which("unshare") is None:
+        raise Missing("The command unshare is missing. Install it (Debian: apt-get install util-linux).")
+    tried = subprocess.run([*NAMESPACES, "true"], capture_output=True, text=True)
+    if tried.returncode != 0:
+        raise Missing(
+            "No namespaces may be made here, in which the NDIF server's ports would stay on loopback "
+            f"({tried.stderr.strip()}). Run as root with the capability CAP_SYS_ADMIN (docker run --cap-add SYS_ADMIN "
+            "--security-opt seccomp=unconfined), or allow unprivileged user namespaces."
+        )
+
+
+def _require_redis() -> None:
+    if shutil.which("redis-server") is not None:
+        return
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise Missing("The command redis-server is missing. Install it (Debian: apt-get install redis-server).")
+    # without starting a Redis of the machine's own
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+    for command in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", "redis-server"]):
+        done = subprocess.run(["apt-get", *command], env=quiet, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise Missing(f"redis-server is missing, and apt-get {command[0]} failed: {done.stderr.strip()}")
+
+
+def _environment() -> Path:
+    """Make the environment anew if its requirements are not those of now."""
+    python = FOLDER / "bin" / "python"
+    mark = FOLDER / ".requirements.sha256"
+    wanted = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()
+    if mark.exists() and mark.read_text() == wanted and python.exists():
+        return python
+    print("Making .venv-ndif for the NDIF server (1.7 GB; a minute or two)", flush=True)
+    venv.create(FOLDER, clear=True, with_pip=True)
+    options = ["--disable-pip-version-check", "-qq", "--ignore-requires-python"]
+    command = [python, "-m", "pip", "install", *options, "-r", REQUIREMENTS]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise Missing(f"The NDIF server's environment could not be installed:\n{done.stderr.strip()}")
+    mark.write_text(wanted)
+    return python

@@ -1,0 +1,77 @@
+"""The processes of each part of the server, read from /proc, which shows this namespace's only."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+MODEL_ACTOR = "ray::HostedModel"  # what Ray calls a process of actors.HostedModel, whatever it is doing
+
+
+class Process(NamedTuple):
+    """One process: its numbers, the session it belongs to, and its command line."""
+
+    pid: int
+    parent: int
+    session: int
+    command: str
+
+
+def running() -> list[Process]:
+    """All but the first process and those that have ended and were not waited for."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit() or folder.name == "1":
+            continue
+        try:
+            # The name, in parentheses, may hold anything; behind it come state, parent, group, session.
+            state, parent, _, session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if state != "Z":
+            found.append(Process(int(folder.name), int(parent), int(session), command))
+    return found
+
+
+def of_session(session: int) -> list[int]:
+    """A service and all that it has started."""
+    return [process.pid for process in running() if process.session == session]
+
+
+def model_actors() -> list[int]:
+    """The processes that hold a model."""
+    return [process.pid for process in running() if process.command.startswith(MODEL_ACTOR)]
+
+
+def of_models() -> list[int]:
+    """The model actors and their sandbox runners."""
+    actors = model_actors()
+    return actors + [process.pid for process in running() if process.parent in actors]
+
+
+def runner_sockets() -> list[Path]:
+    """The sockets of sandbox runners, which NDIF puts under /tmp."""
+    words = (word for process in running() for word in process.command.split())
+    return [Path(word) for word in words if word.startswith("/tmp/sbx-") and word.endswith(".sock")]
+
+
+def end(pids: Iterable[int]) -> None:
+    """Kill, and wait until none is left that might still listen or write."""
+    ended = set(pids)
+    tell(ended, signal.SIGKILL)
+    while any(process.pid in ended for process in running()):
+        time.sleep(0.01)
+
+
+def tell(pids: Iterable[int], number: signal.Signals) -> None:
+    """Send a signal to each that is still there."""
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            continue

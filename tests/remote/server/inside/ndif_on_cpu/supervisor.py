@@ -1,0 +1,219 @@
+"""The first process inside: it starts the services, does to them what it is asked, and ends when its starter does.
+
+It talks with its starter over a socket, in lines of JSON: first come the settings, with the two listening sockets; then
+commands, ``{"do": "kill" | "pause" | "resume" | "start" | "renew" | "check", "part": …}``. Each is answered with
+``{}``, or with ``{"error": …}``. When the starter goes, however it does, the socket closes; this process ends, and the
+kernel ends all other processes of the namespace with it.
+"""
+
+from __future__ import annotations
+
+import array
+import fcntl
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ndif_on_cpu import processes, services
+
+SIGNALS = {"pause": signal.SIGSTOP, "resume": signal.SIGCONT}
+BOOT_SECONDS = 120
+
+
+class Line:
+    """The socket to the starter."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._socket = socket.socket(fileno=descriptor)
+        self._rest = b""
+
+    def receive(self) -> tuple[dict[str, Any], list[int]] | None:
+        """The next message and the descriptors that came with it; ``None`` when the starter has gone."""
+        descriptors: list[int] = []
+        while b"\n" not in self._rest:
+            data, came, _, _ = socket.recv_fds(self._socket, 65536, 2)
+            descriptors += came
+            if not data:
+                return None
+            self._rest += data
+        line, _, self._rest = self._rest.partition(b"\n")
+        return json.loads(line), descriptors
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Answer."""
+        self._socket.sendall(json.dumps(message).encode() + b"\n")
+
+    def wait_for_end(self) -> None:
+        """Return when the other end is closed."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLRDHUP)
+        poll.poll()
+
+
+class Supervisor:
+    """Runs the services of one server."""
+
+    def __init__(self, settings: services.Settings) -> None:
+        self._settings = settings
+        self._environment = services.environment(settings)
+        self._started: dict[str, subprocess.Popen[bytes]] = {}
+
+    def boot(self, api_listener: int, store_listener: int) -> None:
+        """Start everything; models are still loading when this returns.
+
+        Raises:
+            RuntimeError: if a service does not start.
+        """
+        settings = self._settings
+        if settings.keys is not None:
+            keys = Path(self._environment["NDIF_KEYS_FILE"])
+            keys.touch(mode=0o600)
+            keys.write_text(json.dumps(settings.keys), encoding="utf-8")
+        self._start("redis", services.redis(settings))
+        self._start("store", services.store(store_listener), store_listener)
+        self._start("ray", services.ray_head(settings))
+        self._until(lambda: listens(services.RAY), "Ray answers")
+        self._start_api(api_listener)  # it waits for the controller by itself
+        controller = self._start("controller", services.controller(), RAY_ADDRESS=f"127.0.0.1:{services.RAY}")
+        if controller.wait(BOOT_SECONDS) != 0:
+            raise RuntimeError("the controller did not start")
+        del self._started["controller"]
+
+    def do(self, command: str, part: str, descriptors: list[int]) -> None:
+        """Do what the starter asks.
+
+        Raises:
+            RuntimeError: if there is nothing of that part, or a service has ended by itself.
+        """
+        if command == "check":
+            self._check()
+        elif command == "start":
+            self._start_api(*descriptors)
+        elif command == "renew":
+            self._renew_models()
+        elif command == "kill":
+            self._kill(part)
+        else:
+            pids = self._processes(part)
+            if not pids:
+                raise RuntimeError(f"there is no {part} to {command}")
+            processes.tell(pids, SIGNALS[command])
+
+    def _kill(self, part: str) -> None:
+        processes.end(self._processes(part))
+        if part in self._started:
+            self._started.pop(part).wait()
+
+    def _renew_models(self) -> None:
+        """Kill the model actors, and wait until Ray has started as many."""
+        old = set(processes.model_actors())
+        processes.end(processes.of_models())
+        self._until(lambda: len(set(processes.model_actors()) - old) >= len(old), "the models are back")
+
+    def _processes(self, part: str) -> list[int]:
+        if part == "everything":
+            return [process.pid for process in processes.running()]
+        if part == "model":
+            return processes.of_models()
+        return processes.of_session(self._started[part].pid) if part in self._started else []
+
+    def _check(self) -> None:
+        for name, service in self._started.items():
+            if service.poll() is not None:
+                raise RuntimeError(f"{name} ended with status {service.returncode}")
+
+    def _start(self, name: str, command: list[str], *passed: int, **more: str) -> subprocess.Popen[bytes]:
+        with (self._settings.logs / f"{name}.log").open("ab") as log:
+            self._started[name] = subprocess.Popen(
+                command,
+                env={**self._environment, **more},
+                cwd=self._settings.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=passed,
+                start_new_session=True,
+            )
+        for descriptor in passed:
+            os.close(descriptor)  # once the service is gone, so is what listens
+        return self._started[name]
+
+    def _start_api(self, listener: int) -> None:
+        self._start("api", services.api(self._settings, listener), listener, NDIF_SERVICE="api")
+
+    def _until(self, condition: Callable[[], bool], what: str) -> None:
+        """Wait for a condition, as long as all services run."""
+        for _ in range(BOOT_SECONDS * 10):
+            self._check()
+            if condition():
+                return
+            time.sleep(0.1)
+        raise RuntimeError(f"it is not so after {BOOT_SECONDS} s that {what}")
+
+
+def listens(port: int) -> bool:
+    """Whether something takes connections at a port."""
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", port)) == 0
+
+
+def loopback_up() -> None:
+    """Switch on the only interface of this network."""
+    get_flags, set_flags, up = 0x8913, 0x8914, 0x1  # linux/sockios.h, linux/if.h
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        request = array.array("B", struct.pack("16sH22x", b"lo", 0))
+        fcntl.ioctl(any_socket, get_flags, request)
+        (flags,) = struct.unpack_from("H", request, 16)
+        struct.pack_into("H", request, 16, flags | up)
+        fcntl.ioctl(any_socket, set_flags, request)
+
+
+def end(folder: str) -> None:
+    """End this process, and with it all others of the namespace; leave no file of theirs."""
+    sockets = processes.runner_sockets()
+    processes.end([process.pid for process in processes.running()])
+    for left_over in sockets:
+        left_over.unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    os._exit(0)
+
+
+def main(descriptor: int) -> None:
+    """Serve the starter at the other end of a socket."""
+    line = Line(descriptor)
+    first = line.receive()
+    if first is None:
+        return
+    settings = services.Settings(**first[0])
+    threading.Thread(target=lambda: (line.wait_for_end(), end(settings.folder)), daemon=True).start()
+    loopback_up()
+    supervisor = Supervisor(settings)
+    _answer(line, supervisor.boot, *first[1])
+    while (message := line.receive()) is not None:
+        asked, descriptors = message
+        _answer(line, supervisor.do, asked["do"], asked["part"], descriptors)
+    end(settings.folder)
+
+
+def _answer(line: Line, function: Any, *arguments: Any) -> None:
+    try:
+        function(*arguments)
+    except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+        line.send({"error": str(error)})
+    else:
+        line.send({})
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
