@@ -23,6 +23,17 @@ from horizon_widget.models.remote.waiting import SLICE, TooLate, aside, look
 
 logger = logging.getLogger(__name__)
 
+_NO_CONNECTION = (
+    websocket.WebSocketTimeoutException,
+    websocket.WebSocketConnectionClosedException,
+    websocket.WebSocketAddressException,
+    websocket.WebSocketProxyException,
+)
+_READ: dict[int, Callable[[bytes], str | bytes]] = {
+    websocket.ABNF.OPCODE_TEXT: lambda data: data.decode("utf-8", "replace"),
+    websocket.ABNF.OPCODE_BINARY: bytes,
+}
+
 _CONTROL = 125  # bytes: the most that a ping may carry; pings come from the host's door, not from its model
 
 
@@ -113,12 +124,12 @@ class Exchange:
 
     def _connected(self) -> Line:
         limit = self._patience.connecting
-        header = {"ndif-api-key": self._wire.api_key} if self._wire.api_key else None
+        line = Line()
 
         def connect() -> Line:
-            # A redirect is not followed: it would be sent the key.
-            line = Line()
             line.settimeout(limit)
+            header = {"ndif-api-key": self._wire.api_key} if self._wire.api_key else None
+            # A redirect is not followed: it would be sent the key.
             line.connect(  # type: ignore[no-untyped-call]
                 f"{self._wire.ws_host}/subscribe", header=header, redirect_limit=0
             )
@@ -130,17 +141,19 @@ class Exchange:
             fault = self._faults.of("no connection in time", f"{limit:g} s")
         except websocket.WebSocketBadStatusException as error:
             text = (error.resp_body or b"").decode("utf-8", "replace")
-            fault = self._faults.of_status(
-                error.status_code, text, explanation(text), with_key=bool(self._wire.api_key)
-            )
-        except (OSError, websocket.WebSocketException, ValueError) as error:
-            if "Redirect" in str(error):
-                fault = self._faults.of("moved", error)
-            elif "Invalid WebSocket Header" in str(error) or isinstance(error, ValueError):
-                fault = self._faults.of("not NDIF", error)
+            fault = self._of_status(error.status_code, text)
+        except (OSError, *_NO_CONNECTION) as error:
+            fault = self._faults.of_connecting(error, limit=limit)
+        except (websocket.WebSocketException, ValueError) as error:  # its answer is not that of a websocket
+            redirect = line.handshake_response
+            if redirect is not None and redirect.status // 100 == 3:
+                fault = self._of_status(redirect.status, redirect.headers.get("location", ""))
             else:
-                fault = self._faults.of_connecting(error, limit=limit)
+                fault = self._faults.of("not NDIF", error)
         raise fault
+
+    def _of_status(self, status: int, body: str) -> HostError:
+        return self._faults.of_status(status, body, explanation(body), with_key=bool(self._wire.api_key))
 
     def _session(self, line: Line) -> str:
         """The name under which the host will send news here."""
@@ -198,19 +211,23 @@ class Exchange:
         while True:
             look(self._abandoned)
             try:
-                message: str | bytes = line.recv()
-                if message:
-                    return message
-                fault = self._faults.of("lost", "the host closed it")
+                # With control frames, or else pings that come one after the other would be answered in there.
+                opcode, data = line.recv_data(control_frame=True)
+                if opcode in _READ:
+                    return _READ[opcode](data)
+                if opcode == websocket.ABNF.OPCODE_CLOSE:
+                    raise ConnectionError("the host closed it")
             except websocket.WebSocketTimeoutException:
-                silence = time.monotonic() - max(since, line.heard)
-                if silence < limit:
-                    continue
-                last = f"; the last that was heard of the request was: {news}" if news else ""
-                fault = self._faults.of("silent", f"{silence:.0f} s{last}")
+                pass
             except (OSError, websocket.WebSocketException) as error:
                 fault = self._faults.of("lost", error)
-            raise fault
+                break
+            silence = time.monotonic() - max(since, line.heard)
+            if silence > limit:
+                last = f"; the last that was heard of the request was: {news}" if news else ""
+                fault = self._faults.of("silent", f"{silence:.0f} s{last}")
+                break
+        raise fault
 
     def _values(self, data: Any) -> Any:
         """What was saved: sent along, or fetched from the host's store."""

@@ -245,9 +245,9 @@ class Host:
         self, method: str, path: str, abandoned: threading.Event | None, data: dict[str, str] | None = None
     ) -> httpx.Response:
         limit = self.patience.connecting
-        headers = {"ndif-api-key": self._key} if self._key else {}
 
         def call() -> httpx.Response:
+            headers = {"ndif-api-key": self._key} if self._key else {}
             response = httpx.request(method, self._url + path, headers=headers, data=data, timeout=limit)
             response.raise_for_status()
             response.json()
