@@ -13,7 +13,6 @@ from horizon_widget.baseline import Baseline, read_baseline
 from horizon_widget.errors import QueryError
 from horizon_widget.horizon_map import HorizonMap
 from horizon_widget.metric import Metric, read_metric
-from horizon_widget.models import thread
 from horizon_widget.models.model import Model
 from horizon_widget.query import Query, check_index
 
@@ -105,7 +104,7 @@ def engine_for(model: Model, query: Query, *, memory_limit: int | None = None) -
     key = (query, memory_limit)
     with _keeping:
         engine: Engine[Any] | None = engines.pop(key, None)
-    if engine is not None and thread.run(engine.is_outdated):
+    if engine is not None and model.thread.run(engine.is_outdated):
         engine = None
     if engine is None:
         kind: type[Engine[Any]] = AblationEngine if query.is_exact else GradientEngine

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from horizon_widget.attribution import findings
 from horizon_widget.attribution.ablation_engine import AblationEngine
 from horizon_widget.attribution.ask import exact_engine_for, query_of
 from horizon_widget.attribution.findings import (
@@ -22,7 +21,6 @@ from horizon_widget.attribution.findings import (
 )
 from horizon_widget.errors import ModelError, QueryError
 from horizon_widget.horizon_map import HorizonMap
-from horizon_widget.models import thread
 from horizon_widget.models.model import Model
 from horizon_widget.query import check_index
 
@@ -58,7 +56,7 @@ def predictions(
     """
     check_index("n", n, model.vocab_size + 1)
     engine, cell = _ask(model, prompt, layer, source, target, arguments)
-    return _table(_run(findings.predictions(engine, cell, n)), Prediction)
+    return _table(_run(engine, "predictions", cell=cell, n=n), Prediction)
 
 
 def carriers(
@@ -89,7 +87,7 @@ def carriers(
     """
     check_index("n", n, 10**9)
     engine, cell = _ask(model, prompt, layer, source, target, arguments)
-    table = _table(_run(findings.carriers(engine, cell, n)), Carrier)
+    table = _table(_run(engine, "carriers", cell=cell, n=n), Carrier)
     table.attrs = {"unit": engine.query.unit, "baseline": str(engine.query.baseline)}
     return table
 
@@ -114,7 +112,9 @@ def verify(model: Model, prompt: Any, layer: int, source: int, target: int, **ar
     """
     engine, cell = _ask(model, prompt, layer, source, target, arguments)
     given = prompt.cell(layer, source, target) if isinstance(prompt, HorizonMap) and not arguments else np.nan
-    return _run(findings.verification(engine, cell, given))
+    value = given if np.isfinite(given) else _known(engine, cell)
+    found: Verification = _run(engine, "verification", cell=cell, value=value)
+    return found
 
 
 def _ask(
@@ -126,11 +126,17 @@ def _ask(
     return exact_engine_for(model, query), cell
 
 
-def _run(steps: Steps[T]) -> T:
+def _known(engine: AblationEngine, cell: Cell) -> float:
+    """What the engine's map has of a cell; NaN: nothing yet."""
+    return engine.map.cell(cell.layer, cell.source, cell.target) if engine.map.done[cell.layer, cell.source] else np.nan
+
+
+def _run(engine: AblationEngine, task: str, **arguments: Any) -> Any:
+    steps = engine.steps(task, **arguments)
     while True:
-        ended, found = thread.run(lambda: _step(steps))
+        ended, found = engine.model.thread.run(lambda: _step(steps))
         if ended:
-            return found  # type: ignore[return-value]
+            return found
 
 
 def _step(steps: Steps[T]) -> tuple[bool, T | None]:
@@ -183,7 +189,10 @@ class Inspection:
 def _inspect(engine: AblationEngine, cell: Cell, aspect: str) -> Steps[Any]:
     if aspect not in ASPECTS:
         raise QueryError("aspects", f"{aspect!r} is not offered.", advice=f"Choose from: {', '.join(ASPECTS)}.")
-    found = yield from ASPECTS[aspect](engine, cell.check(engine.query, engine.model.n_layers))
+    arguments: dict[str, Any] = {"cell": cell.check(engine.query, engine.model.n_layers)}
+    if aspect == "verification":
+        arguments["value"] = _known(engine, cell)
+    found = yield from engine.steps(aspect, **arguments)
     lines = found if isinstance(found, list) else [found]
     plain = [line if isinstance(line, dict) else asdict(line) for line in lines]
     for name, value in [item for line in plain for item in line.items()]:

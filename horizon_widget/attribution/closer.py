@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-import torch
 import xarray as xr
 
 from horizon_widget.attribution.ablation_engine import AblationEngine
 from horizon_widget.attribution.ask import exact_engine_for, query_of, read_positions
-from horizon_widget.attribution.baselines import Replacements
-from horizon_widget.attribution.experiment import Experiment
-from horizon_widget.baseline import Baseline
-from horizon_widget.errors import ModelError, QueryError
+from horizon_widget.attribution.findings import ROBUSTNESS_BASELINES, Cell
+from horizon_widget.errors import QueryError
 from horizon_widget.horizon_map import HorizonMap
-from horizon_widget.models import thread
 from horizon_widget.models.model import Model
 from horizon_widget.query import Query, check_index, check_layers
 
 if TYPE_CHECKING:
     import pandas as pd
-
-ROBUSTNESS_BASELINES = ("mean", "zero", "resample")
 
 
 def ablate_together(model: Model, prompt: Any, cells: Any, *, targets: Any = None, **arguments: Any) -> xr.DataArray:
@@ -52,17 +43,9 @@ def ablate_together(model: Model, prompt: Any, cells: Any, *, targets: Any = Non
     wanted = _targets(targets, query)
     engine = exact_engine_for(model, query)
 
-    def work() -> Any:
-        kinds = {layer: known.baseline for layer, known in engine.prepare(layer for layer, _ in chosen).items()}
-        draws = query.draws if "resample" in kinds.values() else 1
-        states = [[engine.states([cell], kinds[cell[0]], draw) for cell in chosen] for draw in range(draws)]
-        together = torch.stack([torch.cat(of_draw) for of_draw in states])
-        return engine.experiment.ablate_together(chosen, together, wanted).mean(axis=0)
-
+    together = model.thread.run(lambda: engine.ask("together", cells=chosen, targets=wanted))
     attrs = {"unit": query.unit, "cells": str(chosen), "baseline": str(query.baseline)}
-    return xr.DataArray(
-        thread.run(work), dims="target", coords=_target_coords(engine, wanted), name="influence", attrs=attrs
-    )
+    return xr.DataArray(together, dims="target", coords=_target_coords(engine, wanted), name="influence", attrs=attrs)
 
 
 def direct(model: Model, prompt: Any, layer: int, sources: Any, *, targets: Any = None, **arguments: Any) -> xr.Dataset:
@@ -92,7 +75,7 @@ def direct(model: Model, prompt: Any, layer: int, sources: Any, *, targets: Any 
     engine = exact_engine_for(model, query)
     cells = [(layer, source) for source in positions]
 
-    total, straight = thread.run(lambda: total_and_direct(engine, cells, wanted))
+    total, straight = model.thread.run(lambda: engine.ask("total_and_direct", cells=cells, targets=wanted))
     dims = ("source", "target")
     attrs = {"unit": query.unit, "layer": layer, "baseline": str(query.baseline)}
     return xr.Dataset(
@@ -126,30 +109,13 @@ def direct_links(
     links = hmap.strongest_links(n, layers=layers, least_offset=least_offset, sinks=sinks)
     cells = sorted({(int(layer), int(source)) for layer, source in zip(links["layer"], links["source"], strict=True)})
     targets = tuple(range(1, engine.query.n_targets + 1))
-    total, straight = thread.run(lambda: total_and_direct(engine, cells, targets))
+    total, straight = model.thread.run(lambda: engine.ask("total_and_direct", cells=cells, targets=targets))
     row = [cells.index((layer, source)) for layer, source in zip(links["layer"], links["source"], strict=True)]
     column = links["target"].to_numpy() - 1
     parts = links.assign(direct=straight[row, column], relayed=(total - straight)[row, column])
     sizes = parts[["direct", "relayed"]].abs().sum()
     parts.attrs = {**links.attrs, "direct_share": float(sizes["direct"] / sizes.sum()) if len(parts) else float("nan")}
     return parts
-
-
-def total_and_direct(
-    engine: AblationEngine, cells: Sequence[tuple[int, int]], targets: tuple[int, ...]
-) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]:
-    """Whole and direct influence of cells, sorted by layer, each of shape ``(len(cells), len(targets))``."""
-    prepared = engine.prepare({layer for layer, _ in cells})
-    total = np.zeros((len(cells), len(targets)), dtype=np.float32)
-    straight = np.zeros_like(total)
-    for kind in {known.baseline for known in prepared.values()}:
-        chosen = [index for index, (layer, _) in enumerate(cells) if prepared[layer].baseline == kind]
-        some = [cells[index] for index in chosen]
-        draws = range(engine.query.draws if kind == "resample" else 1)
-        parts = [engine.experiment.direct(some, engine.states(some, kind, draw), targets) for draw in draws]
-        total[chosen] = engine.influence(some, kind, targets)
-        straight[chosen] = np.mean(parts, axis=0)
-    return total, straight
 
 
 def robustness(
@@ -183,47 +149,18 @@ def robustness(
         raise QueryError("baselines", "none is named.", advice=f"Use some of {', '.join(ROBUSTNESS_BASELINES)}.")
     queries = [query_of(model, prompt, {**arguments, "baseline": baseline}) for baseline in baselines]
     query = queries[0]
-    cell = (
+    cell_at = (
         check_index("layer", layer, model.n_layers, allow_negative=True),
         check_index("source", source, query.n_tokens),
     )
     (wanted,) = _targets([target], query)
 
-    def work() -> list[float]:
-        experiment = Experiment.begin(model, query)
-        return [influence_under(experiment, other.baseline, cell, wanted) for other in queries]
-
-    values, names = thread.run(work), [str(other.baseline) for other in queries]
+    engine, asked = exact_engine_for(model, query), [other.baseline for other in queries]
+    cell = Cell(*cell_at, wanted)
+    values = model.thread.run(lambda: engine.ask("under", baselines=asked, cell=cell))
+    names = [str(baseline) for baseline in asked]
     attrs = {"unit": query.unit, "range": (min(values), max(values))}
     return xr.DataArray(values, dims="baseline", coords={"baseline": names}, name="influence", attrs=attrs)
-
-
-def influence_under(experiment: Experiment, baseline: Baseline, cell: tuple[int, int], target: int) -> float:
-    """A cell's influence on one target under another baseline than the experiment's, whose run of the prompt serves.
-
-    Args:
-        experiment: On the model thread.
-        baseline: Which.
-        cell: (layer, source).
-        target: ``t``.
-
-    Raises:
-        QueryError: if the prompt is too short for the baseline.
-        ModelError: if the value is not finite.
-    """
-    query = replace(experiment.query, baseline=baseline)
-    experiment = replace(experiment, query=query)
-    if baseline.kind == "auto" or baseline.layers:  # decided layer by layer
-        engine = AblationEngine.after(experiment)
-        kind = engine.prepare([cell[0]])[cell[0]].baseline
-        return float(engine.influence([cell], kind, (target,))[0, 0])
-    replacements, device = Replacements(experiment), experiment.model.device
-    draws = range(query.draws if baseline.kind == "resample" else 1)
-    states = [replacements.states(cell[0], [cell[1]], baseline.kind, draw).to(device) for draw in draws]
-    value = float(np.mean(experiment.ablate([cell] * len(states), torch.cat(states), [target])))
-    if not np.isfinite(value):
-        raise ModelError(f"The influence under {baseline} is not finite.", advice="Try dtype=torch.float32.")
-    return value
 
 
 def _read_cells(cells: Any, model: Model, query: Query) -> list[tuple[int, int]]:

@@ -8,7 +8,6 @@ from typing import Any
 
 from horizon_widget.attribution.ask import engine_for, read_positions, read_query
 from horizon_widget.attribution.plan import Interest
-from horizon_widget.models import thread
 from horizon_widget.models.model import Model
 from horizon_widget.query import check_layers
 
@@ -79,5 +78,5 @@ def estimate(
             engine.compute(part)
         return engine.operations - before, time.perf_counter() - began
 
-    done, took = thread.run(work)
+    done, took = model.thread.run(work)
     return Estimate(took * missing / done if done else 0.0, missing, engine.memory_needed())

@@ -76,8 +76,8 @@ class Experiment:
         positions = torch.arange(query.n_targets, device=model.device)
         if query.metric.name == FUNCTION:
             everywhere = torch.arange(query.n_tokens, device=model.device)
-            logits = at_least_float32(readout.logits(torch.zeros_like(everywhere), everywhere))
-            check_function(query.metric, logits, clean.input_ids[0])
+            logits = model.inside_trace(clean, lambda: readout.logits(torch.zeros_like(everywhere), everywhere))
+            check_function(query.metric, at_least_float32(logits), clean.input_ids[0])
         with torch.no_grad():
             metric = model.inside_trace(clean, lambda: scorer(readout, torch.zeros_like(positions), positions))
         if not bool(torch.isfinite(metric).all()):

@@ -1,4 +1,4 @@
-"""What can be found out about one cell, each in steps on the model thread."""
+"""What can be found out about one cell, each in steps on the thread that owns the model."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from horizon_widget.attribution.ablation_engine import AblationEngine
-from horizon_widget.attribution.closer import ROBUSTNESS_BASELINES, influence_under, total_and_direct
+from horizon_widget.attribution.ablation import Ablation, rows_at_once
 from horizon_widget.attribution.experiment import Array, Experiment
 from horizon_widget.attribution.metrics import Scorer
-from horizon_widget.attribution.plan import Part
 from horizon_widget.baseline import Baseline
 from horizon_widget.errors import QueryError
 from horizon_widget.models.edits import Edits
@@ -29,6 +27,7 @@ Steps = Generator[None, None, T]  # pieces of work, some tenths of a second each
 
 TOKENS_SHOWN = 6
 CARRIERS_SHOWN = 8
+ROBUSTNESS_BASELINES = ("mean", "zero", "resample")
 
 
 @dataclass(frozen=True)
@@ -114,21 +113,21 @@ class Verification:
     passes: int
 
 
-def direct_parts(engine: AblationEngine, cell: Cell) -> Steps[dict[str, float]]:
+def direct_parts(ablation: Ablation, cell: Cell) -> Steps[dict[str, float]]:
     """The whole influence, and its direct and relayed part; see ``closer.direct``."""
-    engine.prepare([cell.layer])
+    ablation.prepare([cell.layer])
     yield
-    whole, straight = total_and_direct(engine, [(cell.layer, cell.source)], (cell.target,))
+    whole, straight = ablation.total_and_direct([(cell.layer, cell.source)], (cell.target,))
     total, direct = float(whole[0, 0]), float(straight[0, 0])
     return {"total": total, "direct": direct, "relayed": total - direct}
 
 
-def robustness(engine: AblationEngine, cell: Cell) -> Steps[list[dict[str, Any]]]:
+def robustness(ablation: Ablation, cell: Cell) -> Steps[list[dict[str, Any]]]:
     """The influence under several baselines, as far as the prompt is long enough for them."""
     found: list[dict[str, Any]] = []
     for kind in ROBUSTNESS_BASELINES:
         try:
-            value = influence_under(engine.experiment, Baseline(kind), (cell.layer, cell.source), cell.target)
+            value = ablation.under(Baseline(kind), (cell.layer, cell.source), cell.target)
         except QueryError:  # a prompt too short for this one
             continue
         found.append({"baseline": kind, "influence": value})
@@ -136,26 +135,26 @@ def robustness(engine: AblationEngine, cell: Cell) -> Steps[list[dict[str, Any]]
     return found
 
 
-def _replacements(engine: AblationEngine, cell: Cell) -> Tensor:
+def _replacements(ablation: Ablation, cell: Cell) -> Tensor:
     """What the cell's state is replaced by in the map, shape ``(draws, width)``."""
-    kind = engine.prepare([cell.layer])[cell.layer].baseline
-    draws = range(engine.query.draws if kind == "resample" else 1)
-    return torch.cat([engine.states([(cell.layer, cell.source)], kind, draw) for draw in draws])
+    kind = ablation.prepare([cell.layer])[cell.layer].baseline
+    draws = range(ablation.query.draws if kind == "resample" else 1)
+    return torch.cat([ablation.states([(cell.layer, cell.source)], kind, draw) for draw in draws])
 
 
-def predictions(engine: AblationEngine, cell: Cell, n: int = TOKENS_SHOWN) -> Steps[list[Prediction]]:
+def predictions(ablation: Ablation, cell: Cell, n: int = TOKENS_SHOWN) -> Steps[list[Prediction]]:
     """See ``cell.predictions``."""
-    states = _replacements(engine, cell)
+    states = _replacements(ablation, cell)
     yield
     cells = [(cell.layer, cell.source)] * len(states)
-    kept, removed = engine.experiment.probabilities(cells, states, cell.target - 1)
-    ids = engine.query.token_ids
+    kept, removed = ablation.experiment.probabilities(cells, states, cell.target - 1)
+    ids = ablation.query.token_ids
     actual = ids[cell.target] if cell.target < len(ids) else None
     chosen = _in_turn(*(torch.topk(each, min(n, len(each))).indices.tolist() for each in (kept, removed)))[:n]
     if actual is not None and actual not in chosen:
         chosen.append(actual)
     chosen.sort(key=lambda token: -float(kept[token]))
-    texts = [engine.model.read_tokens([token])[0].text for token in chosen]
+    texts = [ablation.model.read_tokens([token])[0].text for token in chosen]
     return [
         Prediction(text, float(kept[token]), float(removed[token]), token == actual)
         for token, text in zip(chosen, texts, strict=True)
@@ -166,27 +165,27 @@ def _in_turn(first: list[int], second: list[int]) -> list[int]:
     return list(dict.fromkeys(item for pair in zip(first, second, strict=True) for item in pair))
 
 
-def carriers(engine: AblationEngine, cell: Cell, n: int = CARRIERS_SHOWN) -> Steps[list[Carrier]]:
+def carriers(ablation: Ablation, cell: Cell, n: int = CARRIERS_SHOWN) -> Steps[list[Carrier]]:
     """See ``cell.carriers``."""
-    if engine.query.site != RESIDUAL:
+    if ablation.query.site != RESIDUAL:
         raise QueryError(
             "site",
-            f"carriers are of a state entering a block, and this map is of {engine.query.site!r}.",
+            f"carriers are of a state entering a block, and this map is of {ablation.query.site!r}.",
             advice='Use site="residual".',
         )
-    states = _replacements(engine, cell)
+    states = _replacements(ablation, cell)
     yield
     found: list[Carrier] = []
     for name in ("key", "value"):
-        found += yield from _carriers_at(engine, cell, states, name)
+        found += yield from _carriers_at(ablation, cell, states, name)
     return sorted(found, key=lambda carrier: -abs(carrier.influence))[:n]
 
 
-def _carriers_at(engine: AblationEngine, cell: Cell, states: Tensor, name: str) -> Steps[list[Carrier]]:
+def _carriers_at(ablation: Ablation, cell: Cell, states: Tensor, name: str) -> Steps[list[Carrier]]:
     """Of each head's key, or value: copies of the prompt in which one head's alone is another."""
-    model = engine.model
+    model = ablation.model
     site = model.site(name)
-    experiment = engine.experiment.at(site)
+    experiment = ablation.experiment.at(site)
     yield
     n_heads = experiment.clean.site_values[0].shape[-1] // site.d_head
     places = [(layer, head) for layer in range(cell.layer, model.n_layers) for head in range(n_heads)]
@@ -195,24 +194,24 @@ def _carriers_at(engine: AblationEngine, cell: Cell, states: Tensor, name: str) 
         edits = Edits([cell.layer], [cell.source], state[None])
         becomes = exported(model, experiment.clean, edits, site)
         yield
-        effects.append((yield from _each_alone(engine, experiment, cell, places, becomes)))
+        effects.append((yield from _each_alone(ablation, experiment, cell, places, becomes)))
     influence = np.mean(effects, axis=0)
     return [Carrier(layer, head, name, float(value)) for (layer, head), value in zip(places, influence, strict=True)]
 
 
 def _each_alone(
-    engine: AblationEngine, experiment: Experiment, cell: Cell, places: list[tuple[int, int]], becomes: Tensor
+    ablation: Ablation, experiment: Experiment, cell: Cell, places: list[tuple[int, int]], becomes: Tensor
 ) -> Steps[Array]:
     """Influence on the target when one head's export at the source is what it becomes, for each (layer, head)."""
     d_head = experiment.site.d_head
 
     def one_other(layer: int, head: int) -> Tensor:
         columns = slice(head * d_head, (head + 1) * d_head)
-        copy = experiment.clean.site_values[layer][cell.source].to(engine.model.device, copy=True)
+        copy = experiment.clean.site_values[layer][cell.source].to(ablation.model.device, copy=True)
         copy[columns] = becomes[layer - cell.layer, columns].to(copy)
         return copy
 
-    size = max(1, engine.rows_per_part // (cell.target - cell.source))
+    size = max(1, rows_at_once(ablation.model.device) // (cell.target - cell.source))
     rows = []
     for some in (places[first : first + size] for first in range(0, len(places), size)):
         copies = torch.stack([one_other(layer, head) for layer, head in some])
@@ -221,18 +220,16 @@ def _each_alone(
     return np.concatenate(rows)
 
 
-def verification(engine: AblationEngine, cell: Cell, value: float = np.nan) -> Steps[Verification]:
-    """``value``: to be verified; NaN: what the engine's map has, or gets now."""
-    model, experiment = engine.model, engine.experiment
-    states = _replacements(engine, cell)
+def verification(ablation: Ablation, cell: Cell, value: float = np.nan) -> Steps[Verification]:
+    """``value``: to be verified; NaN: what is computed now."""
+    model, experiment = ablation.model, ablation.experiment
+    states = _replacements(ablation, cell)
     if np.isnan(value):
-        if not engine.map.done[cell.layer, cell.source]:
-            engine.compute(Part(((cell.layer, cell.source),)))
-        value = engine.map.cell(cell.layer, cell.source, cell.target)
+        value = float(ablation.rows([(cell.layer, cell.source)], [cell.target])[0, 0])
     yield
     input_ids = experiment.clean.input_ids
     clean = FromLogits(plain_logits(model, input_ids))
-    scorer = Scorer(engine.query.metric, input_ids[0], clean)
+    scorer = Scorer(ablation.query.metric, input_ids[0], clean)
     position = torch.tensor([cell.target - 1], device=input_ids.device)
     copy = torch.zeros_like(position)
     unchanged = float(scorer(clean, copy, position))
@@ -246,7 +243,7 @@ def verification(engine: AblationEngine, cell: Cell, value: float = np.nan) -> S
     return Verification(value, reference, value - reference, 1 + len(effects))
 
 
-ASPECTS: dict[str, Callable[[AblationEngine, Cell], Steps[Any]]] = {
+ASPECTS: dict[str, Callable[..., Steps[Any]]] = {
     "predictions": predictions,
     "direct": direct_parts,
     "robustness": robustness,

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from horizon_widget.models.model import Model
+    from horizon_widget.query import Query
 
 Done = npt.NDArray[np.bool_]  # shape (n_layers, T)
 Cell = tuple[int, int]  # (layer, source)
@@ -59,28 +65,35 @@ class Interest:
     patient: bool = False
 
 
-def next_part(done: Done, interest: Interest, rows_per_part: int) -> Part | None:
+def next_part(done: Done, interest: Interest, rows_per_part: int, *, in_batches: bool = False) -> Part | None:
     """The most wanted part that is not yet done, or ``None`` if all that is wanted is.
 
     Args:
         done: Which (layer, source) are computed, shape ``(n_layers, T)``.
         interest: What the reader wants.
         rows_per_part: Positions computed in one part, at most (one source may have more).
+        in_batches: A part is computed in several batches, and each part costs a journey: a source's whole row is one
+            part, and cells need not fit together.
     """
-    for wish in _wishes(done, interest):
+    wishes: Iterable[Iterable[Cell]] = _wishes(done, interest, row_at_once=in_batches)
+    if in_batches and interest.patient:
+        wishes = [chain.from_iterable(wishes)]
+    for wish in wishes:
         missing = (cell for cell in wish if not done[cell])
         stop = done.shape[1] if interest.targets is None else max(interest.targets)
-        cells = first_cells(missing, stop, rows_per_part)
+        choose = cells_of_some_batches if in_batches else first_cells
+        cells = choose(missing, stop, rows_per_part)
         if cells:
             return Part(tuple(sorted(cells)), interest.targets)
     return None
 
 
-def _wishes(done: Done, interest: Interest) -> Iterator[Iterable[Cell]]:
+def _wishes(done: Done, interest: Interest, *, row_at_once: bool) -> Iterator[Iterable[Cell]]:
     """What is wanted, group after group; a part is taken from one group alone."""
     n_layers, n_tokens = done.shape
     if interest.source is not None:
-        yield [(interest.layer, interest.source)]
+        if not row_at_once:
+            yield [(interest.layer, interest.source)]
         yield [(layer, interest.source) for layer in nearest_first(interest.layer, n_layers)]
     sources = range(n_tokens) if interest.sources is None else sorted(interest.sources)
     first, rest = interest.layers[:1], interest.layers[1:]
@@ -95,6 +108,18 @@ def _wishes(done: Done, interest: Interest) -> Iterator[Iterable[Cell]]:
         before = range(min(interest.target, n_tokens))
         yield ((layer, source) for layer in nearest for source in before)
     yield ((layer, source) for layer in rest for source in sources)
+
+
+def cells_of_some_batches(cells: Iterable[Cell], stop: int, rows_per_part: int) -> list[Cell]:
+    """The first of some cells, as many as are computed in so many positions; arguments as for ``first_cells``."""
+    chosen: list[Cell] = []
+    rows = 0
+    for layer, source in dict.fromkeys(cells):
+        rows += max(stop - source, 1)
+        if chosen and rows > rows_per_part:
+            break
+        chosen.append((layer, source))
+    return chosen
 
 
 def first_cells(cells: Iterable[Cell], stop: int, rows_per_part: int) -> list[Cell]:
@@ -167,6 +192,11 @@ class CostModel:
     n_tokens: int
     block: int
     head: int
+
+    @classmethod
+    def of(cls, model: Model, query: Query) -> CostModel:
+        """Of a query of a model."""
+        return cls(model.n_layers, query.n_tokens, model.weights_per_block, model.vocab_size * model.d_model)
 
     def rows(self, layer: int, n_positions: float) -> float:
         """Operations to run ``n_positions`` through blocks ``layer .. L-1`` and the head."""

@@ -20,5 +20,6 @@ def empty_map(model: Model, query: Query) -> HorizonMap:
         "dtype": str(model.dtype).removeprefix("torch."),
         "device": model.device.type,
         **versions,
+        **model.provenance,
     }
     return HorizonMap.empty(query, model.read_tokens(query.token_ids), n_layers=model.n_layers, attrs=attrs)

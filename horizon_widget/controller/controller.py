@@ -23,7 +23,7 @@ from horizon_widget.controller import idle
 from horizon_widget.controller.errands import Errands
 from horizon_widget.controller.listener import Listener, Status
 from horizon_widget.controller.progress import Progress
-from horizon_widget.errors import HorizonError, describe
+from horizon_widget.errors import CancelledError, HorizonError, describe
 from horizon_widget.horizon_map import HorizonMap
 from horizon_widget.models import thread
 from horizon_widget.models.model import Model
@@ -69,10 +69,14 @@ class Controller:
         self._cells_running = False
         self._cancelled = False
         self._filling_stopped = False
+        # A host is shared: what nobody has asked for is left to the reader.
+        self._fills_on_request = model.remote and layers is None
         self._waiting = 0  # how many wait for the whole map: then the user's cell runs only for that
         self._told = np.zeros_like(self.map.done)
         self._closed = False
         self._scheduled = False
+        self._stepping = False
+        self._deaf: Callable[[], None] | None = None  # ends listening to the model's news
         self._error: dict[str, str] | None = None
         self._progress = Progress()
 
@@ -118,6 +122,8 @@ class Controller:
             return
         layer, source, target = looked_at or self.looked_at
         cancelled, filling_stopped = stopped
+        if self._deaf is None:
+            self._deaf = self._model.listen(self._hear)
         idle.used(self)
         self._change(
             wants_idle_time=viewed,  # until the first step knows better
@@ -127,7 +133,7 @@ class Controller:
             _filling_allowed=viewed,
             _cells_running=cells_running,
             _cancelled=cancelled,
-            _filling_stopped=filling_stopped,
+            _filling_stopped=filling_stopped or self._fills_on_request,
         )
 
     def look_at(self, layer: int, source: int | None, *, target: int | None = None) -> None:
@@ -171,10 +177,13 @@ class Controller:
         What the model was writing ends where it is; what was to be found out of a cell is answered with a problem.
         """
         self._errands.cancel()
+        self._fills_on_request = False
         self._change(_cancelled=True, _filling_stopped=True)
+        self._abandon()
 
     def resume(self) -> None:
-        """Go on after a cancellation or an error."""
+        """Go on after a cancellation or an error, and with the rest of the map."""
+        self._fills_on_request = False
         self._change(_cancelled=False, _filling_stopped=False, _error=None)
 
     def close(self) -> None:
@@ -182,7 +191,20 @@ class Controller:
         idle.forget(self)
         self._change(_closed=True, wants_idle_time=False)
         self._errands.drop()
+        self._abandon()
+        if self._deaf is not None:
+            self._deaf()
         idle.pass_on()
+
+    def _abandon(self) -> None:
+        """A request under way is not waited for."""
+        if self._stepping:
+            self._model.abandon()
+
+    def _hear(self) -> None:
+        """There is news of a request to the model's host; on the thread that sent it."""
+        if self._stepping:
+            self._tell_status()
 
     def wake(self) -> None:
         """Look anew at what is to be done (called by ``idle``)."""
@@ -229,7 +251,7 @@ class Controller:
 
     def _submit(self) -> None:
         try:
-            thread.submit(self._step)
+            self._model.thread.submit(self._step)
         except RuntimeError:  # the interpreter is shutting down
             self._closed = True
 
@@ -237,6 +259,7 @@ class Controller:
         """Do the most wanted piece of work, tell the listener, and queue the next step behind other widgets' work."""
         try:
             with self._condition:
+                self._stepping = True
                 work = self._take_work()
                 self._begin_task()
             if work is not None:
@@ -247,6 +270,7 @@ class Controller:
             logger.exception("a step of the controller failed")
             self._fail(error)
         with self._condition:
+            self._stepping = False
             wanted, self.wants_idle_time = self.wants_idle_time, self._wants_to_fill()
             self._scheduled = self._has_work()
             if self._scheduled:
@@ -279,6 +303,8 @@ class Controller:
         began, before = time.perf_counter(), self._engine.operations
         try:
             self._engine.compute(part)
+        except CancelledError:
+            logger.debug("%s was cancelled", part)
         except Exception as error:
             logger.debug("computing %s failed", part, exc_info=True)
             self._fail(error)
@@ -355,6 +381,7 @@ class Controller:
                 done=len(writing.written) / writing.n_tokens,
                 seconds_left=None,
                 filling="writing",
+                host=self._model.news if self._stepping else None,
             )
         asked_for = self._asked_for()
         missing = self._missing(everything=not asked_for)
@@ -367,6 +394,7 @@ class Controller:
             seconds_left=self._progress.seconds_left(missing),
             filling=self._filling(missing_any=missing > 0),
             error=self._error,
+            host=self._model.news if self._stepping else None,
         )
 
     def _task(self, asked_for: bool) -> str:
@@ -380,7 +408,7 @@ class Controller:
         if not missing_any:
             return "complete"
         if self._filling_stopped or self._error:
-            return "stopped"
+            return "on request" if self._fills_on_request and not self._error else "stopped"
         if not self._filling_allowed:
             return "idle"
         if self._cells_running and not self._waiting:

@@ -11,7 +11,7 @@ from horizon_widget.attribution.ablation_engine import AblationEngine
 from horizon_widget.attribution.cell import Inspection
 from horizon_widget.attribution.findings import Cell
 from horizon_widget.controller.listener import Listener
-from horizon_widget.errors import describe
+from horizon_widget.errors import CancelledError, describe
 from horizon_widget.models.writing import Writing
 
 logger = logging.getLogger(__name__)
@@ -97,6 +97,8 @@ class Errands:
         failure = None
         try:
             going_on = writing.step()
+        except CancelledError:
+            going_on = False
         except Exception as error:
             logger.debug("writing on failed", exc_info=True)
             going_on, failure = False, error

@@ -19,7 +19,8 @@ class Status:
         seconds_left: Estimate, or ``None`` where nothing is known yet.
         filling: What happens to the rest of the map in idle time: ``"idle"`` (nobody looks), ``"running"``,
             ``"waiting"`` (the user's own cells run), ``"behind"`` (another widget, used later, is filled first),
-            ``"writing"`` (the model writes on; then another map is opened), ``"stopped"`` or ``"complete"``.
+            ``"writing"`` (the model writes on; then another map is opened), ``"on request"`` (a remote model's host is
+            shared: not before ``resume``), ``"stopped"`` or ``"complete"``.
         error: ``{title, advice, detail}`` or ``None``.
         host: In words, where the request to the host of a remote model is; ``None``: none is under way.
     """

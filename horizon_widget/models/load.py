@@ -11,9 +11,15 @@ from horizon_widget.models.shadow import shadow_of
 
 
 def load_model(
-    model: Any = "demo", *, tokenizer: Any = None, dtype: Any = None, device: Any = None, revision: str | None = None
+    model: Any = "demo",
+    *,
+    tokenizer: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    revision: str | None = None,
+    remote: bool = False,
 ) -> Model:
-    """Load a decoder-only language model.
+    """Load a decoder-only language model, or name one that an NDIF host has.
 
     Args:
         model: ``"demo"`` (SmolLM2-135M-Instruct, fetched once, then offline); a Hub id; a local folder; or a model in
@@ -22,13 +28,18 @@ def load_model(
         dtype: A torch dtype or its name. Default: float32 on a CPU, the checkpoint's own on a GPU.
         device: Default: the first GPU if there is one, else the CPU. A model in memory stays where it is.
         revision: Of a Hub id.
+        remote: Its weights stay on an NDIF host (``NDIF_HOST``, by default the public one), which is asked with
+            ``NDIF_API_KEY``; only its configuration and tokenizer are loaded. dtype and device are the host's.
 
     Returns:
         The model, ready for ``attribute`` and ``HorizonWidget``.
 
     Raises:
         ModelError: if it cannot be found, read or used; the message says which.
+        HostError: if ``remote``, and the host cannot be reached, refuses the key, or has no such model.
     """
+    if remote:
+        return _name_remote(model, tokenizer, dtype, device, revision)
     if isinstance(model, (str, Path)):
         return _load_named(str(model), tokenizer, dtype, device, revision)
     if not (dtype is device is revision is None):
@@ -66,16 +77,29 @@ def _load_named(name: str, tokenizer: Any, dtype: Any, device: Any, revision: st
     except Exception as error:
         raise ModelError(
             f"model: {name!r} is neither a local folder with a model nor a Hub id that can be reached now "
-            f"({_first_line(error)}).",
+            f"({first_line(error)}).",
             advice='Check the name and the network; "demo" works offline once it was fetched.',
         ) from error
-    _refuse_encoders(config, shown)
+    refuse_encoders(config, shown)
     try:
         hf_model = AutoModelForCausalLM.from_pretrained(source, revision=revision, dtype=dtype)
         tokenizer = tokenizer if tokenizer is not None else AutoTokenizer.from_pretrained(source, revision=revision)
     except Exception as error:
-        raise ModelError(f"model: {name!r} cannot be loaded ({_first_line(error)}).") from error
+        raise ModelError(f"model: {name!r} cannot be loaded ({first_line(error)}).") from error
     return _wrap(hf_model.to(device), tokenizer, name=shown, loaded_as=name)
+
+
+def _name_remote(model: Any, tokenizer: Any, dtype: Any, device: Any, revision: str | None) -> Model:
+    from horizon_widget.models.remote.load import load_remote
+
+    if not isinstance(model, (str, Path)):
+        raise ModelError(
+            f"model: a {type(model).__name__} is here, and remote=True is for models elsewhere.",
+            advice="Pass a Hub id, or leave remote out.",
+        )
+    if not (dtype is device is None):
+        raise ModelError("dtype and device of a remote model are its host's.", advice="Leave them out.")
+    return load_remote(str(model), tokenizer=tokenizer, revision=revision)
 
 
 def _wrap(hf_model: Any, tokenizer: Any, *, name: str | None = None, loaded_as: str | None = None) -> Model:
@@ -88,7 +112,7 @@ def _wrap(hf_model: Any, tokenizer: Any, *, name: str | None = None, loaded_as: 
             advice='Pass "demo", a Hub id, a folder, or a transformers or nnsight model.',
         )
     name = name or _name_of(hf_model)
-    _refuse_encoders(hf_model.config, name)
+    refuse_encoders(hf_model.config, name)
     if tokenizer is None:
         raise ModelError("tokenizer: a model in memory needs its tokenizer.", advice="Pass tokenizer=… with it.")
     if hf_model.training:
@@ -97,13 +121,18 @@ def _wrap(hf_model: Any, tokenizer: Any, *, name: str | None = None, loaded_as: 
         traced = TransformersModel(shadow_of(hf_model) or hf_model, tokenizer=tokenizer, task="text-generation")
     except Exception as error:
         raise ModelError(
-            f"{name} ({type(hf_model).__name__}) cannot be traced by nnsight ({_first_line(error)}).",
+            f"{name} ({type(hf_model).__name__}) cannot be traced by nnsight ({first_line(error)}).",
             advice="It must be a transformers model that can generate text, with a tokenizer of transformers.",
         ) from error
     return Model(traced, hf_model, name=name, loaded_as=loaded_as)
 
 
-def _refuse_encoders(config: Any, name: str) -> None:
+def refuse_encoders(config: Any, name: str) -> None:
+    """Refuse what does not predict each token from those before it.
+
+    Raises:
+        ModelError: naming it.
+    """
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
@@ -130,6 +159,7 @@ def _name_of(hf_model: Any) -> str:
     return Path(path).name if path and Path(path).is_dir() else (path or type(hf_model).__name__)
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What a library says, shortly."""
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0] if text else ''}".rstrip(": ")[:300]

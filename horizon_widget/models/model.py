@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, cast
 
 import nnsight
@@ -19,7 +19,8 @@ from horizon_widget.models.prompts import read_prompt, token_id
 from horizon_widget.models.readout import Head
 from horizon_widget.models.shadow import follow_hooks, same_tree
 from horizon_widget.models.sites import RESIDUAL, Site
-from horizon_widget.models.writing import Writing
+from horizon_widget.models.ways import REPLAY, SUFFIX
+from horizon_widget.models.writing import Writing, continuation
 from horizon_widget.tokens import Token, read_tokens
 
 # Hooks of these packages belong to how a model runs; any other is the user's.
@@ -37,7 +38,15 @@ class Model:
 
     Raises:
         ModelError: if its blocks, final norm or head are not where decoder-only models have them.
+
+    Attributes:
+        thread: Everything that touches it runs there.
+        shortcuts: Ways to enter it half-way that may be tried, fastest first; full passes always work.
     """
+
+    thread = thread.LOCAL
+    shortcuts: tuple[str, ...] = (SUFFIX, REPLAY)
+    may_cache = True  # keys and values from one pass to the next
 
     def __init__(self, traced: Any, hf_model: Any, *, name: str, loaded_as: str | None = None) -> None:
         self._traced = traced
@@ -65,6 +74,24 @@ class Model:
     def remote(self) -> bool:
         """Whether it runs on another machine."""
         return False
+
+    @property
+    def news(self) -> str | None:
+        """In words, where the request to a remote model's host is; ``None``: there is none."""
+        return None
+
+    def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Have a listener called whenever ``news`` changes; gives what ends that."""
+        del listener
+        return lambda: None
+
+    def abandon(self) -> None:
+        """Wait no longer for the request under way, if there is one."""
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """What a map notes of where it was computed, beside the model's dtype and device."""
+        return {}
 
     @property
     def not_offered(self) -> dict[str, str]:
@@ -132,9 +159,28 @@ class Model:
             ModelError: if the model is in training mode or gives no numbers.
         """
         writing = Writing(self, token_ids, n_tokens)
-        while thread.run(writing.step):
+        while self.thread.run(writing.step):
             pass
         return tuple(writing.written)
+
+    def continuation(self, token_ids: Sequence[int], n_tokens: int) -> Iterator[int]:
+        """What follows a prompt, token by token, on the model thread; see ``writing.continuation``."""
+        del n_tokens  # where nobody asks for more, none is computed
+        return continuation(self, token_ids)
+
+    def next_logits(self, unread: Sequence[int], cache: Any) -> Tensor:
+        """Logits of the next token, shape ``(vocab_size,)``, by a forward pass of the transformers model itself.
+
+        Args:
+            unread: Tokens that follow those in the cache.
+            cache: Keys and values of the tokens before; or ``None``, and ``unread`` is the whole text.
+        """
+        arguments = {"use_cache": False} if cache is None else {"use_cache": True, "past_key_values": cache}
+        keep = {"logits_to_keep": 1} if self.keeps_some_logits else {}
+        input_ids = torch.tensor([list(unread)], device=self.device)
+        with torch.no_grad():
+            logits: Tensor = self.hf_model(input_ids, **arguments, **keep).logits[0, -1]
+        return logits
 
     # -- sites -------------------------------------------------------------------------------------------------
 
@@ -227,8 +273,7 @@ class Model:
                         values.append(
                             site.read(self.inside_block(layer, site.place.module).output, input_ids.shape[1])[0]
                         )
-                output = self.blocks[-1].output
-                states.append(output[0][0] if isinstance(output, tuple) else output[0])
+                states.append(self.traced_states()[0])
                 nnsight.save((calls, states, values))
                 tracer.stop()  # nobody needs the logits of every position
         captured = [
@@ -309,6 +354,12 @@ class Model:
         """Inside ``traced``: the model's own logits of the last positions, shape ``(batch, N, vocab_size)``."""
         logits: Tensor = self._traced.output.logits
         return logits
+
+    def traced_states(self) -> Tensor:
+        """Inside ``traced``: what leaves the last block, shape ``(batch, T, d_model)``."""
+        output = self.blocks[-1].output
+        states: Tensor = output[0] if isinstance(output, tuple) else output
+        return states
 
 
 def _entering(args: Sequence[Any], kwargs: dict[str, Any]) -> Tensor:

@@ -14,6 +14,8 @@ VOCABULARY_SLICE = 1024
 class Head:
     """Final norm and unembedding of a model.
 
+    ``sliceable`` says whether the unembedding's weights are at hand, for ``token_logits`` and ``log_normaliser``.
+
     Args:
         norms: What is applied before the unembedding, in turn; callables.
         unembedding: Callable.
@@ -40,8 +42,6 @@ class Head:
         Returns:
             Shape ``(N, k)``, in at least float32.
         """
-        if not self.sliceable:
-            return at_least_float32(self.logits(states)).gather(-1, token_ids.to(states.device))
         weight, bias = self._weights()
         states = self._normed(states).to(weight.device)
         token_ids = token_ids.to(weight.device)
@@ -54,8 +54,6 @@ class Head:
 
         Goes through the vocabulary slice by slice, so that the logits are never written to main memory.
         """
-        if not self.sliceable:
-            return torch.logsumexp(at_least_float32(self.logits(states)), dim=-1)
         weight, bias = self._weights()
         states = self._normed(states).to(weight.device)
         size = VOCABULARY_SLICE if states.device.type == "cpu" else len(weight)
@@ -108,6 +106,7 @@ class FromStates:
 
     def __init__(self, head: Head, states: Tensor, start: int = 0) -> None:
         self._head, self._states, self._start = head, states, start
+        self._last: tuple[Tensor, Tensor, Tensor] | None = None  # copies, positions and their logits
 
     def _at(self, copy: Tensor, position: Tensor) -> Tensor:
         device = self._states.device
@@ -119,11 +118,23 @@ class FromStates:
 
     def token_logits(self, copy: Tensor, position: Tensor, token_ids: Tensor) -> Tensor:
         """See ``Readout``."""
-        return self._head.token_logits(self._at(copy, position), token_ids)
+        if self._head.sliceable:
+            return self._head.token_logits(self._at(copy, position), token_ids)
+        logits = self._whole(copy, position)
+        return logits.gather(-1, token_ids.to(logits.device))
 
     def log_normaliser(self, copy: Tensor, position: Tensor) -> Tensor:
         """See ``Readout``."""
-        return self._head.log_normaliser(self._at(copy, position))
+        if self._head.sliceable:
+            return self._head.log_normaliser(self._at(copy, position))
+        whole, self._last = self._whole(copy, position), None  # logits of whole rows are large
+        return torch.logsumexp(whole, dim=-1)
+
+    def _whole(self, copy: Tensor, position: Tensor) -> Tensor:
+        """Logits in at least float32; the head is called once for both parts of a log-probability."""
+        if self._last is None or self._last[0] is not copy or self._last[1] is not position:
+            self._last = copy, position, at_least_float32(self.logits(copy, position))
+        return self._last[2]
 
 
 class FromLogits:

@@ -1,7 +1,8 @@
-"""The one thread of this process that owns all models.
+"""Threads that own models.
 
 nnsight's tracer is not thread-safe and torch keeps its grad mode for each thread, while questions arrive from
-notebook cells and from the browser's message threads. So everything that touches a model is run here, in turn.
+notebook cells and from the browser's message threads. So everything that touches a model of this process is run on one
+thread, in turn. A model on another machine has a thread of its own, which mostly waits: nobody else waits with it.
 """
 
 from __future__ import annotations
@@ -13,32 +14,48 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-_NAME = "horizon-widget-model"
-_executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=_NAME)
+_PREFIX = "horizon-widget-model"
 
 
-def submit(work: Callable[[], T]) -> Future[T]:
-    """Queue ``work`` for the model thread."""
-    return _executor.submit(work)
+class ModelThread:
+    """Runs one piece of work after another.
+
+    Args:
+        name: For those who look at threads.
+        interrupt: Called when who waits for work under way is stopped: it may end the work sooner.
+    """
+
+    def __init__(self, name: str, interrupt: Callable[[], None] | None = None) -> None:
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"{_PREFIX}-{name}")
+        self._interrupt = interrupt
+
+    def submit(self, work: Callable[[], T]) -> Future[T]:
+        """Queue ``work``."""
+        return self._executor.submit(work)
+
+    def run(self, work: Callable[[], T]) -> T:
+        """Run ``work`` and wait for it; called from a thread of models, run it there at once.
+
+        Raises:
+            KeyboardInterrupt: when stopped; ``work`` has then ended, or never begun.
+        """
+        if is_current():
+            return work()
+        future = self.submit(work)
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            if not future.cancel():
+                if self._interrupt is not None:
+                    self._interrupt()
+                future.exception()  # waits for it
+            raise
+
+
+LOCAL = ModelThread("local")
+submit, run = LOCAL.submit, LOCAL.run
 
 
 def is_current() -> bool:
-    """Whether this is the model thread: what waits for it here would wait for ever."""
-    return threading.current_thread().name.startswith(_NAME)
-
-
-def run(work: Callable[[], T]) -> T:
-    """Run ``work`` on the model thread and wait for it; called from that thread itself, run it at once.
-
-    Raises:
-        KeyboardInterrupt: when stopped; ``work`` has then ended, or never begun.
-    """
-    if is_current():
-        return work()
-    future = submit(work)
-    try:
-        return future.result()
-    except KeyboardInterrupt:
-        if not future.cancel():
-            future.exception()  # waits for it
-        raise
+    """Whether this is a thread of models: what waits for one here may wait for ever."""
+    return threading.current_thread().name.startswith(_PREFIX)

@@ -13,7 +13,7 @@ from horizon_widget.models.edits import Edits
 from horizon_widget.models.model import Model
 from horizon_widget.models.readout import Readout
 from horizon_widget.models.sites import Site
-from horizon_widget.models.ways import FULL, REPLAY, SUFFIX, run
+from horizon_widget.models.ways import FULL, SUFFIX, run
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def first_that_agrees(model: Model, clean: CleanRun, site: Site) -> str:
     """
     stops = [clean.n_tokens, clean.n_tokens - 1] if clean.n_tokens > 1 else [1]
     expected = [_logits(model, clean, site, stop, FULL) for stop in stops]
-    for way in (SUFFIX, REPLAY):
+    for way in model.shortcuts:
         if way == SUFFIX and (not clean.cached or model.has_user_hooks()):
             continue
         try:

@@ -1,10 +1,12 @@
-"""Three ways to run the rest of a model from overwritten states, from fast to general; the values are the same.
+"""Ways to run the rest of a model from overwritten states, from fast to general; the values are the same.
 
 ``suffix``: the blocks' captured calls on later positions only, with the clean keys and values of earlier ones.
 ``replay``: the blocks' captured calls on the whole prompt, for blocks whose calls cannot be cut.
-``full``: full forward passes of the model's own, with the states overwritten as they come by.
+``through``: full forward passes, with the states overwritten as they come by, of which only what leaves the last block
+is read; norm and head are called for the predictions that are needed. For sandboxes, where all that is read is copied.
+``full``: full forward passes of the model's own, to its own logits.
 
-The first two run inside a trace that is stopped before its own forward pass; the last one is that forward pass.
+The first two run inside a trace that is stopped before its own forward pass; the others are that forward pass.
 """
 
 from __future__ import annotations
@@ -23,8 +25,8 @@ from horizon_widget.models.sites import RESIDUAL, Site
 if TYPE_CHECKING:
     from horizon_widget.models.model import Model
 
-SUFFIX, REPLAY, FULL = "suffix", "replay", "full"
-WAYS = (SUFFIX, REPLAY, FULL)
+SUFFIX, REPLAY, THROUGH, FULL = "suffix", "replay", "through", "full"
+WAYS = (SUFFIX, REPLAY, THROUGH, FULL)
 
 
 class Way(Protocol):
@@ -99,6 +101,20 @@ def replay(model: Model, clean: CleanRun, site: Site, edits: Edits, stop: int, h
 def full(model: Model, clean: CleanRun, site: Site, edits: Edits, stop: int, held: Held | None) -> Readout:
     """See ``Way``; runs inside a trace of as many copies of the prompt."""
     del stop
+    _overwrite(model, clean, site, edits, held)
+    logits = model.traced_logits()
+    return FromLogits(logits, clean.n_tokens - logits.shape[1])
+
+
+def through(model: Model, clean: CleanRun, site: Site, edits: Edits, stop: int, held: Held | None) -> Readout:
+    """See ``Way``; runs inside a trace of as many copies of the prompt."""
+    del stop
+    _overwrite(model, clean, site, edits, held)
+    return FromStates(model.head, model.traced_states())
+
+
+def _overwrite(model: Model, clean: CleanRun, site: Site, edits: Edits, held: Held | None) -> None:
+    """Overwrite states as they come by in a traced forward pass."""
     for layer in range(edits.first_layer, model.n_layers):
         here = edits.at(layer)
         residual_edits = here if site.place is None else None
@@ -112,8 +128,6 @@ def full(model: Model, clean: CleanRun, site: Site, edits: Edits, stop: int, hel
         if here is not None and site.place is not None:
             envoy = model.inside_block(layer, site.place.module)
             envoy.output = site.write(envoy.output, here, 0, clean.n_tokens)
-    logits = model.traced_logits()
-    return FromLogits(logits, clean.n_tokens - logits.shape[1])
 
 
 def run(
@@ -143,10 +157,10 @@ def run(
         What ``score`` gave.
     """
     stop = clean.n_tokens if stop is None else stop
-    chosen: Way = {SUFFIX: suffix, REPLAY: replay, FULL: full}[way]
-    if way == FULL:
+    chosen: Way = {SUFFIX: suffix, REPLAY: replay, THROUGH: through, FULL: full}[way]
+    if way in (THROUGH, FULL):
         copies = clean.input_ids.expand(edits.n_copies, -1)
-        last = clean.n_tokens - edits.first_position
+        last = 1 if way == THROUGH else clean.n_tokens - edits.first_position
         return model.traced(copies, lambda: score(chosen(model, clean, site, edits, stop, held)), last=last)
     return model.inside_trace(clean, lambda: score(chosen(model, clean, site, edits, stop, held)))
 

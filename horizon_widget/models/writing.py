@@ -31,7 +31,7 @@ class Writing:
         self.n_tokens = n_tokens
         self.written: list[int] = []
         self._prompt = tuple(token_ids)
-        self._following = continuation(model, self._prompt)
+        self._following = model.continuation(self._prompt, n_tokens)
         self._stopped = False
 
     @property
@@ -85,11 +85,7 @@ def continuation(model: Model, token_ids: Sequence[int]) -> Iterator[int]:
 
 
 def _next_token(model: Model, unread: Sequence[int], cache: Any) -> int:
-    arguments = {"use_cache": False} if cache is None else {"use_cache": True, "past_key_values": cache}
-    keep = {"logits_to_keep": 1} if model.keeps_some_logits else {}
-    input_ids = torch.tensor([list(unread)], device=model.device)
-    with torch.no_grad():
-        logits = model.hf_model(input_ids, **arguments, **keep).logits[0, -1]
+    logits = model.next_logits(unread, cache)
     if bool(torch.isnan(logits).any()):
         raise ModelError(f"{model.name} predicts what is no number.", advice="Try dtype=torch.float32.")
     return int(logits.argmax())
@@ -99,7 +95,7 @@ def _new_cache(model: Model) -> Any:
     """A cache of keys and values where the model takes one; else the prompt is read anew for each token."""
     from transformers import DynamicCache
 
-    takes_one = "past_key_values" in inspect.signature(type(model.hf_model).forward).parameters
+    takes_one = "past_key_values" in inspect.signature(type(model.hf_model).forward).parameters and model.may_cache
     return DynamicCache(config=model.config) if takes_one and model.layout.place("key") is not None else None
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import horizon_widget as hw
+from horizon_widget.attribution.ablation import Ablation
 from horizon_widget.attribution.ablation_engine import AblationEngine
 from horizon_widget.attribution.ask import read_query
 from horizon_widget.attribution.plan import Part
@@ -227,13 +228,13 @@ def test_the_mean_of_a_corpus_leaves_out_each_text_s_first_token(model):
 def test_states_of_a_corpus_are_drawn_from_all_its_texts(model):
     texts = ["one text", "another, longer one"]
     query = read_query(model, SHORT, baseline=("resample", texts), draws=40)
-    engine = AblationEngine(model, query)
-    thread.run(engine.begin)
+    ablation = Ablation(model, query)
+    thread.run(ablation.begin)
     pool = [state for text in texts for state in reference.site_values(model.hf_model, model.tokenize(text), 1)[1:]]
     drawn = {
         min(range(len(pool)), key=lambda k: float((pool[k] - state).norm()))
         for draw in range(40)
-        for state in thread.run(lambda draw=draw: engine.replacements.states(1, range(14), "resample", draw))
+        for state in thread.run(lambda draw=draw: ablation.replacements.states(1, range(14), "resample", draw))
     }
     assert drawn == set(range(len(pool)))
 
@@ -242,7 +243,7 @@ def test_a_map_s_baseline_is_frozen_and_used_again_on_another_prompt(model):
     first = hw.attribute(model, PROMPT, baseline="mean", progress=False)
     assert isinstance(first.baseline, Baseline)
     again = hw.attribute(model, PROMPT, baseline=first.baseline, progress=False)
-    np.testing.assert_array_equal(again.values, first.values)
+    np.testing.assert_allclose(again.values, first.values, atol=FLOAT32)
     got = rows(model, baseline=first.baseline)
     for (layer, source), row in zip(CELLS, got, strict=True):
         state = reference.mean_state(model.hf_model, model.tokenize(PROMPT), layer)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import horizon_widget as hw
-from horizon_widget.attribution.ablation_engine import AblationEngine
+from horizon_widget.attribution.ablation import Ablation
 from horizon_widget.attribution.ask import read_query
 from horizon_widget.models import thread
 from horizon_widget.models.ways import FULL, REPLAY, SUFFIX
@@ -19,10 +19,10 @@ CELLS = [(0, 2), (1, 0), (2, 5)]
 
 
 def direct_rows(model, **arguments):
-    engine = AblationEngine(model, read_query(model, SHORT, baseline="zero", **arguments))
+    ablation = Ablation(model, read_query(model, SHORT, baseline="zero", **arguments))
 
     def work():
-        return engine.experiment.direct(CELLS, engine.states(CELLS, "zero"))
+        return ablation.experiment.direct(CELLS, ablation.states(CELLS, "zero"))
 
     return thread.run(work)
 
@@ -59,8 +59,8 @@ def test_so_it_does_at_the_other_sites_and_for_other_metrics(model, site):
 @pytest.mark.parametrize("architecture", architectures("llama", "mistral", "gpt_neox"))
 def test_all_ways_agree(architecture, way, byte_tokenizer):
     model = hw.load_model(ARCHITECTURES[architecture](), tokenizer=byte_tokenizer)
-    engine = AblationEngine(model, read_query(model, SHORT, baseline="zero"), way=way)
-    got = thread.run(lambda: engine.experiment.direct(CELLS, engine.states(CELLS, "zero")))
+    ablation = Ablation(model, read_query(model, SHORT, baseline="zero"), way=way)
+    got = thread.run(lambda: ablation.experiment.direct(CELLS, ablation.states(CELLS, "zero")))
     np.testing.assert_allclose(got, direct_rows(model), atol=1e-4)
 
 

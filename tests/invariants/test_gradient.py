@@ -10,6 +10,7 @@ from captum.attr import LayerGradientXActivation
 import horizon_widget as hw
 from horizon_widget.attribution.ask import read_query
 from horizon_widget.attribution.engine import compute
+from horizon_widget.attribution.gradient import Gradient
 from horizon_widget.attribution.gradient_engine import GradientEngine
 from horizon_widget.attribution.plan import Interest
 from horizon_widget.models import thread
@@ -40,10 +41,10 @@ def scale(values):
 def test_gradients_equal_central_differences(architecture, byte_tokenizer):
     model = hw.load_model(ARCHITECTURES[architecture]().double(), tokenizer=byte_tokenizer)
     ids, target, step = model.tokenize(SHORT), 8, 1e-5
-    engine = GradientEngine(model, read_query(model, SHORT, method="gradient", baseline="zero"))
+    gradient = Gradient(model, read_query(model, SHORT, method="gradient", baseline="zero"))
 
     def ours():
-        run = engine.experiment
+        run = gradient.experiment
         return gradients(
             model, run.clean, run.site, [target - 1], run.scorer, lambda _layer, g: g, way=run.way, batched=True
         )

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import horizon_widget as hw
+from horizon_widget.attribution.ablation import Ablation
 from horizon_widget.attribution.ask import exact_engine_for, read_query
 from horizon_widget.attribution.cell import Inspection
 from horizon_widget.attribution.findings import ASPECTS, Cell
@@ -198,7 +199,7 @@ def test_robustness_runs_the_prompt_once(model, monkeypatch):
 def test_values_that_are_not_finite_are_refused(model, monkeypatch):
     engine = exact_engine_for(model, read_query(model, SHORT, baseline="zero"))
     nothing = np.full((1, 1), np.nan)
-    monkeypatch.setattr("horizon_widget.attribution.findings.total_and_direct", lambda *_: (nothing, nothing))
+    monkeypatch.setattr(Ablation, "total_and_direct", lambda *_: (nothing, nothing))
     with pytest.raises(hw.ModelError, match="The total of this cell is not finite"):
         thread.run(lambda: inspect(engine, Cell(LAYER, SOURCE, TARGET), "direct"))
 

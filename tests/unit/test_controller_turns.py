@@ -108,7 +108,7 @@ def test_clicking_faster_than_it_computes_leaves_no_queue_and_the_last_click_win
     tracemalloc.stop()
     grown = sum(difference.size_diff for difference in after.compare_to(before, "filename"))
     assert grown < 50_000
-    assert thread._executor._work_queue.qsize() <= 1
+    assert thread.LOCAL._executor._work_queue.qsize() <= 1
     held_model_thread()
     controller.wait(timeout=LONG)
     settle()
@@ -122,7 +122,7 @@ def test_clicking_while_it_computes_ends_with_the_last_click(controller, recorde
     for number in range(1000):
         controller.look_at(number % 4, number % 30)
         controller.inspect(Cell(number % 4, number % 10, 11 + number % 20), ["direct"])
-        assert thread._executor._work_queue.qsize() <= 1
+        assert thread.LOCAL._executor._work_queue.qsize() <= 1
     controller.look_at(0, 5)
     controller.inspect(Cell(0, 5, 9), ["direct"])
     assert controller.wait(timeout=LONG).state == "ready"

@@ -8,6 +8,7 @@ import pytest
 import horizon_widget as hw
 from horizon_widget import protocol
 from horizon_widget.attribution.findings import ASPECTS
+from horizon_widget.attribution.tasks import TASKS
 from tests.conftest import PROMPT
 from tests.widgets import INSPECT, LONG, OPEN, cancel_after, received_rows, say, sent, settle
 
@@ -336,7 +337,7 @@ def test_a_cell_that_is_none_gets_a_problem(widget):
 
 
 def test_one_aspect_that_fails_leaves_the_others(widget, monkeypatch):
-    monkeypatch.setitem(ASPECTS, "robustness", lambda engine, cell: {}["missing"])
+    monkeypatch.setitem(TASKS, "robustness", lambda ablation, cell: {}["missing"])
     say(widget, {**INSPECT, "aspects": ["robustness", "direct"]})
     settle()
     first, second = sent(widget, "finding")

@@ -1,0 +1,112 @@
+"""What is computed of one query, where its model is: in this process, or on a host that knows no map and no widget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from horizon_widget.attribution.baselines import Replacements
+from horizon_widget.attribution.experiment import Experiment
+from horizon_widget.attribution.plan import CostModel
+from horizon_widget.attribution.preparation import Preparation
+from horizon_widget.errors import ModelError
+from horizon_widget.models.model import Model
+from horizon_widget.query import Query
+
+Array = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class CleanValues:
+    """What the run over the unchanged prompt says, of each query.
+
+    Attributes:
+        metric: ``m[j]``, shape ``(n_targets,)``.
+        norms: Of the states entering each block, shape ``(n_layers, T)``.
+        resample_positions: Which state takes each source's place, shape ``(draws, T)``.
+    """
+
+    metric: Array
+    norms: Array
+    resample_positions: npt.NDArray[np.int64]
+
+
+class Computation:
+    """Computes for one query. Everything runs on the thread that owns the model.
+
+    Args:
+        model: Whose states are asked about.
+        query: The question.
+        way: How the model is entered half-way; by default the fastest that is right.
+        memory_limit: In bytes; by default a share of what is free.
+
+    Attributes:
+        operations: What was computed so far, by the cost model.
+        preparations: Of each layer that has been prepared.
+    """
+
+    def __init__(self, model: Model, query: Query, *, way: str | None = None, memory_limit: int | None = None) -> None:
+        self.model = model
+        self.query = query
+        self.cost = CostModel.of(model, query)
+        self.operations = 0.0
+        self.preparations: dict[int, Preparation] = {}
+        self._way, self._memory_limit = way, memory_limit
+        self._experiment: Experiment | None = None
+        self._replacements: Replacements | None = None
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the prompt was run."""
+        return self._experiment is not None
+
+    @property
+    def experiment(self) -> Experiment:
+        """The prompt's run; made when first asked for."""
+        if self._experiment is None:
+            self._experiment = Experiment.begin(self.model, self.query, way=self._way, memory_limit=self._memory_limit)
+        return self._experiment
+
+    @property
+    def replacements(self) -> Replacements:
+        """What states are replaced by."""
+        if self._replacements is None:
+            self._replacements = Replacements(self.experiment)
+        return self._replacements
+
+    def begin(self) -> None:
+        """Run the prompt, unless that is done."""
+        _ = self.replacements
+
+    @property
+    def clean(self) -> CleanValues:
+        """What the run over the unchanged prompt says."""
+        experiment = self.experiment
+        norms = torch.stack([states.float().norm(dim=-1).cpu() for states in experiment.clean.states[:-1]])
+        return CleanValues(experiment.clean_metric.float().cpu().numpy(), norms.numpy(), self.replacements.positions)
+
+    def is_outdated(self) -> bool:
+        """Whether the model has changed since the prompt was run: its weights, its hooks, an adapter of it."""
+        if self._experiment is None:
+            return False
+        return not self._experiment.agrees_with(self.model.clean_run(self.query.token_ids, self._experiment.site))
+
+
+def check_finite(cells: Sequence[tuple[int, int]], rows: Array) -> None:
+    """Refuse values that are not finite, row by row.
+
+    Raises:
+        ModelError: naming the cell and the target.
+    """
+    for (layer, source), row in zip(cells, rows, strict=True):
+        if not np.isfinite(row).all():
+            target = int(np.flatnonzero(~np.isfinite(row))[0]) + 1
+            raise ModelError(
+                f"Replacing the state at layer {layer}, token {source} gives predictions that are not finite, "
+                f"from token {target} on.",
+                advice="Try dtype=torch.float32 or another baseline.",
+            )

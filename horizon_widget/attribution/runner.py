@@ -1,0 +1,90 @@
+"""Where a query's tasks are performed, and what performing them tells of its map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from horizon_widget.attribution.ablation import PATIENCE, rows_at_once
+from horizon_widget.attribution.computation import CleanValues, Computation
+from horizon_widget.attribution.findings import Steps
+from horizon_widget.attribution.preparation import Preparation
+from horizon_widget.attribution.tasks import computation_for, perform
+from horizon_widget.models.model import Model
+from horizon_widget.query import Query
+
+
+@dataclass
+class Learnt:
+    """What tasks have told, beside their results.
+
+    Attributes:
+        clean: Of the unchanged prompt, once it has been run.
+        preparations: Of each layer prepared so far.
+        operations: What was computed so far, by the cost model.
+        facts: Of the machine, for the map's attributes, once they are known.
+    """
+
+    clean: CleanValues | None = None
+    preparations: dict[int, Preparation] = field(default_factory=dict)
+    operations: float = 0.0
+    facts: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a part of a map may be.
+
+    Attributes:
+        rows: Positions computed in one part (one source may have more).
+        in_batches: A part is computed in several batches, so that its cells need not fit into one.
+    """
+
+    rows: int
+    in_batches: bool = False
+
+
+class Runner(Protocol):
+    """Performs tasks of one query, on the thread that owns the model."""
+
+    @property
+    def learnt(self) -> Learnt:
+        """What they have told."""
+
+    def steps(self, task: str, arguments: dict[str, Any]) -> Steps[Any]:
+        """Perform a task; see ``tasks.perform``."""
+
+    def is_outdated(self) -> bool:
+        """Whether the model has changed since the prompt was run."""
+
+    def size(self, *, patient: bool) -> Size:
+        """How large parts may be; larger where nobody waits for the first values."""
+
+
+class Here:
+    """Performs tasks in this process."""
+
+    def __init__(self, model: Model, query: Query, **options: Any) -> None:
+        self.computation: Computation = computation_for(model, query, **options)
+        self._learnt = Learnt()
+
+    @property
+    def learnt(self) -> Learnt:
+        """See ``Runner``."""
+        computation = self.computation
+        if self._learnt.clean is None and computation.has_begun:
+            self._learnt.clean = computation.clean
+        self._learnt.preparations, self._learnt.operations = computation.preparations, computation.operations
+        return self._learnt
+
+    def steps(self, task: str, arguments: dict[str, Any]) -> Steps[Any]:
+        """See ``Runner``."""
+        return perform(self.computation, task, arguments)
+
+    def is_outdated(self) -> bool:
+        """See ``Runner``."""
+        return self.computation.is_outdated()
+
+    def size(self, *, patient: bool) -> Size:
+        """See ``Runner``."""
+        return Size(rows_at_once(self.computation.model.device) * (PATIENCE if patient else 1))

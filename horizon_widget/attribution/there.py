@@ -1,0 +1,106 @@
+"""Performs a query's tasks where a remote model is: one request for each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from horizon_widget.attribution import visit
+from horizon_widget.attribution.computation import CleanValues
+from horizon_widget.attribution.findings import Steps
+from horizon_widget.attribution.plan import CostModel
+from horizon_widget.attribution.runner import Learnt, Size
+from horizon_widget.errors import HostError, ModelError
+from horizon_widget.models.remote.remote_model import RemoteModel
+from horizon_widget.models.remote.values import pack, unpack
+from horizon_widget.query import Query
+
+# A request should be short: while it runs, nothing else that is asked of the host's model can, and a cancelled one goes
+# on. A whole row is one request all the same.
+SECONDS, PATIENT_SECONDS = 3.0, 8.0
+FIRST_ROWS = 2048  # before anything is known of the host
+MOST_BYTES = 4_000_000  # of values in one answer
+MEMORY = 0.6  # weight of what was learnt before
+
+
+class There:
+    """Performs tasks on the model's host.
+
+    Args:
+        model: A remote one.
+        query: The question.
+        **options: None is offered: the host's memory and ways are its own.
+    """
+
+    def __init__(self, model: RemoteModel, query: Query, **options: Any) -> None:
+        options = {name: value for name, value in options.items() if value is not None}
+        if options:
+            raise ModelError(
+                f"{', '.join(options)} cannot be chosen for a model on another machine.", advice="Leave it out."
+            )
+        self.learnt = Learnt()
+        self._model, self._query = model, query
+        self._cost = CostModel.of(model, query)
+        self._batched: bool | None = None
+        self._rate = 0.0  # operations in a second
+        self._outdated = False
+
+    def steps(self, task: str, arguments: dict[str, Any]) -> Steps[Any]:
+        """See ``Runner``: a single step."""
+        yield from ()
+        self._model.check_offered(task, self._query.method)
+        known = {
+            layer: {"baseline": found.baseline, "shock": found.shock, "noise_floor": found.noise_floor}
+            for layer, found in self.learnt.preparations.items()
+        }
+        request = {
+            "name": self._model.name,
+            "query": pack(self._query),
+            "task": task,
+            "arguments": pack(arguments),
+            "preparations": {layer: {"of": "Preparation", **found} for layer, found in known.items()},
+            "ways": self._model.ways_tried,
+            "batched": self._batched,
+        }
+        answer = unpack(self._model.ask(visit.ENTRY, request), visit.ANSWERED)
+        self._learn(answer)
+        return answer["result"]
+
+    def _learn(self, answer: dict[str, Any]) -> None:
+        self._check_same_model(answer["clean"])
+        learnt = self.learnt
+        learnt.clean = learnt.clean or answer["clean"]
+        learnt.preparations |= answer["preparations"]
+        learnt.operations += answer["operations"]
+        learnt.facts = {**self._model.provenance, "dtype": answer["dtype"], "device": answer["device"]}
+        self._model.ways_tried = answer["ways"]
+        self._batched = answer["batched"]
+        if answer["operations"]:
+            rate = answer["operations"] / answer["seconds"]
+            self._rate = MEMORY * self._rate + (1 - MEMORY) * rate if self._rate else rate
+
+    def _check_same_model(self, clean: CleanValues) -> None:
+        before = self.learnt.clean
+        if before is None:
+            return
+        apart = np.abs(clean.metric - before.metric).max() / (before.metric.std() + 1e-6)
+        if not apart <= self._model.agreement:
+            self._outdated = True
+            raise HostError(
+                "another model",
+                f"{self._model.name} predicts something else now than when this map was begun: the host has loaded "
+                "other weights, or another dtype.",
+                advice="What is computed is kept; ask again to begin a new map.",
+            )
+
+    def is_outdated(self) -> bool:
+        """See ``Runner``: each answer is compared with the first one."""
+        return self._outdated
+
+    def size(self, *, patient: bool) -> Size:
+        """See ``Runner``: by what is known of the host's speed."""
+        seconds = PATIENT_SECONDS if patient else SECONDS
+        by_time = int(seconds * self._rate / self._cost.rows(0, 1)) if self._rate else FIRST_ROWS
+        by_bytes = MOST_BYTES // 4
+        return Size(max(self._query.n_tokens, min(by_time, by_bytes)), in_batches=True)

@@ -1,0 +1,117 @@
+"""What is called on a host: a task of one query, on the model there."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+
+from horizon_widget.attribution.computation import CleanValues, Computation
+from horizon_widget.attribution.findings import Carrier, Cell, Prediction, Steps, Verification
+from horizon_widget.attribution.gradient import Gradient
+from horizon_widget.attribution.preparation import Preparation
+from horizon_widget.attribution.tasks import computation_for, perform
+from horizon_widget.baseline import Baseline
+from horizon_widget.metric import Metric
+from horizon_widget.models.model import Model
+from horizon_widget.models.remote.hosted import hosted_model
+from horizon_widget.models.remote.values import pack, unpack
+from horizon_widget.query import Query
+
+ENTRY = f"{__name__}:answer"
+ASKED = (Query, Metric, Baseline, Cell, Preparation)
+ANSWERED = (CleanValues, Preparation, Prediction, Carrier, Verification)
+
+
+def answer(traced: Any, request: dict[str, Any]) -> dict[str, Any]:
+    """Perform a task from the prompt on, and tell what it taught.
+
+    Args:
+        traced: The nnsight model, inside a session.
+        request: ``{name, query, task, arguments, preparations, ways, batched}``: the model's name, and what earlier
+            answers taught.
+
+    Returns:
+        ``{result, clean, preparations, operations, seconds, ways, batched, dtype, device}``, packed; ``preparations``
+        only those that are new.
+    """
+    began = time.perf_counter()
+    model = hosted_model(traced, request["name"])
+    known = unpack(request["preparations"], ASKED)
+    model.kept |= dict(request["ways"])
+    options = {} if request["batched"] is None else {"batched": request["batched"]}
+    computation = computation_for(model, unpack(request["query"], ASKED), **options)
+    computation.preparations = dict(known)
+    result = _finish(perform(computation, request["task"], unpack(request["arguments"], ASKED)))
+    new = {layer: found for layer, found in computation.preparations.items() if layer not in known}
+    told = {
+        "result": result,
+        "clean": computation.clean,
+        "preparations": new,
+        "operations": computation.operations,
+        "ways": _ways(model),
+        "batched": _batched(computation),
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "device": model.device.type,
+        "seconds": time.perf_counter() - began,
+    }
+    return {name: pack(value) for name, value in told.items()}
+
+
+def _finish(steps: Steps[Any]) -> Any:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def _ways(model: Model) -> list[Any]:
+    """Ways that were tried, and for prompts of which length, as they can be sent."""
+    return [(key, tried) for key, tried in model.kept.items() if isinstance(key, tuple) and key[0] == "way"]
+
+
+def _batched(computation: Computation) -> bool | None:
+    """Whether gradients are taken for all targets at once, if that was tried."""
+    return computation._batched if isinstance(computation, Gradient) else None
+
+
+def probe(traced: Any, request: dict[str, Any]) -> dict[str, Any]:
+    """What the host is and what it allows.
+
+    Args:
+        traced: The nnsight model, inside a session.
+        request: ``{name, token_ids, texts}``: a short prompt, and texts to compare the tokenizers with.
+
+    Returns:
+        ``{sandboxed, gradients, dtype, device, versions, n_layers, vocab_size, tokens, sizes}``; ``gradients``: null if
+        they work, else what was said.
+    """
+    import importlib.metadata
+    import platform
+
+    model = hosted_model(traced, request["name"])
+    query = Query(tuple(request["token_ids"]), baseline=Baseline("zero"))
+    computation_for(model, query).begin()  # a way is tried, and the device seen
+    return {
+        "sandboxed": type(model) is not Model,
+        "gradients": _refused(model, query),
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "device": model.device.type,
+        "versions": {"python": platform.python_version()}
+        | {name: importlib.metadata.version(name) for name in ("torch", "transformers", "nnsight")},
+        "n_layers": model.n_layers,
+        "vocab_size": model.vocab_size,
+        "tokens": [list(model.tokenizer(text)["input_ids"]) for text in request["texts"]],
+        "ways": _ways(model),
+    }
+
+
+def _refused(model: Model, query: Query) -> str | None:
+    """Why gradients cannot be had, or ``None``: they are taken of one prediction."""
+    try:
+        columns = Gradient(model, Query(query.token_ids, method="gradient", baseline=query.baseline)).columns([1])
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return None if bool(torch.from_numpy(columns).abs().max() > 0) else "all are zero"
