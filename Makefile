@@ -12,8 +12,8 @@ DEMO_SETUP := $(if $(wildcard $(SETUP)),$(SETUP),.make/setup-demo)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo model build test test-unit test-python test-front-end test-browser test-packaging test-gpu lint format \
-        bench wheel clean
+.PHONY: help setup demo model build test test-all test-unit test-python test-front-end test-browser test-packaging \
+        test-remote test-gpu remote-server lint format bench wheel clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,13 +37,15 @@ build: $(SETUP) ## build the front end, if its sources changed
 
 test: lint test-python test-front-end test-browser test-packaging ## check everything: lint, Python, front end, browser, wheel
 
+test-all: test test-remote ## check everything that CI checks: `make test`, and against a real NDIF server
+
 test-unit: setup ## check the quick half: few architectures, no demo model, no browser, no long fuzzing
 	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n 2 --dist loadfile -m "not demo_model and not every_architecture" \
 	    tests/unit tests/invariants tests/protocol
 	@$(FRONT_END) npm run test:quick
 
 test-python: setup model
-	$(PY) -m pytest --ignore=tests/browser --ignore=tests/packaging --ignore=tests/gpu
+	$(PY) -m pytest --ignore=tests/browser --ignore=tests/packaging --ignore=tests/gpu --ignore=tests/remote
 
 test-front-end: setup
 	@$(FRONT_END) npm test
@@ -53,6 +55,9 @@ test-browser: setup model
 
 test-packaging: setup
 	$(PY) -m pytest tests/packaging
+
+test-remote: setup model ## check remote models against a real NDIF server on this machine (Linux; its packages: 1.7 GB)
+	$(PY) -m pytest tests/remote
 
 test-gpu: setup ## check what needs a GPU (no part of `make test`)
 	$(PY) -m pytest tests/gpu
@@ -69,16 +74,19 @@ format: setup ## bring all code into the project's form
 	$(PY) -m ruff format
 	@$(FRONT_END) npm run format
 
+remote-server: setup model ## run an NDIF server with the demo model on this machine, for examples/remote.ipynb; PORT=18700
+	@$(PY) -m tests.remote.server $(PORT)
+
 bench: setup model ## measure the speed
 	$(PY) -m benchmarks
 
 wheel: setup ## build the wheel and the source distribution into dist/
 	$(PY) -m build --outdir dist
 
-clean: ## remove what was built; keeps .venv and the cached model
+clean: ## remove what was built; keeps .venv, .venv-ndif and the cached model
 	rm -rf dist build out .make horizon_widget/static js/node_modules .mypy_cache .ruff_cache .pytest_cache \
 	       .import_linter_cache .hypothesis
-	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+	find . -name __pycache__ -not -path './.venv*/*' -prune -exec rm -rf {} +
 
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("Python 3.10 or newer is needed, this is " \

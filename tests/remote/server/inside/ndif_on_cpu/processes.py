@@ -31,9 +31,11 @@ def running() -> list[Process]:
             # The name, in parentheses, may hold anything; behind it come state, parent, group, session.
             state, parent, _, session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
             command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            n_threads = sum(1 for _ in (folder / "task").iterdir())
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if state != "Z":
+        # Until the last thread of a process has ended, its files are open.
+        if state != "Z" or n_threads > 1:
             found.append(Process(int(folder.name), int(parent), int(session), command))
     return found
 
