@@ -262,36 +262,6 @@ describe("the card of a cell", () => {
     expect(find("[data-aspect=direct] p").textContent).toBe("Relayed is 0: no token lies between.");
   });
 
-  it("says what the model’s host does not allow, in the place of the answer or of the button’s offer", () => {
-    const reason = "This host changes no masks.";
-    const { model, store, find, paint } = opened({
-      ...CELL,
-      not_offered: { direct: reason, carriers: reason },
-    });
-    tellMap(model);
-    paint();
-    expect(find("[data-aspect=direct] .aspect-note").textContent).toBe(reason);
-    expect(find("[data-aspect=direct] .ask").hidden).toBe(true);
-    expect(find("[data-aspect=direct] h4").hidden).toBe(false);
-    const ask = find("[data-aspect=carriers] .ask");
-    expect(ask).toMatchObject({ hidden: false, disabled: false, title: reason });
-    expect(ask.getAttribute("aria-disabled")).toBe("true");
-    expect(find(`#${ask.getAttribute("aria-describedby") ?? ""}`).textContent).toBe(reason);
-    ask.click();
-    model.tell(finding("direct", undefined, null));
-    paint();
-    expect(find("[data-aspect=carriers]").dataset["status"]).toBe("refused");
-    expect(find("[data-aspect=direct]").dataset["status"], "no answer is better than the reason").toBe(
-      "refused",
-    );
-    expect(store.findings.isWanted({ layer: 1, source: 3, target: 7 }, "carriers")).toBe(false);
-    model.fromKernel({ not_offered: {} });
-    paint();
-    expect(find("[data-aspect=carriers]").dataset["status"]).toBe("unasked");
-    expect(ask.hasAttribute("aria-disabled")).toBe(false);
-    expect(ask.hasAttribute("title")).toBe(false);
-  });
-
   it("asks for heads and for a second pass when told to", () => {
     const { model, store, find, texts, paint } = opened(CELL);
     tellMap(model);
