@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import nnsight
+import psutil
 import pytest
 import torch
 from nnsight import TransformersModel
@@ -76,61 +77,41 @@ def test_a_part_that_was_killed_can_be_started_again(trusted, traced, part):
 
 
 def test_it_is_reached_through_loopback_alone(ndif):
-    ours = {inode for pid in inside() for inode in sockets_of(pid)}
-    listening = [address for address, inode in listeners() if inode in ours]
-    assert len(listening) == 2  # the API and the object store
-    assert set(listening) == {"0100007F"}
+    ours = {process.pid for process in psutil.Process().children(recursive=True)}
+    connections = psutil.net_connections("inet")
+    listening = [each.laddr for each in connections if each.status == psutil.CONN_LISTEN and each.pid in ours]
+    assert int(ndif.url.rpartition(":")[2]) in {address.port for address in listening}
+    assert {address.ip for address in listening} == {"127.0.0.1"}
 
 
 def test_nothing_is_left_of_it_when_its_starter_is_killed(ndif):
-    folders, processes = set(Path("/tmp").glob("ndif-*")), set(inside())
-    program = "from tests.remote.server.running import Server\nwith Server() as s: print(s.url, flush=True); input()"
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    starter = subprocess.Popen([sys.executable, "-c", program], text=True, **pipes)
+    program = "from tests.remote.server.running import Server; Server().start()"
+    with subprocess.Popen([sys.executable, "-c", program]) as starter:
+        try:
+            wait_until(lambda: "raylet" in {process.name() for process in started_by(starter)}, 60)
+            processes = started_by(starter)
+            [folder] = {Path(process.cwd()) for process in processes if process.name() == "raylet"}
+            assert folder.exists()
+        finally:
+            starter.kill()
+    wait_until(lambda: not any(map(runs, processes)), 20)
+    wait_until(lambda: not folder.exists(), 20)
+
+
+def started_by(starter: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    return psutil.Process(starter.pid).children(recursive=True)
+
+
+def runs(process: psutil.Process) -> bool:
+    """Whether a process has not ended; those that nobody has waited for have."""
     try:
-        assert starter.stdout.readline().startswith("http://127.0.0.1:")
-        assert set(inside()) - processes
-        starter.send_signal(signal.SIGKILL)
-        until = time.monotonic() + 20
-        while set(inside()) - processes or set(Path("/tmp").glob("ndif-*")) - folders:
-            assert time.monotonic() < until, "processes or files are left"
-            time.sleep(0.1)
-    finally:
-        starter.kill()
-        starter.communicate()
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
-def inside() -> list[int]:
-    """Processes with process numbers of their own, as those of our servers have."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        try:
-            if folder.name.isdigit() and (folder / "ns" / "pid").readlink() != Path("/proc/self/ns/pid").readlink():
-                found.append(int(folder.name))
-        except OSError:
-            continue
-    return found
-
-
-def sockets_of(pid: int) -> set[str]:
-    """The inodes of a process's sockets."""
-    found = set()
-    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            target = str(descriptor.readlink())
-        except OSError:
-            continue
-        if target.startswith("socket:["):
-            found.add(target[len("socket:[") : -1])
-    return found
-
-
-def listeners() -> list[tuple[str, str]]:
-    """The address and the inode of whatever listens in this network, for IPv4 and IPv6."""
-    rows = [
-        line.split()
-        for file in (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
-        if file.exists()
-        for line in file.read_text().splitlines()[1:]
-    ]
-    return [(row[1].partition(":")[0], row[9]) for row in rows if row[3] == "0A"]
+def wait_until(condition: Callable[[], bool], seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.1)

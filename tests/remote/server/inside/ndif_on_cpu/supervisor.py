@@ -30,6 +30,8 @@ from ndif_on_cpu import processes, services
 SIGNALS = {"pause": signal.SIGSTOP, "resume": signal.SIGCONT}
 BOOT_SECONDS = 120
 
+_ending = threading.Lock()
+
 
 class Line:
     """The socket to the starter."""
@@ -181,6 +183,7 @@ def loopback_up() -> None:
 
 def end(folder: str) -> None:
     """End this process, and with it all others of the namespace; leave no file of theirs."""
+    _ending.acquire()  # whichever thread comes second waits for the end
     sockets = processes.runner_sockets()
     processes.end([process.pid for process in processes.running()])
     for left_over in sockets:
@@ -197,13 +200,15 @@ def main(descriptor: int) -> None:
         return
     settings = services.Settings(**first[0])
     threading.Thread(target=lambda: (line.wait_for_end(), end(settings.folder)), daemon=True).start()
-    loopback_up()
-    supervisor = Supervisor(settings)
-    _answer(line, supervisor.boot, *first[1])
-    while (message := line.receive()) is not None:
-        asked, descriptors = message
-        _answer(line, supervisor.do, asked["do"], asked["part"], descriptors)
-    end(settings.folder)
+    try:
+        loopback_up()
+        supervisor = Supervisor(settings)
+        _answer(line, supervisor.boot, *first[1])
+        while (message := line.receive()) is not None:
+            asked, descriptors = message
+            _answer(line, supervisor.do, asked["do"], asked["part"], descriptors)
+    finally:
+        end(settings.folder)
 
 
 def _answer(line: Line, function: Any, *arguments: Any) -> None:
