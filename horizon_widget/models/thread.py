@@ -26,8 +26,14 @@ class ModelThread:
     """
 
     def __init__(self, name: str, interrupt: Callable[[], None] | None = None) -> None:
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"{_PREFIX}-{name}")
+        self._name = f"{_PREFIX}-{name}"
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=self._name)
         self._interrupt = interrupt
+
+    @property
+    def is_this(self) -> bool:
+        """Whether the caller is on this thread, or on another of its name."""
+        return threading.current_thread().name.startswith(self._name)
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
         """Queue ``work``."""

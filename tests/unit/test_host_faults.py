@@ -17,11 +17,14 @@ import pytest
 from nnsight import TransformersModel
 
 from horizon_widget.errors import HorizonError, HostError, ModelError, QueryError, describe
+from horizon_widget.models import thread
+from horizon_widget.models.remote import travel
 from horizon_widget.models.remote.faults import FAULTS, Abandoned, Faults
 from horizon_widget.models.remote.host import Host
 from horizon_widget.models.remote.news import STATES, News, Patience
+from horizon_widget.models.remote.waiting import TooLate, aside
 from tests.conftest import tiny_llama
-from tests.stand_ins import (
+from tests.odd_hosts import (
     BINARY,
     CLOSE,
     PING,
@@ -38,7 +41,7 @@ KEY = "0a1b2c3d-4e5f-6789-abcd-ef0123456789"
 MODEL_KEY = 'nnsight.modeling.transformers.TransformersModel:{"repo_id": "some/model", "revision": null}'
 ENTRY = "horizon_widget.statistics:entry"
 QUICK = Patience(
-    connecting=0.6, sending=0.6, queued=0.6, deploying=0.6, running=0.6, receiving=0.6, pauses=(0.02, 0.04)
+    connecting=0.6, sending=0.6, asking=0.6, queued=0.6, deploying=0.6, running=0.6, receiving=0.6, pauses=(0.02, 0.04)
 )
 RUNNING = news("RUNNING", "Your job has started running.")
 
@@ -401,7 +404,8 @@ def test_news_are_told_as_they_change(traced):
     with StandInHost(script) as host:
         asked = Asked(traced, host.url)
     assert asked.states == [
-        *("sending the request", "queued on the host, position 3", "queued on the host, position 2"),
+        *("sending the request", "received by the host"),
+        *("queued on the host, position 3", "queued on the host, position 2"),
         *("the host makes room for the model", "the host loads the model", "handed to the model"),
         *("running on the host", "queued on the host", "running on the host", "None"),
     ]
@@ -481,6 +485,41 @@ def test_every_connection_is_closed(traced, script):
         assert host.open == 0
 
 
+def test_what_comes_too_late_is_got_rid_of():
+    goes_on, gone = threading.Event(), threading.Event()
+    with pytest.raises(TooLate):
+        aside(lambda: goes_on.wait(5), threading.Event(), limit=0.05, unwanted=lambda came: gone.set())
+    assert not gone.is_set()
+    goes_on.set()
+    assert gone.wait(5)
+
+
+def test_a_request_that_waits_for_the_models_thread_can_be_abandoned(traced):
+    busy, abandoned = threading.Event(), threading.Event()
+    occupying = thread.submit(lambda: busy.wait(5))
+    threading.Timer(0.3, abandoned.set).start()
+    asked = Asked(traced, "http://127.0.0.1:1", Patience(), abandoned)
+    busy.set()
+    assert occupying.result()
+    assert isinstance(asked.error, Abandoned)
+    assert asked.seconds < 1.2
+
+
+@pytest.mark.parametrize("asking", [thread.LOCAL, thread.ModelThread("remote")])
+def test_sessions_are_captured_on_the_thread_of_local_models(traced, monkeypatch, asking):
+    seen = []
+    trace_request = travel.trace_request
+
+    def seeing(*arguments: Any) -> None:
+        seen.append(thread.LOCAL.is_this)
+        trace_request(*arguments)
+
+    monkeypatch.setattr(travel, "trace_request", seeing)
+    with StandInHost([answered(5)]) as host:
+        assert asking.run(lambda: Asked(traced, host.url)).value == 5
+    assert seen == [True]
+
+
 # --- the key stands nowhere ---
 
 _ECHO = f"it holds {KEY} and {KEY!r}"
@@ -500,7 +539,7 @@ _ECHO = f"it holds {KEY} and {KEY!r}"
         StandInHost(post=http(400, {"detail": f"Invalid API key format: {KEY!r}."})),
         StandInHost(post=http(400, {"detail": f"Client nnsight version {KEY}"})),
         StandInHost(post=http(200, _ECHO)),
-        StandInHost(post=http(307, "", location=f"https://x.example/?{KEY}")),
+        StandInHost(post=http(307, _ECHO, location="https://x.example/")),
         StandInHost([RUNNING]),
         StandInHost([RUNNING, 3.0]),
         StandInHost([news("LOG", _ECHO), news("ERROR", f"Traceback\n{_ECHO}\nValueError: {_ECHO}")]),
@@ -516,7 +555,7 @@ _ECHO = f"it holds {KEY} and {KEY!r}"
     ids=lambda host: None,
 )
 def test_the_key_is_never_shown(traced, host, caplog, capsys):
-    caplog.set_level(logging.DEBUG, "horizon_widget")
+    caplog.set_level(logging.DEBUG)  # the libraries' too
     with host:
         asked = Asked(traced, host.url, QUICK)
     assert asked.error is not None

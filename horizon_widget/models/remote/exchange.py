@@ -113,11 +113,11 @@ class Exchange:
             HostError: of the kind of fault.
             Abandoned: when nobody waits any more.
         """
-        news = self._tell("sending", None)
+        self._tell("sending", None)
         line = self._connected()
         try:
             self._post(self._session(line))
-            return self._answer(line, news)
+            return self._answer(line, self._tell("received", None))
         finally:
             self.received += line.received
             _hang_up(line)

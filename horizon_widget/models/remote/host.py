@@ -159,10 +159,11 @@ class Host:
         def capture() -> None:
             travel.trace_request(traced, wire, entry, request)
 
-        if thread.is_current():
+        # nnsight captures one session at a time in a process: on the thread of local models.
+        if thread.LOCAL.is_this:
             capture()
         else:
-            until_done(thread.submit(capture), abandoned)
+            until_done(thread.LOCAL.submit(capture), abandoned)
 
         attempts = len(self.patience.pauses) + 1
         for attempt in range(1, attempts + 1):
@@ -244,7 +245,7 @@ class Host:
     def _call(
         self, method: str, path: str, abandoned: threading.Event | None, data: dict[str, str] | None = None
     ) -> httpx.Response:
-        limit = self.patience.connecting
+        limit = self.patience.asking
 
         def call() -> httpx.Response:
             headers = {"ndif-api-key": self._key} if self._key else {}

@@ -46,7 +46,7 @@ class News:
             return f"trying again ({which})"
         place = f", position {self.position}" if self.position is not None else ""
         again = f" (try {which})" if self.attempt > 1 else ""
-        return f"{STATES[self.state]}{place}{again}"
+        return f"{STATES.get(self.state, self.state)}{place}{again}"
 
 
 def position_in(description: str) -> int | None:
@@ -62,8 +62,9 @@ class Patience:
     nnsight itself has no limits but for connecting: it would wait for a frozen host for ever.
 
     Attributes:
-        connecting: Until there is a connection, and until a host says which models it has.
+        connecting: Until there is a connection.
         sending: Until the host says that it has the request. Some 30 KB on a slow line, and a host that is busy.
+        asking: Until a host says which models it has, which it may have to find out first.
         queued: Without news while others are before us: hosts say nothing when the queue moves, and each request of
             somebody else's may take minutes.
         deploying: Without news while the host loads the model: the largest take many minutes.
@@ -74,6 +75,7 @@ class Patience:
 
     connecting: float = 10.0
     sending: float = 60.0
+    asking: float = 30.0
     queued: float = 600.0
     deploying: float = 1200.0
     running: float = 120.0
@@ -82,6 +84,6 @@ class Patience:
 
     def without_news(self, state: str) -> float:
         """How long a state may last without any news."""
-        if state in ("received", "queued"):
+        if state == "queued":
             return self.queued
         return self.deploying if state in ("provisioning", "deploying") else self.running

@@ -71,7 +71,7 @@ def aside(
     threading.Thread(target=run, name="horizon-widget-host", daemon=True).start()
     try:
         return until_done(future, abandoned, limit=limit)
-    except (Abandoned, TooLate):
+    except BaseException:  # the keyboard's interrupt too
         if unwanted is not None:
             future.add_done_callback(lambda late: None if late.exception() else unwanted(late.result()))
         raise
