@@ -1,185 +1,90 @@
-"""Stand-ins for hosts that misbehave as a real one cannot be made to: a few lines of sockets, no NDIF."""
+"""What stands in for an NDIF host where a test needs none: the model is in this process, and no wire is between."""
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import hashlib
+import importlib
 import io
-import json
-import re
-import socket
-import struct
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
-import zstandard
-from nnsight.schema.response import ResponseModel, Status
+from nnsight import TransformersModel
 
-TEXT, BINARY, CLOSE, PING = 1, 2, 8, 9
-
-
-def frame(payload: bytes, opcode: int = TEXT) -> bytes:
-    """One frame of a websocket, from the side of a server."""
-    n = len(payload)
-    length = bytes([n]) if n < 126 else struct.pack("!BH", 126, n) if n < 1 << 16 else struct.pack("!BQ", 127, n)
-    return bytes([0x80 | opcode]) + length + payload
+from horizon_widget.errors import HorizonError
+from horizon_widget.models import thread
+from horizon_widget.models.remote.faults import Abandoned
+from horizon_widget.models.remote.news import News
+from horizon_widget.models.remote.remote_model import RemoteModel
 
 
-def news(status: str, description: str = "") -> bytes:
-    """A status as NDIF sends it."""
-    return frame(ResponseModel(id="1", status=Status(status), description=description).model_dump_json().encode())
-
-
-def completed(saved: Any) -> bytes:
-    """The end of a request, with what was saved; a text is where to fetch it."""
-    if not isinstance(saved, (str, bytes, type(None))):
-        buffer = io.BytesIO()
-        torch.save(saved, buffer)
-        saved = zstandard.compress(buffer.getvalue())
-    return frame(ResponseModel(id="1", status=Status.COMPLETED, data=saved).pickle(), BINARY)
-
-
-def answered(value: Any) -> bytes:
-    """The end of a request to which our own code gave ``value``."""
-    return completed({"answer": {"answer": value}})
-
-
-def http(status: int, body: str | dict[str, Any], **headers: str) -> bytes:
-    """An answer by HTTP; a dictionary as JSON, as NDIF does."""
-    kind = "text/html" if isinstance(body, str) else "application/json"
-    content = (body if isinstance(body, str) else json.dumps(body)).encode()
-    lines = [f"HTTP/1.1 {status} Said", f"content-type: {kind}", f"content-length: {len(content)}"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    return "\r\n".join([*lines, "connection: close", "", ""]).encode() + content
-
-
-RECEIVED = http(200, {"id": "1", "status": "RECEIVED", "description": "Your job has been received."})
-
-
-class StandIn:
-    """Takes connections on loopback, each with ``behaviour(connection)`` on a thread of its own.
+class StandInHost:
+    """Answers requests in this process, by the code that is sent to a host.
 
     Attributes:
-        url: Where.
-        taken: How many connections there were.
+        asked: Tasks of the requests so far; ``"probe"`` and ``"continue"`` for those that are none.
+        values: The greatest number of values in one answer.
+        gate: A request waits for it before it is answered; set at first.
+        failure: Raised instead of the next answer, if there is one.
     """
 
-    def __init__(self, behaviour: Callable[[socket.socket], None]) -> None:
-        self._behaviour = behaviour
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        self.taken = 0
+    name = "stand-in"
 
-    def __enter__(self) -> StandIn:
-        threading.Thread(target=self._take, daemon=True).start()
-        return self
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.values = 0
+        self.gate = threading.Event()
+        self.gate.set()
+        self.failure: HorizonError | None = None
+        self.change: Callable[[Any], None] = lambda answer: None
 
-    def __exit__(self, *_: object) -> None:
-        self._listener.close()
-
-    def _take(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            self.taken += 1
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection: socket.socket) -> None:
-        with connection:
-            with contextlib.suppress(OSError):  # the other side has gone
-                self._behaviour(connection)
-
-
-class StandInHost(StandIn):
-    """Speaks as NDIF's API does, and says what it is told to.
-
-    Args:
-        *scripts: For each request in turn, what is sent on its websocket: frames, and numbers of seconds to wait; the
-            last is repeated. A script that ends closes the connection.
-        post: The answer to the request's POST.
-        greeting: The first message on the websocket.
-        pages: Answers to other paths.
-
-    Attributes:
-        requests: How many were posted.
-        heads: The heads of all HTTP requests.
-        open: How many websockets the other side has not closed.
-    """
-
-    def __init__(
-        self,
-        *scripts: list[bytes | float],
-        post: bytes = RECEIVED,
-        greeting: bytes | None = None,
-        pages: dict[str, bytes] | None = None,
-    ) -> None:
-        super().__init__(self._answer)
-        self._scripts, self._post, self._pages = scripts, post, pages or {}
-        self._greeting = frame(b'{"session_id": "s"}') if greeting is None else greeting
-        self._posted = threading.Semaphore(0)
-        self.requests = self.open = 0
-        self.heads: list[str] = []
-
-    def _answer(self, connection: socket.socket) -> None:
-        head, body = _request(connection)
-        self.heads.append(head)
-        path = head.split()[1]
-        if path == "/subscribe" and "/subscribe" not in self._pages:
-            self._subscribe(connection, head)
-        elif path == "/request" and b"blob" in body:
-            self.requests += 1
-            connection.sendall(self._post)
-            if self._scripts:
-                self._posted.release()
-        else:
-            connection.sendall(self._pages.get(path, http(404, {"detail": "Not Found"})))
-
-    def _subscribe(self, connection: socket.socket, head: str) -> None:
-        key = re.search(r"Sec-WebSocket-Key: (\S+)", head)[1]  # type: ignore[index]
-        accept = base64.b64encode(hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest()).decode()
-        lines = [
-            "HTTP/1.1 101 Switching",
-            "Upgrade: websocket",
-            "Connection: Upgrade",
-            f"Sec-WebSocket-Accept: {accept}",
-        ]
-        connection.sendall("\r\n".join([*lines, "", ""]).encode() + self._greeting)
-        self.open += 1
-        threading.Thread(target=self._watch, args=(connection.dup(),), daemon=True).start()
-        self._posted.acquire()
-        for step in self._scripts[min(self.requests, len(self._scripts)) - 1]:
-            if isinstance(step, bytes):
-                connection.sendall(step)
-            else:
-                time.sleep(step)
-        connection.shutdown(socket.SHUT_WR)
-
-    def _watch(self, connection: socket.socket) -> None:
-        with connection:
-            try:
-                while connection.recv(1 << 16):
-                    pass
-            except OSError:
-                pass
-        self.open -= 1
+    def ask(self, traced: Any, entry: str, request: dict[str, Any], *, on_news: Any, abandoned: threading.Event) -> Any:
+        self.asked.append(request.get("task") or entry.partition(":")[2].partition("_")[0])
+        on_news(News("queued", 2))
+        try:
+            while not self.gate.wait(0.01):
+                if abandoned.is_set():
+                    raise Abandoned
+            on_news(News("running"))
+            if self.failure is not None:
+                failure, self.failure = self.failure, None
+                raise failure
+            module, _, function = entry.partition(":")
+            answer = thread.run(lambda: getattr(importlib.import_module(module), function)(traced, _sent(request)))
+        finally:
+            on_news(None)
+        self.change(answer)
+        self.values = max([self.values, *(tensor.numel() for tensor in _tensors(answer))])
+        return _sent(answer)
 
 
-def _request(connection: socket.socket) -> tuple[str, bytes]:
-    """The head and the body of an HTTP request."""
-    got = b""
-    while b"\r\n\r\n" not in got:
-        piece = connection.recv(1 << 16)
-        if not piece:
-            raise ConnectionError
-        got += piece
-    head, _, body = got.partition(b"\r\n\r\n")
-    length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
-    while length and len(body) < int(length[1]):
-        body += connection.recv(1 << 16)
-    return head.decode(), body
+def _sent(value: Any) -> Any:
+    """As it arrives; a host has none of our classes."""
+    _check_plain(value)
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return torch.load(io.BytesIO(buffer.getvalue()), weights_only=False)
+
+
+def _check_plain(value: Any) -> None:
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            _check_plain(item)
+    else:
+        assert value is None or isinstance(value, (str, int, float, torch.Tensor)), type(value)
+
+
+def _tensors(value: Any) -> list[torch.Tensor]:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        return [tensor for item in value for tensor in _tensors(item)]
+    return [value] if isinstance(value, torch.Tensor) else []
+
+
+def remote_model(hf_model: Any, tokenizer: Any) -> RemoteModel:
+    """A model whose host is in this process."""
+    traced = TransformersModel(hf_model, tokenizer=tokenizer, task="text-generation")
+    return RemoteModel(traced, name="tiny", loaded_as="tiny", host=StandInHost())  # type: ignore[arg-type]

@@ -23,6 +23,9 @@ GREATEST_WASTE = 0.25
 
 SAMPLE_TARGETS = 32
 
+# Where each part costs a journey, a selected source's row at all layers is one part, unless it is longer than so many.
+LONGEST_ROW = 10
+
 
 @dataclass(frozen=True)
 class Part:
@@ -75,25 +78,28 @@ def next_part(done: Done, interest: Interest, rows_per_part: int, *, in_batches:
         in_batches: A part is computed in several batches, and each part costs a journey: a source's whole row is one
             part, and cells need not fit together.
     """
-    wishes: Iterable[Iterable[Cell]] = _wishes(done, interest, row_at_once=in_batches)
+    stop = done.shape[1] if interest.targets is None else max(interest.targets)
+    if in_batches and interest.source is not None:
+        row = [(layer, interest.source) for layer in nearest_first(interest.layer, done.shape[0])]
+        cells = cells_of_some_batches((cell for cell in row if not done[cell]), stop, LONGEST_ROW * rows_per_part)
+        if cells:
+            return Part(tuple(sorted(cells)), interest.targets)
+    wishes: Iterable[Iterable[Cell]] = _wishes(done, interest)
     if in_batches and interest.patient:
         wishes = [chain.from_iterable(wishes)]
+    choose = cells_of_some_batches if in_batches else first_cells
     for wish in wishes:
-        missing = (cell for cell in wish if not done[cell])
-        stop = done.shape[1] if interest.targets is None else max(interest.targets)
-        choose = cells_of_some_batches if in_batches else first_cells
-        cells = choose(missing, stop, rows_per_part)
+        cells = choose((cell for cell in wish if not done[cell]), stop, rows_per_part)
         if cells:
             return Part(tuple(sorted(cells)), interest.targets)
     return None
 
 
-def _wishes(done: Done, interest: Interest, *, row_at_once: bool) -> Iterator[Iterable[Cell]]:
+def _wishes(done: Done, interest: Interest) -> Iterator[Iterable[Cell]]:
     """What is wanted, group after group; a part is taken from one group alone."""
     n_layers, n_tokens = done.shape
     if interest.source is not None:
-        if not row_at_once:
-            yield [(interest.layer, interest.source)]
+        yield [(interest.layer, interest.source)]
         yield [(layer, interest.source) for layer in nearest_first(interest.layer, n_layers)]
     sources = range(n_tokens) if interest.sources is None else sorted(interest.sources)
     first, rest = interest.layers[:1], interest.layers[1:]

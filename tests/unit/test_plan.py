@@ -32,6 +32,20 @@ def run(done, interest, rows_per_part=20):
     return parts
 
 
+def test_a_row_is_one_part_where_each_part_costs_a_journey():
+    interest = Interest(layer=3, source=2, layers=[3])
+    first = next_part(fresh(), interest, 7, in_batches=True)
+    assert first.cells == tuple((layer, 2) for layer in range(6))
+    longer = next_part(fresh(), interest, 2, in_batches=True)
+    assert longer.cells == ((2, 2), (3, 2)), "unless it is very long: the layer on the screen first, then nearby ones"
+    done = fresh()
+    done[:, 2] = True
+    rest = next_part(done, interest, 15, in_batches=True)
+    assert rest.cells == ((3, 0), (3, 1)), "parts of the rest are counted by the positions ahead of each source"
+    patient = next_part(fresh(), Interest(layer=3, layers=[3, 1], patient=True), 10_000, in_batches=True)
+    assert patient.cells == tuple((layer, source) for layer in (1, 3) for source in range(9))
+
+
 def test_the_selected_token_comes_first_at_the_layer_on_the_screen_then_nearby():
     parts = run(fresh(), Interest(layer=3, source=2, layers=[3]), rows_per_part=7)
     first = [layer for part in parts[:6] for layer, source in part.cells if source == 2]

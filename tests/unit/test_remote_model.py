@@ -1,0 +1,258 @@
+"""A model on another machine, by a host that stands in for a real one (which is in tests/remote)."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import Future
+
+import numpy as np
+import pytest
+
+import horizon_widget as hw
+from horizon_widget.attribution.attribute import AttributionInterrupted
+from horizon_widget.attribution.findings import Cell
+from horizon_widget.controller import Controller
+from horizon_widget.errors import HostError
+from horizon_widget.models import trial
+from horizon_widget.query import Query
+from tests import stand_ins
+from tests.conftest import PROMPT, tiny_llama
+from tests.widgets import LONG, Recorder
+
+SHORT = PROMPT[:12]
+FAULT = HostError("lost", "The host was lost.", advice="Ask again.", detail="a remote traceback")
+
+
+@pytest.fixture
+def remote(byte_tokenizer):
+    return stand_ins.remote_model(tiny_llama(), byte_tokenizer)
+
+
+@pytest.fixture
+def host(remote):
+    return remote.host
+
+
+@pytest.fixture
+def controller(remote):
+    made = Controller(remote, Query(remote.tokenize(SHORT)), layer=1, listener=Recorder())
+    yield made
+    made.close()
+
+
+# -- what is asked, and what comes back --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"metric": "kl", "baseline": "zero"},
+        {"metric": ("contrast", "a", "b"), "baseline": "resample"},
+        {"baseline": ("mean", ["some other text", "and one more"])},
+        {"baseline": ("counterfactual", PROMPT[12:24])},
+        {"site": "value", "head": 1},
+        {"method": "gradient", "baseline": "zero"},
+        {"method": "energy"},
+    ],
+    ids=str,
+)
+def test_a_map_is_the_same_as_that_of_the_model_here(remote, model, arguments):
+    there = hw.attribute(remote, SHORT, progress=False, **arguments)
+    here = hw.attribute(model, SHORT, progress=False, **arguments)
+    np.testing.assert_allclose(there.values, here.values, atol=1e-5)
+    assert set(there.dataset) == set(here.dataset)
+    for name in set(here.dataset) - {"influence"}:
+        if here.dataset[name].dtype.kind == "f":
+            np.testing.assert_allclose(there.dataset[name], here.dataset[name], atol=1e-5, err_msg=name)
+        else:
+            np.testing.assert_array_equal(there.dataset[name], here.dataset[name], err_msg=name)
+
+
+def test_so_is_what_is_found_of_a_cell(remote, model):
+    cell = (SHORT, 1, 2, 6)
+    for question in (hw.predictions, hw.carriers):
+        there, here = question(remote, *cell), question(model, *cell)
+        assert there.columns.tolist() == here.columns.tolist()
+        for name in there.select_dtypes("number"):
+            np.testing.assert_allclose(there[name], here[name], atol=1e-5)
+    there, here = hw.verify(remote, *cell), hw.verify(model, *cell)
+    assert (there.value, there.reference) == pytest.approx((here.value, here.reference), abs=1e-5)
+    assert there.passes == 2
+    np.testing.assert_allclose(hw.robustness(remote, *cell), hw.robustness(model, *cell), atol=1e-5)
+    np.testing.assert_allclose(
+        hw.direct(remote, SHORT, 1, [2, 3]).direct, hw.direct(model, SHORT, 1, [2, 3]).direct, atol=1e-5
+    )
+    together = [(0, 1), (2, 3)]
+    np.testing.assert_allclose(
+        hw.ablate_together(remote, SHORT, together), hw.ablate_together(model, SHORT, together), atol=1e-5
+    )
+    ids = model.tokenize(SHORT)
+    assert remote.write_on(ids, 5) == model.write_on(ids, 5)
+
+
+def test_neither_states_nor_logits_are_sent_back(remote, host):
+    hw.attribute(remote, PROMPT, progress=False)
+    hw.attribute(remote, PROMPT, method="gradient", progress=False)
+    hw.carriers(remote, PROMPT, 1, 2, 6)
+    n_layers, n_tokens = remote.n_layers, len(PROMPT)
+    assert host.values <= n_layers * n_tokens * n_tokens  # whole maps, of a width of 32 and a vocabulary of 256
+
+
+def test_a_clicked_row_is_one_request_and_a_layer_few(remote, host):
+    hw.attribute(remote, SHORT, sources=3, progress=False)
+    assert host.asked == ["probe", "rows"]
+    del host.asked[:]
+    hw.attribute(remote, PROMPT, layers=2, progress=False)
+    assert host.asked == ["rows"]
+
+
+def test_what_an_answer_taught_is_not_asked_again(remote, monkeypatch):
+    tried = []
+    first = trial.first_that_agrees
+    monkeypatch.setattr(trial, "first_that_agrees", lambda *args: tried.append(1) or first(*args))
+    hw.attribute(remote, SHORT, layers=1, sources=3, progress=False)
+    before = len(tried)
+    hmap = hw.attribute(remote, SHORT, layers=1, sources=4, progress=False)
+    assert len(tried) == before
+    assert hmap.dataset["baseline"].values[1] == "mean"
+
+
+def test_a_map_says_where_it_was_computed(remote):
+    attrs = hw.attribute(remote, SHORT, layers=1, progress=False).dataset.attrs
+    assert attrs["host"] == "stand-in"
+    assert attrs["dtype"] == "float32"
+    assert attrs["device"] == "cpu"
+    assert attrs["host_torch"]
+
+
+# -- what the host does not allow --------------------------------------------------------------------------------------
+
+
+def test_what_a_sandbox_does_not_allow_is_refused_by_name(remote, host):
+    host.change = lambda answer: answer.update(sandboxed=True, gradients="no graph") if "sandboxed" in answer else None
+    with pytest.raises(hw.QueryError, match=r"method: 'gradient' cannot be had\. This host runs our code in a sandbox"):
+        hw.attribute(remote, SHORT, method="gradient", progress=False)
+    assert host.asked == ["probe"]
+    with pytest.raises(hw.HorizonError, match="verification cannot be had"):
+        hw.verify(remote, SHORT, 1, 2, 6)
+    assert set(remote.not_offered) == {"gradient", "energy", "verification"}
+    hw.attribute(remote, SHORT, layers=1, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [({"n_layers": 7}, "layers: 7 there, 4 here"), ({"tokens": [[1], [2], [3]]}, "tokenizers read 'The keys")],
+)
+def test_another_model_under_the_same_name_is_noticed(remote, host, change, match):
+    host.change = lambda answer: answer.update(change) if "sandboxed" in answer else None
+    with pytest.raises(HostError, match=match):
+        hw.attribute(remote, SHORT, layers=1, progress=False)
+
+
+def test_a_model_that_changes_between_requests_is_noticed_and_begun_anew(remote, host):
+    before = hw.attribute(remote, SHORT, layers=1, progress=False)
+    for parameter in remote._traced._module.parameters():
+        parameter.data.mul_(1.5)
+    with pytest.raises(HostError, match="predicts something else now"):
+        hw.attribute(remote, SHORT, layers=2, progress=False)
+    assert np.isfinite(before.values.sel(layer=1)).all()
+    after = hw.attribute(remote, SHORT, layers=1, progress=False)
+    assert np.abs(after.values - before.values).max() > 1e-3
+
+
+# -- what the reader sees ----------------------------------------------------------------------------------------------
+
+
+def wait_for(condition):
+    ends = time.monotonic() + LONG
+    while not condition():
+        assert time.monotonic() < ends, "it never came"
+        time.sleep(0.005)
+
+
+def test_where_a_request_is_stands_in_the_status(controller, host):
+    host.gate.clear()
+    controller.start()
+    wait_for(lambda: any(s.host for s in controller._listener.statuses))
+    host.gate.set()
+    assert controller.wait(timeout=LONG).state == "ready"
+    hosts = [status.host for status in controller._listener.statuses if status.host]
+    assert "queued on the host, position 2 (stand-in)" in hosts
+    assert "running on the host (stand-in)" in hosts
+    assert controller._listener.statuses[-1].host is None
+
+
+def test_a_cancelled_request_is_not_waited_for_and_a_click_is_answered(controller, host):
+    host.gate.clear()
+    controller.start()
+    wait_for(lambda: host.asked)
+    controller.cancel()
+    wait_for(lambda: controller._listener.statuses[-1].filling == "stopped" and not controller._stepping)
+    assert controller.wait(timeout=LONG).error is None
+    host.gate.set()
+    controller.look_at(2, 5)
+    assert controller.wait(timeout=LONG).state == "ready"
+    assert controller.map.done[:, 5].all()
+
+
+def test_a_local_model_is_not_held_up(controller, host, model):
+    host.gate.clear()
+    controller.start()
+    wait_for(lambda: host.asked)
+    assert hw.attribute(model, SHORT, layers=0, progress=False).computed_layers == (0,)
+    host.gate.set()
+    controller.wait(timeout=LONG)
+
+
+def test_a_fault_keeps_what_is_computed_and_resuming_goes_on(controller, host):
+    controller.start()
+    controller.wait(timeout=LONG)
+    host.failure = FAULT
+    controller.look_at(1, 5)
+    status = controller.wait(timeout=LONG)
+    assert status.error == {"title": "The host was lost.", "advice": "Ask again.", "detail": "a remote traceback"}
+    assert controller.map.done[1].all()
+    controller.resume()
+    assert controller.wait(timeout=LONG).error is None
+    assert controller.map.done[:, 5].all()
+
+
+def test_the_rest_of_a_map_is_computed_on_request_only(controller, host):
+    controller.start(viewed=True)
+    controller.wait(timeout=LONG)
+    wait_for(lambda: controller._listener.statuses[-1].filling == "on request")
+    assert controller.map.computed_layers == (1,)
+    controller.resume()
+    wait_for(lambda: controller._listener.statuses[-1].filling == "complete")
+    assert controller.map.done.all()
+
+
+def test_an_aspect_is_one_request(controller, host):
+    controller.start()
+    controller.wait(timeout=LONG)
+    del host.asked[:]
+    controller.inspect(Cell(1, 2, 6), ["direct", "robustness", "verification"])
+    wait_for(lambda: len(controller._listener.findings) == 3)
+    assert host.asked == ["direct", "robustness", "verification"]
+    assert all(problem is None for *_, problem in controller._listener.findings)
+
+
+def test_stopping_a_call_does_not_wait_for_the_host(remote, host, monkeypatch):
+    _ = remote.capabilities
+    host.gate.clear()
+    result = Future.result
+
+    def stopped(self, timeout=None):
+        if threading.current_thread() is threading.main_thread() and len(host.asked) < 2:
+            wait_for(lambda: len(host.asked) == 2)
+            raise KeyboardInterrupt
+        return result(self, timeout)
+
+    monkeypatch.setattr(Future, "result", stopped)
+    with pytest.raises(AttributionInterrupted):
+        hw.attribute(remote, SHORT, layers=1, progress=False)
+    monkeypatch.undo()
+    host.gate.set()
+    assert hw.attribute(remote, SHORT, layers=1, progress=False).computed_layers == (1,)

@@ -1,0 +1,72 @@
+"""What is sent to a host, and what it does there first."""
+
+from __future__ import annotations
+
+import linecache
+import sys
+
+import numpy as np
+import pytest
+
+from horizon_widget.attribution import visit
+from horizon_widget.attribution.findings import Cell
+from horizon_widget.attribution.preparation import Preparation
+from horizon_widget.baseline import Baseline
+from horizon_widget.metric import Metric
+from horizon_widget.models.remote import on_host, travel
+from horizon_widget.models.remote.values import pack, unpack
+from horizon_widget.query import Query
+
+HELPER = "def double(x):\n    return 2 * x\n"
+ENTRY = "from parcel.helper import double\n\ndef answer(traced, request):\n    return double(request[traced])\n"
+SOURCES = {"parcel": "", "parcel.helper": HELPER, "parcel.entry": ENTRY}
+
+
+def test_what_is_sent_needs_nothing_that_a_host_may_not_have():
+    texts = travel.sources(visit.__name__)
+    assert "horizon_widget.attribution.visit" in texts
+    assert "horizon_widget.models.remote.hosted" in texts
+    assert texts["horizon_widget"] == ""
+    needed = {line.split()[1].split(".")[0] for text in texts.values() for line in _imports(text)}
+    assert needed - sys.stdlib_module_names <= {"horizon_widget", "nnsight", "numpy", "psutil", "torch", "transformers"}
+    assert sum(map(len, texts.values())) < 250_000
+
+
+def _imports(text):
+    return [line for line in text.splitlines() if line.startswith(("import ", "from "))]
+
+
+def test_modules_that_were_sent_are_gone_afterwards():
+    assert on_host.answer("key", SOURCES, "parcel.entry:answer", {"key": 21}) == {"answer": 42}
+    assert not [name for name in sys.modules if name.startswith("parcel")]
+    assert not [finder for finder in sys.meta_path if isinstance(finder, on_host.Sent)]
+
+
+def test_a_module_of_the_same_name_that_the_host_has_stands_back(monkeypatch):
+    own = type(sys)("parcel")
+    monkeypatch.setitem(sys.modules, "parcel", own)
+    assert on_host.answer("key", SOURCES, "parcel.entry:answer", {"key": 21}) == {"answer": 42}
+    assert sys.modules["parcel"] is own
+
+
+def test_an_error_comes_back_with_its_lines():
+    error = on_host.answer("key", SOURCES, "parcel.entry:answer", {})["error"]
+    assert (error["type"], error["field"]) == ("KeyError", None)
+    assert "return double(request[traced])" in error["traceback"]
+    assert "<sent>/parcel/entry.py" in linecache.cache
+
+
+def test_values_come_back_as_they_were():
+    query = Query((1, 2, 3, 4), metric=Metric("contrast", (5, 6)), baseline=Baseline("mean", ((1, 2), (3, 4, 5))))
+    sent = {"query": query, "cells": [(0, 1)], "known": {3: Preparation("mean", True, 0.5)}, "cell": Cell(1, 2, 3)}
+    back = unpack(pack(sent), visit.ASKED)
+    assert back == sent
+    assert hash(back["query"]) == hash(query)
+    rows = unpack(pack({"rows": np.arange(6.0).reshape(2, 3), "one": np.float32(2)}), ())
+    np.testing.assert_array_equal(rows["rows"], np.arange(6.0).reshape(2, 3))
+    assert rows["one"] == 2
+
+
+def test_only_values_that_are_expected_are_made():
+    with pytest.raises(ValueError, match="'Query' is not expected"):
+        unpack(pack(Query((1, 2))), [Cell, Metric, Baseline])
