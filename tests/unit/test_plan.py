@@ -40,7 +40,7 @@ def test_a_row_is_one_part_where_each_part_costs_a_journey():
     assert longer.cells == ((2, 2), (3, 2)), "unless it is very long: the layer on the screen first, then nearby ones"
     done = fresh()
     done[:, 2] = True
-    rest = next_part(done, interest, 15, in_batches=True)
+    rest = next_part(done, interest, 17, in_batches=True)
     assert rest.cells == ((3, 0), (3, 1)), "parts of the rest are counted by the positions ahead of each source"
     patient = next_part(fresh(), Interest(layer=3, layers=[3, 1], patient=True), 10_000, in_batches=True)
     assert patient.cells == tuple((layer, source) for layer in (1, 3) for source in range(9))
