@@ -72,7 +72,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "NDIF_DEFAULT_PADDING_BIAS": "0",
         "NDIF_SANDBOX_POOL_SIZE": str(settings.sandboxes),
         "NDIF_STATUS_TTL_S": "2",
-        "NDIF_STATUS_TIMEOUT_S": "10",  # so long nobody else asks, when the API that asked was killed
+        "NDIF_STATUS_TIMEOUT_S": "5",  # so long nobody else asks, when the API that asked was killed
         "NDIF_KEYS_FILE": str(folder / "keys.json"),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_memory_monitor_refresh_ms": "0",
