@@ -54,8 +54,8 @@ def demo_model_folder(*, progress: bool = True) -> Path:
     Raises:
         ModelError: if it can be neither found nor made; the message says why and what to do.
     """
-    folder = _cache_folder() / _FOLDER
-    if _is_whole(folder):
+    folder, whole = cached_demo_model()
+    if whole:
         return folder
     _require_converters()
     try:
@@ -66,6 +66,12 @@ def demo_model_folder(*, progress: bool = True) -> Path:
     except OSError as error:
         raise _disk_error(folder.parent, error) from error
     return folder
+
+
+def cached_demo_model() -> tuple[Path, bool]:
+    """Where the demo model lies, or would, and whether it is there as a whole; makes nothing."""
+    folder = _cache_folder() / _FOLDER
+    return folder, _is_whole(folder)
 
 
 def _cache_folder() -> Path:

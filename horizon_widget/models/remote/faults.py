@@ -29,7 +29,8 @@ class Fault(NamedTuple):
 _KEY_ADVICE = (
     'Get one from https://login.ndif.us; then set NDIF_API_KEY before Python starts, or call nnsight.login("…").'
 )
-_LATER = "What is computed is kept; Resume tries again."
+LATER = "What is computed is kept; Resume tries again."
+"""Part of some advice, true where a map is being computed."""
 
 FAULTS = {
     # the key
@@ -49,7 +50,7 @@ FAULTS = {
         "{host} cannot be reached ({said}).", "Check NDIF_HOST and the network, and whether the host is up.", True
     ),
     "no connection in time": Fault(
-        "{host} did not take up a connection within {said}.", "Check NDIF_HOST, the network and any proxy. " + _LATER
+        "{host} did not take up a connection within {said}.", "Check NDIF_HOST, the network and any proxy. " + LATER
     ),
     "certificate": Fault(
         "{host} cannot be reached safely ({said}).", "Check NDIF_HOST, the clock, and any proxy between here and there."
@@ -57,19 +58,19 @@ FAULTS = {
     "not NDIF": Fault("What answers at {address} is not an NDIF host ({said}).", "Check NDIF_HOST."),
     "moved": Fault("{host} sends us elsewhere ({said}).", "Set NDIF_HOST to the host's own address."),
     # the host
-    "unavailable": Fault("{host} is up, but not ready ({said}).", "This often passes within minutes. " + _LATER, True),
-    "host failed": Fault("{host} failed ({said}).", "Its operators can find out why. " + _LATER, True),
-    "busy": Fault("{host} takes no more requests now ({said}).", "Wait a little. " + _LATER, True),
+    "unavailable": Fault("{host} is up, but not ready ({said}).", "This often passes within minutes. " + LATER, True),
+    "host failed": Fault("{host} failed ({said}).", "Its operators can find out why. " + LATER, True),
+    "busy": Fault("{host} takes no more requests now ({said}).", "Wait a little. " + LATER, True),
     "old client": Fault(
         "{host} does not accept the versions of nnsight and Python used here ({said}).",
         "Upgrade nnsight, within what this package allows.",
     ),
     "refused": Fault("{host} refused the request ({said}).", "It may run another version of NDIF than is known here."),
     "too large": Fault("The request is too large for {host}.", "Use a shorter prompt."),
-    "lost": Fault("The connection to {host} was lost during the request ({said}).", _LATER, True),
+    "lost": Fault("The connection to {host} was lost during the request ({said}).", LATER, True),
     "silent": Fault(
         "{host} has been silent for {said}.",
-        "It may still be at work on the request, and others may have to wait for that. " + _LATER,
+        "It may still be at work on the request, and others may have to wait for that. " + LATER,
     ),
     # the model
     "not deployed": Fault(
@@ -79,8 +80,8 @@ FAULTS = {
     "no room": Fault(
         "{host} has no room for {model} now ({said}).", "Wait, or choose a model that is deployed or smaller."
     ),
-    "model not started": Fault("{host} could not start {model} ({said}).", _LATER),
-    "replica died": Fault("The process on {host} that runs {model} ended during the request.", _LATER, True),
+    "model not started": Fault("{host} could not start {model} ({said}).", LATER),
+    "replica died": Fault("The process on {host} that runs {model} ended during the request.", LATER, True),
     "other modules": Fault(
         "{model} is built of other modules on {host} than here ({said}).",
         "Install the host's version of transformers; nnsight.compare() shows both.",
@@ -89,7 +90,7 @@ FAULTS = {
     "time limit": Fault(
         "The request took longer than {host} allows ({said}).", "Use a shorter prompt. What is computed is kept."
     ),
-    "cancelled": Fault("The request was stopped by those who run {host} ({said}).", _LATER),
+    "cancelled": Fault("The request was stopped by those who run {host} ({said}).", LATER),
     "memory": Fault(
         "There is not enough memory on {host} for this.", "Use a shorter prompt; what is computed is kept."
     ),
@@ -99,14 +100,14 @@ FAULTS = {
         "The versions of nnsight here and there may differ; nnsight.compare() shows both.",
     ),
     # the answer
-    "no values": Fault("{host} said that it was done, but sent no values.", _LATER, True),
+    "no values": Fault("{host} said that it was done, but sent no values.", LATER, True),
     "unreadable answer": Fault(
         "The answer of {host} cannot be read ({said}).",
         "The versions of nnsight, torch or numpy here and there may differ; nnsight.compare() shows them.",
     ),
     "values not fetched": Fault(
         "The values could not be fetched from the store of {host} ({said}).",
-        "The host's store must be reachable from here, too. " + _LATER,
+        "The host's store must be reachable from here, too. " + LATER,
         True,
     ),
 }

@@ -242,6 +242,20 @@ class Host:
         told = told if isinstance(told, dict) else {}
         return Identity(True, told.get("email"), tuple(map(str, told.get("tags") or ())))
 
+    def versions(self, *, abandoned: threading.Event | None = None) -> dict[str, str]:
+        """Of the packages that the host has, by the names they are imported by, and of ``"python"``.
+
+        Raises:
+            HostError: if it does not say.
+            Abandoned: if ``abandoned`` is set meanwhile.
+        """
+        told = self._call("GET", "/env", abandoned).json()
+        packages = told.get("packages") if isinstance(told, dict) else None
+        if not isinstance(packages, dict):
+            raise self._faults.of("not NDIF", "it does not say what is installed")
+        python = str(told.get("python_version", "")).partition(" ")[0]
+        return {"python": python, **{str(name): str(version) for name, version in packages.items()}}
+
     def _call(
         self, method: str, path: str, abandoned: threading.Event | None, data: dict[str, str] | None = None
     ) -> httpx.Response:
