@@ -237,6 +237,31 @@ describe("progress", () => {
     ]);
   });
 
+  it("leaves the rest to the reader where the host is shared, and has what a click asks cancelled", async () => {
+    const onRequest = { ...progress, seconds_left: null, filling: "on request" as const };
+    const { model, find, shadow } = opened({ progress: onRequest });
+    const offered = (): unknown =>
+      [...shadow.querySelectorAll<HTMLElement>(".progress button span")]
+        .filter(({ style }) => style.visibility !== "hidden")
+        .map(({ textContent }) => textContent);
+    expect(find(".progress-words").textContent).toBe(
+      "4 of 4 layers done · the rest on request: the host is shared",
+    );
+    expect(find(".progress").hasAttribute("data-busy")).toBe(false);
+    expect(offered()).toEqual(["Compute the rest"]);
+    model.fromKernel({ state: "computing", progress: { ...onRequest, task: "token 3 at every layer" } });
+    await frame();
+    expect(offered()).toEqual(["Cancel"]);
+    find(".progress button").click();
+    model.fromKernel({ state: "ready", progress: onRequest });
+    await frame();
+    find(".progress button").click();
+    expect(model.asked.slice(1)).toEqual([{ type: "cancel" }, { type: "resume" }]);
+    model.fromKernel({ progress });
+    await frame();
+    expect(offered()).toEqual(["Cancel"]);
+  });
+
   it("tells a screen reader when it has ended", async () => {
     const { model, all } = opened({ progress });
     await frame();

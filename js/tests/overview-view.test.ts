@@ -317,7 +317,7 @@ describe("strongest links", () => {
     tellLayer(within.model, 3, [3]);
     await settled(within, "1 more begun");
     // One clicked token is no layer.
-    expect(linksWords(within)).toBe("none so far: the map is still being computed");
+    expect(linksWords(within)).toBe("none so far, from 0 of 4 layers");
     tellLayer(within.model, 2);
     await settled(within, "from 2 of 4 layers");
     expect(linksWords(within)).toBe(

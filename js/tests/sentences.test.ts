@@ -113,6 +113,9 @@ describe("progress", () => {
     expect(progressNote({ ...progress, filling: "complete" }, "ready", { ...layers, done: 30 })).toBe(
       "All 30 layers are computed",
     );
+    expect(progressNote({ ...progress, filling: "on request" }, "ready", layers)).toBe(
+      "3 of 30 layers done · the rest on request: the host is shared",
+    );
     const writing = { ...progress, task: "writing, 2 of 6 tokens", filling: "writing" as const };
     expect(progressNote(writing, "computing", layers)).toBe(
       "The model is writing, 2 of 6 tokens · 43 % · about 8 s left",
@@ -134,9 +137,19 @@ describe("progress", () => {
     );
     const complete = { ...progress, filling: "complete" as const };
     expect(progressNote(complete, "ready", layers, "sent")).toBe("All 30 layers are computed · sent");
+    const onRequest = { ...progress, filling: "on request" as const };
+    expect(progressNote(onRequest, "ready", layers, "sent"), "something is found out of a cell").toBe(
+      "3 of 30 layers done · sent",
+    );
     const stopped = { ...progress, filling: "stopped" as const };
     expect(progressNote(stopped, "ready", layers, words), "nobody waits for it any more").toBe(
       "Stopped: layer 12 · 43 % · 3 of 30 layers done",
+    );
+  });
+
+  it.each(["stopped", "on request"] as const)("says what a click asks while the rest is %s", (filling) => {
+    expect(progressNote({ ...progress, filling }, "computing", layers)).toBe(
+      "Computing layer 12 · 43 % · about 8 s left · 3 of 30 layers done",
     );
   });
 

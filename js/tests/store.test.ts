@@ -163,7 +163,10 @@ describe("the selection", () => {
     expect(complete()).toBe(true);
     store.selectStatistic("own_share");
     expect(complete()).toBe(false);
-    model.fromKernel({ progress: { task: "layer 2", done: 0.1, seconds_left: null, filling: "stopped" } });
+    const progress = { task: "layer 2", done: 0.1, seconds_left: null };
+    model.fromKernel({ progress: { ...progress, filling: "on request" } });
+    expect(complete(), "a click is answered, only the rest is not").toBe(false);
+    model.fromKernel({ progress: { ...progress, filling: "stopped" } });
     expect(complete()).toBe(true);
   });
 });

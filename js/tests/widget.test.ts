@@ -169,7 +169,7 @@ describe("the state of things", () => {
     const { model, find } = opened({ state: "computing", progress });
     expect(find(".progress-words").textContent).toContain("Computing layer 1 · 43 % · about 8 s left");
     find(".progress button").click();
-    model.fromKernel({ progress: { ...progress, filling: "stopped" } });
+    model.fromKernel({ state: "ready", progress: { ...progress, filling: "stopped" } });
     await frame();
     expect(find(".progress-words").textContent).toContain("Stopped: layer 1 · 43 %");
     find(".progress button").click();

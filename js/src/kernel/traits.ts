@@ -76,11 +76,25 @@ export interface Layer {
   readonly n_done: number;
 }
 
+const FILLING = [
+  "idle",
+  "running",
+  "waiting",
+  "behind",
+  "writing",
+  "on request",
+  "stopped",
+  "complete",
+] as const;
+
+/** What happens to the rest of the map in idle time. */
+export type Filling = (typeof FILLING)[number];
+
 export interface Progress {
   readonly task: string;
   readonly done: number;
   readonly seconds_left: number | null;
-  readonly filling: "idle" | "running" | "waiting" | "behind" | "writing" | "stopped" | "complete";
+  readonly filling: Filling;
   /** In words, where the request to a remote model's host is; null: none is under way. */
   readonly host: string | null;
 }
@@ -227,7 +241,7 @@ const CHECKS: { readonly [K in TraitName]: Check<Traits[K]> } = {
     task: text,
     done: real,
     seconds_left: optional(real),
-    filling: oneOf("idle", "running", "waiting", "behind", "writing", "stopped", "complete"),
+    filling: oneOf(...FILLING),
     host: optional(text),
   }),
   error: optional(problem),

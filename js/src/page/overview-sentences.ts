@@ -103,9 +103,8 @@ export interface LinksTold {
 export function linksNote(told: LinksTold): string {
   const { leastOffset, furthest, nFound, layers, nCounted, complete } = told;
   if (leastOffset > furthest) return "no token of this prompt lies so far ahead of another";
-  if (nFound === 0 && !complete) return "none so far: the map is still being computed";
-  if (nFound === 0) return "none above the noise floor";
   const from = `from ${nCounted} of ${plural(layers.length, "layer")}`;
+  if (nFound === 0) return complete ? "none above the noise floor" : `none so far, ${from}`;
   const some = complete ? "" : `so far, ${from}: `;
   const reach = leastOffset === 1 ? "at any distance" : `at least ${leastOffset} tokens ahead`;
   return [`${some}each pair at its strongest layer, ${reach}`, ...layersLeftOut(layers)].join("; ");

@@ -187,10 +187,14 @@ export function progressNote(
   const waits = host === null ? null : [host];
   // The model writes on before anything is computed.
   if (filling === "writing") return [`The model is ${task}`, percent, ...(waits ?? time)].join(" · ");
-  if (filling === "stopped") return [`Stopped: ${task}`, percent, count].join(" · ");
   const rest = [percent, ...(waits ?? [...time, count])];
+  // What is asked after a stop is computed all the same.
   if (state === "computing") return [`Computing ${task}`, ...rest].join(" · ");
   switch (filling) {
+    case "stopped":
+      return [`Stopped: ${task}`, percent, count].join(" · ");
+    case "on request":
+      return [count, ...(waits ?? ["the rest on request: the host is shared"])].join(" · ");
     case "running":
       return [`In the background: ${task}`, ...rest].join(" · ");
     case "waiting":

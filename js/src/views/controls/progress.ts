@@ -1,18 +1,22 @@
 /** How far the computation is, with a way to stop it and to go on. */
 
 import { signal } from "@preact/signals-core";
+import type { Filling } from "../../kernel/traits";
 import { h, listen, setAttribute, setText } from "../../page/dom";
 import { hostNote, layersDone, progressNote } from "../../page/sentences";
 import type { Host } from "../../state/host";
 import type { View } from "../shared";
 import { SwapButton } from "./swap";
 
+/** What has a way to be stopped. */
+const BUSY: ReadonlySet<Filling> = new Set(["running", "waiting", "behind"]);
+
 /** A host's state that lasts no longer is not worth a screen reader's words. */
 const SAY_AFTER_S = 1;
 
 export class ProgressView {
   readonly #words = h("span", { class: "progress-words" });
-  readonly #button = new SwapButton("plain", "Cancel", "Resume");
+  readonly #button = new SwapButton("plain", "Cancel", "Resume", "Compute the rest");
   readonly #bar = h("div", {
     class: "progress-bar",
     role: "progressbar",
@@ -40,8 +44,13 @@ export class ProgressView {
 
   #stopOrGoOn(): void {
     const { store } = this.#view;
-    if (store.traits.progress.value.filling === "stopped") store.resume();
-    else store.cancel();
+    if (this.#isBusy) store.cancel();
+    else store.resume();
+  }
+
+  get #isBusy(): boolean {
+    const { state, progress } = this.#view.store.traits;
+    return state.value === "computing" || BUSY.has(progress.value.filling);
   }
 
   #paint(): void {
@@ -54,17 +63,15 @@ export class ProgressView {
     const words = progressNote(progress, state, nDone, host.value?.words);
     const counted = host.value === null ? null : hostNote(host.value.words, this.#count(host.value));
     setText(this.#words, progressNote(progress, state, nDone, counted));
-    const stopped = filling === "stopped";
-    const inTheBackground = filling === "running" || filling === "waiting" || filling === "behind";
-    const busy = !stopped && (state === "computing" || inTheBackground);
+    const busy = this.#isBusy;
     setAttribute(this.element, "data-filling", filling);
     setAttribute(this.element, "data-busy", busy);
     setAttribute(this.#bar, "aria-valuenow", percent);
     setAttribute(this.#bar, "aria-label", task === "" ? "Computation" : task);
     setAttribute(this.#bar, "aria-valuetext", words === "" ? "nothing is computed" : words);
     this.#bar.style.setProperty("--done", `${percent}%`);
-    this.#button.element.hidden = !(stopped || busy);
-    this.#button.show(stopped ? 1 : 0);
+    this.#button.element.hidden = !(busy || filling === "stopped" || filling === "on request");
+    this.#button.show(busy ? 0 : filling === "on request" ? 2 : 1);
     // How far it is, a screen reader asks for; that it has ended, it is told.
     if (this.#wasBusy && !busy && words !== "") this.#view.announce(words);
     this.#wasBusy = busy;
