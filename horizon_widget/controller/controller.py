@@ -177,14 +177,16 @@ class Controller:
         What the model was writing ends where it is; what was to be found out of a cell is answered with a problem.
         """
         self._errands.cancel()
-        self._fills_on_request = False
         self._change(_cancelled=True, _filling_stopped=True)
         self._abandon()
 
     def resume(self) -> None:
-        """Go on after a cancellation or an error, and with the rest of the map."""
-        self._fills_on_request = False
-        self._change(_cancelled=False, _filling_stopped=False, _error=None)
+        """Go on after a cancellation or an error, and with the rest of the map.
+
+        Where that is computed on request only, it is left alone by who wants what failed or was cancelled.
+        """
+        self._fills_on_request = self._fills_on_request and bool(self._cancelled or self._error)
+        self._change(_cancelled=False, _filling_stopped=self._fills_on_request, _error=None)
 
     def close(self) -> None:
         """Stop for good after the part under way."""
@@ -407,10 +409,14 @@ class Controller:
     def _filling(self, *, missing_any: bool) -> str:
         if not missing_any:
             return "complete"
-        if self._filling_stopped or self._error:
-            return "on request" if self._fills_on_request and not self._error else "stopped"
+        if self._cancelled or self._error:
+            return "stopped"
+        if self._waiting:
+            return "running"
+        if self._filling_stopped:
+            return "on request" if self._fills_on_request else "stopped"
         if not self._filling_allowed:
             return "idle"
-        if self._cells_running and not self._waiting:
+        if self._cells_running:
             return "waiting"
         return "running" if self._may_fill() else "behind"

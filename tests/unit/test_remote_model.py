@@ -229,6 +229,37 @@ def test_the_rest_of_a_map_is_computed_on_request_only(controller, host):
     assert controller.map.done.all()
 
 
+def test_resuming_asks_again_for_what_failed_or_was_cancelled_and_for_no_more(controller, host):
+    controller.start(viewed=True)
+    controller.wait(timeout=LONG)
+    host.failure = FAULT
+    controller.look_at(1, 5)
+    assert controller.wait(timeout=LONG).filling == "stopped"
+    controller.resume()
+    controller.wait(timeout=LONG)
+    wait_for(lambda: controller._listener.statuses[-1].filling == "on request")
+    host.gate.clear()
+    controller.look_at(1, 3)
+    wait_for(lambda: controller._listener.statuses[-1].host)
+    controller.cancel()
+    wait_for(lambda: controller._listener.statuses[-1].filling == "stopped" and not controller._stepping)
+    host.gate.set()
+    controller.resume()
+    controller.wait(timeout=LONG)
+    wait_for(lambda: controller._listener.statuses[-1].filling == "on request")
+    assert controller.map.done[:, [3, 5]].all()
+    assert controller.map.computed_layers == (1,)
+
+
+def test_the_rest_runs_while_a_cell_waits_for_it(controller, host):
+    controller.start(viewed=True)
+    controller.wait(timeout=LONG)
+    del controller._listener.statuses[:]
+    controller.wait(whole_map=True, timeout=LONG)
+    assert "running" in {status.filling for status in controller._listener.statuses}
+    assert controller.map.done.all()
+
+
 def test_an_aspect_is_one_request(controller, host):
     controller.start()
     controller.wait(timeout=LONG)
