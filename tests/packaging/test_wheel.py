@@ -112,6 +112,11 @@ def test_version_is_the_package_s_own(installed: Path, wheel: Path) -> None:
     assert wheel.name.startswith(f"horizon_widget-{version}-")
 
 
+def test_the_command_is_installed(installed: Path, wheel: Path) -> None:
+    said = run(installed.parent / "horizon-widget", "--version", cwd=installed.parent)
+    assert said.split() == ["horizon-widget", wheel.name.split("-")[1]]
+
+
 def test_source_distribution_installs_without_node(wheel: Path, checkout: Path, tmp_path: Path) -> None:
     run(sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", tmp_path, ".", cwd=checkout)
     with tarfile.open(only(tmp_path, "*.tar.gz")) as archive:

@@ -1,0 +1,193 @@
+"""The NDIF host: whether it answers, takes the key, and what it has; and what it allows with one model."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from horizon_widget.doctor.finding import DIFFERS, MISSING, OK, UNKNOWN, WRONG, Finding, of_error
+from horizon_widget.errors import HorizonError, HostError
+
+if TYPE_CHECKING:
+    from horizon_widget.models.remote.host import Deployment, Host
+
+MAY_PASS = (
+    "no key",
+    "unreachable",
+    "unknown host",
+    "no connection in time",
+    "unavailable",
+    "host failed",
+    "busy",
+    "lost",
+    "silent",
+)
+"""Faults that are no mistake in the settings: nothing is wrong here, unless a model there is wanted now."""
+
+COMPARED = ("torch", "transformers", "nnsight")
+
+
+def asked_for(url: str | None, model: str | None) -> bool:
+    """Whether the user asked for a host: without that, nothing is sent to any."""
+    return url is not None or model is not None or any(os.environ.get(name) for name in ("NDIF_HOST", "NDIF_API_KEY"))
+
+
+def not_asked() -> Iterator[Finding]:
+    """That no host was asked."""
+    yield Finding(
+        "host",
+        "NDIF host",
+        UNKNOWN,
+        "not asked, as neither NDIF_HOST nor NDIF_API_KEY is set",
+        "Only needed for models on another machine. To ask https://api.ndif.us, or the host that nnsight is set to: "
+        "horizon-widget doctor --host",
+        {"asked": False},
+    )
+
+
+@contextmanager
+def nnsight_set_to(url: str | None) -> Iterator[None]:
+    """While this lasts, nnsight has another host; an empty ``url``: its own."""
+    import nnsight
+
+    before = nnsight.CONFIG.API.HOST
+    nnsight.CONFIG.API.HOST = url or before
+    try:
+        yield
+    finally:
+        nnsight.CONFIG.API.HOST = before
+
+
+def secrets(url: str | None) -> list[str]:
+    """What must not be shown: the key, and a user and password in the address."""
+    keys, urls = [os.environ.get("NDIF_API_KEY")], [url, os.environ.get("NDIF_HOST")]
+    nnsight = sys.modules.get("nnsight")
+    if nnsight is not None:
+        keys.append(nnsight.CONFIG.API.APIKEY)
+        urls.append(nnsight.CONFIG.API.HOST)
+    users = [urlsplit(address if "://" in address else f"//{address}").netloc for address in urls if address]
+    return [secret for secret in (*keys, *(user.rpartition("@")[0] for user in users)) if secret]
+
+
+def host(*, needed: bool) -> Iterator[Finding]:
+    """The host that nnsight is set to.
+
+    Args:
+        needed: Whether it is wrong, and not merely not available, where it cannot be reached.
+    """
+    import nnsight
+
+    from horizon_widget.models.remote.host import Host
+
+    key = "set" if nnsight.CONFIG.API.APIKEY else "not set"
+    try:
+        asked = Host("")
+    except HostError as fault:  # the address or the key cannot be one
+        yield _of_fault("API key" if "key" in fault.kind else "NDIF host", fault, needed)
+        return
+    try:
+        deployed = asked.deployed()
+    except HostError as fault:
+        yield _of_fault("NDIF host", fault, needed, host=asked.name)
+        yield Finding("host", "API key", UNKNOWN, f"{key}; whether it is accepted could not be asked")
+        return
+    yield Finding("host", "NDIF host", OK, f"{asked.name} answers", values={"host": asked.name})
+    yield _key(asked, key, needed)
+    yield _models(deployed)
+    yield _versions(asked)
+
+
+def _of_fault(name: str, fault: HostError, needed: bool, **values: Any) -> Finding:
+    state = MISSING if fault.kind in MAY_PASS and not needed else WRONG
+    return of_error("host", name, fault, state, fault=fault.kind, **values)
+
+
+def _key(asked: Host, key: str, needed: bool) -> Finding:
+    try:
+        identity = asked.whoami()
+    except HostError as fault:
+        return _of_fault("API key", fault, needed, key=key)
+    if identity.fault is not None:
+        return _of_fault("API key", identity.fault, needed, key=key, accepted=False)
+    said = f"{key}, and accepted" + (f"; it is {' and '.join(identity.tags)}" if identity.tags else "")
+    return Finding("host", "API key", OK, said, values={"key": key, "accepted": True, "tags": list(identity.tags)})
+
+
+def _models(deployed: list[Deployment]) -> Finding:
+    listed = "\n".join(map(_deployment, deployed)) or "none are deployed now"
+    values = {"deployed": [asdict(there) for there in deployed]}
+    return Finding("host", "models", OK if deployed else MISSING, listed, values=values)
+
+
+def _deployment(there: Deployment) -> str:
+    facts = [
+        there.state.lower(),
+        there.dtype,
+        f"{there.replicas} replicas" if there.replicas > 1 else None,
+        f"at most {there.time_limit:g} s a request" if there.time_limit else None,
+    ]
+    revision = f" at {there.revision}" if there.revision else ""
+    return f"{there.name}{revision} ({', '.join(fact for fact in facts if fact)})"
+
+
+def _versions(asked: Host) -> Finding:
+    """Here and there, of what values and requests depend on; builds such as ``+cpu`` do not count."""
+    try:
+        there = asked.versions()
+    except HostError as fault:
+        return Finding("host", "versions", UNKNOWN, "the host does not say", values={"fault": fault.kind})
+    here = {name: metadata.version(name) for name in COMPARED}
+    there = {name: there.get(name, "unknown") for name in COMPARED}
+    differ = [name for name in COMPARED if _release(here[name]) != _release(there[name])]
+    same = ", ".join(f"{name} {_release(here[name])}" for name in COMPARED if name not in differ)
+    lines = [f"the same here and there: {same}"] if same else []
+    lines += [f"{name} {here[name]} here, {there[name]} there" for name in differ]
+    advice = "Values may differ slightly. If requests fail, try the host's versions." if differ else ""
+    values = {"here": here, "there": there}
+    return Finding("host", "versions", DIFFERS if differ else OK, "\n".join(lines), advice, values)
+
+
+def _release(version: str) -> str:
+    return version.partition("+")[0]
+
+
+def model(name: str) -> Iterator[Finding]:
+    """What the host allows with one model: asks it to run a few tokens, and tells on stderr where that request is."""
+    from horizon_widget.models.remote.load import load_remote
+
+    try:
+        loaded = load_remote(name)
+        ends = loaded.listen(lambda: _tell(loaded.news))
+        try:
+            allowed = loaded.capabilities
+        finally:
+            ends()
+    except HorizonError as error:
+        yield of_error("model", name, error, **({"fault": error.kind} if isinstance(error, HostError) else {}))
+        yield Finding("model", "gradients", UNKNOWN, "could not be tried", values={"gradients": None})
+        return
+    where = "in a sandbox, apart from the weights" if allowed.sandboxed else "beside the weights"
+    said = f"{loaded.n_layers} layers in {allowed.dtype} on {allowed.device}; our code runs {where}"
+    yield Finding("model", name, OK, said, values=asdict(allowed))
+    if allowed.gradients:
+        yield Finding("model", "gradients", OK, "work", values={"gradients": True})
+    else:
+        reason = allowed.not_offered["gradient"]
+        yield Finding("model", "gradients", MISSING, reason, 'method="ablation" works there.', {"gradients": False})
+
+
+def _tell(news: str | None) -> None:
+    if news is not None:
+        sys.stderr.write(f"{news}\n")
+
+
+def no_model() -> Iterator[Finding]:
+    """That no model was tried."""
+    said, advice = "not tried", "To try it with a small request: horizon-widget doctor --model NAME"
+    yield Finding("model", "gradients", UNKNOWN, said, advice, {"gradients": None})
