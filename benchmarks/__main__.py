@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 import horizon_widget as hw
-from benchmarks import browser, engine, growth, peers
+from benchmarks import browser, engine, growth, peers, remote
 from horizon_widget import __version__
 
 PROMPT = (
@@ -30,6 +30,7 @@ def main() -> None:
         "peers": lambda: peers.measure(hw.load_model("demo"), PROMPT),
         "growth": lambda: growth.measure(hw.load_model("demo")),
         "browser": lambda: browser.measure(PROMPT),
+        "remote": lambda: remote.measure(PROMPT),
     }
     rows = [row for name in sys.argv[1:] or parts for row in parts[name]()]
     machine = {

@@ -43,7 +43,7 @@ def _measure(model: hw.Model, ids: tuple[int, ...]) -> list[Row]:
         list(compute(gradient, Interest(0, layers=range(model.n_layers))))
 
     exact.prepare([LAYER])
-    mean = exact.replacements.mean(LAYER)
+    mean = exact.runner.computation.replacements.mean(LAYER)
     our_tensor()
     every = others(hf_model, input_ids, mean)
     return [_beside(name, our_tensor if "gradient" in name else our_map, theirs) for name, theirs in every.items()]
