@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from horizon_widget.attribution.estimate import estimate
     from horizon_widget.attribution.findings import Verification
     from horizon_widget.baseline import Baseline
-    from horizon_widget.errors import HorizonError, MapFileError, ModelError, QueryError
+    from horizon_widget.errors import HorizonError, HostError, MapFileError, ModelError, QueryError
     from horizon_widget.horizon_map import HorizonMap
     from horizon_widget.metric import Metric
     from horizon_widget.models.layout import Layout, Place, register_architecture, separate_heads
@@ -34,6 +34,7 @@ __version__ = "0.1.0"
 _HOME = {
     "AttributionInterrupted": "attribution.attribute",
     "HorizonError": "errors",
+    "HostError": "errors",
     "HorizonMap": "horizon_map",
     "HorizonWidget": "widget",
     "MapFileError": "errors",
@@ -65,6 +66,7 @@ __all__ = [
     "HorizonError",
     "HorizonMap",
     "HorizonWidget",
+    "HostError",
     "Layout",
     "MapFileError",
     "Metric",

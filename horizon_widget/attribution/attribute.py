@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tqdm.auto import tqdm
@@ -70,6 +72,7 @@ def attribute(
     Raises:
         QueryError: if an argument is wrong, naming it.
         ModelError: if the model cannot be entered half-way, or its values are not finite.
+        HostError: if the host of a remote model does not answer; what it has answered is kept for the next call.
         AttributionInterrupted: when stopped, with the finished rows; a ``KeyboardInterrupt``.
     """
     query = read_query(
@@ -86,8 +89,8 @@ def attribute(
     )
     engine = engine_for(model, query, memory_limit=memory_limit)
     total = max(engine.missing(interest), 1.0)
-    bar_format = "{desc} {percentage:3.0f}% |{bar}| {elapsed}<{remaining}"
-    with tqdm(total=total, disable=not progress, bar_format=bar_format) as bar:
+    bar_format = "{desc} {percentage:3.0f}% |{bar}| {elapsed}<{remaining}{postfix}"
+    with tqdm(total=total, disable=not progress, bar_format=bar_format) as bar, _told(model, bar):
         try:
             for part in compute(engine, interest):
                 bar.set_description_str(str(part), refresh=False)
@@ -96,6 +99,16 @@ def attribute(
             raise AttributionInterrupted(_only(engine.map, interest)) from None
         bar.update(total - bar.n)
     return _only(engine.map, interest)
+
+
+@contextmanager
+def _told(model: Model, bar: Any) -> Iterator[None]:
+    """While this lasts, a bar says where the request to a remote model's host is."""
+    end = model.listen(lambda: bar.set_postfix_str(model.news or ""))
+    try:
+        yield
+    finally:
+        end()
 
 
 def _only(horizon_map: HorizonMap, interest: Interest) -> HorizonMap:

@@ -270,6 +270,11 @@ def test_an_aspect_is_one_request(controller, host):
     assert all(problem is None for *_, problem in controller._listener.findings)
 
 
+def test_the_bar_of_a_call_says_where_the_request_is(remote, capsys):
+    hw.attribute(remote, SHORT, layers=1)
+    assert "queued on the host, position 2 (stand-in)" in capsys.readouterr().err
+
+
 def test_stopping_a_call_does_not_wait_for_the_host(remote, host, monkeypatch):
     _ = remote.capabilities
     host.gate.clear()
