@@ -4,7 +4,7 @@ Fixtures:
 
 - ``ndif``: the server, one for all tests (24 to 60 s to start). ``ndif.url``; ``ndif.kill(part)``,
   ``ndif.pause(part)``, ``ndif.resume(part)`` with part ``"model"`` (its process), ``"api"``, ``"store"``, ``"redis"``,
-  ``"everything"``; ``ndif.restart(part)`` with ``"model"`` (8 s), ``"api"`` (3 s) or ``"everything"``; ``ndif.wait()``,
+  ``"everything"``; ``ndif.restart(part)`` with ``"model"`` (8 s), ``"api"`` (7 s) or ``"everything"``; ``ndif.wait()``,
   until it is well. What a test does to it is undone after the test (``ndif.mend()``). Of a test that fails, the
   server's logs are shown.
 - ``as_user``: ``as_user(key)`` makes a key and this server the ones that nnsight uses, till the end of the test, and
@@ -56,10 +56,11 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 @contextlib.contextmanager
-def _running(**settings: Any) -> Iterator[Server]:
+def _running(config: pytest.Config, **settings: Any) -> Iterator[Server]:
     server = Server([demo_model_folder()], keys=KEYS, **settings)
     try:
-        server.start()
+        with config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+            server.start()  # which says so if there is something to be installed first
     except Missing as error:
         if os.environ.get("CI") == "true":
             raise
@@ -73,9 +74,9 @@ def _running(**settings: Any) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def ndif() -> Iterator[Server]:
+def ndif(pytestconfig: pytest.Config) -> Iterator[Server]:
     """A server in float32, as the local model is."""
-    with _running() as server:
+    with _running(pytestconfig) as server:
         yield server
 
 
@@ -88,10 +89,10 @@ def _mended(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def another_ndif() -> Iterator[Callable[..., Server]]:
+def another_ndif(pytestconfig: pytest.Config) -> Iterator[Callable[..., Server]]:
     """Starts a server with other settings."""
     with contextlib.ExitStack() as stack:
-        yield lambda **settings: stack.enter_context(_running(**settings))
+        yield lambda **settings: stack.enter_context(_running(pytestconfig, **settings))
 
 
 @pytest.fixture(scope="session")

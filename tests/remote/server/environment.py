@@ -82,7 +82,7 @@ def _environment() -> Path:
     wanted = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()
     if mark.exists() and mark.read_text() == wanted and python.exists():
         return python
-    print("Making .venv-ndif for the NDIF server (1.7 GB; a minute or two)", flush=True)
+    print("\nMaking .venv-ndif for the NDIF server (1.7 GB; a minute or two)", flush=True)
     venv.create(FOLDER, clear=True, with_pip=True)
     options = ["--disable-pip-version-check", "-qq", "--ignore-requires-python"]
     command = [python, "-m", "pip", "install", *options, "-r", REQUIREMENTS]
