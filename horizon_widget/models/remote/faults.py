@@ -85,7 +85,7 @@ FAULTS = {
     "model not started": Fault("{host} could not start {model} ({said}).", LATER),
     "replica died": Fault("The process on {host} that runs {model} ended during the request.", LATER, True),
     "other modules": Fault(
-        "{model} is built of other modules on {host} than here ({said}).",
+        "On {host}, {model} is built of other modules than here ({said}).",
         "Install the host's version of transformers; nnsight.compare() shows both.",
     ),
     # the computation
