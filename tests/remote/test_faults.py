@@ -160,7 +160,7 @@ def test_the_model_dies_in_mid_request(trusted, ask):
 def test_the_host_dies_in_mid_request_and_comes_back(trusted, ask):
     given_up = ask("sleep", seconds=5, patience=Patience(pauses=()))
     given_up.until("running")
-    kept_up = ask("sleep", seconds=1, patience=Patience(pauses=(2.0,) * 60))
+    kept_up = ask("sleep", seconds=1, patience=Patience(pauses=(2.0,) * 200))
     kept_up.until("queued")
     trusted.kill("everything")
     assert kind(given_up.end()) == "lost"
