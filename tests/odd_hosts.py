@@ -12,12 +12,26 @@ import socket
 import struct
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any
 
 import torch
 import zstandard
 from nnsight.schema.response import ResponseModel, Status
+
+from horizon_widget.errors import HorizonError, describe
+from horizon_widget.models.remote.faults import Abandoned
+from horizon_widget.models.remote.host import Host
+from horizon_widget.models.remote.news import News, Patience
+
+KEY = "0a1b2c3d-4e5f-6789-abcd-ef0123456789"
+MODEL_KEY = 'nnsight.modeling.transformers.TransformersModel:{"repo_id": "some/model", "revision": null}'
+ENTRY = "horizon_widget.statistics:entry"
+QUICK = Patience(
+    connecting=0.6, sending=0.6, asking=0.6, queued=0.6, deploying=0.6, running=0.6, receiving=0.6, pauses=(0.02, 0.04)
+)
+PATIENT = Patience(pauses=QUICK.pauses)  # with time for a busy machine
 
 TEXT, BINARY, CLOSE, PING = 1, 2, 8, 9
 
@@ -57,6 +71,7 @@ def http(status: int, body: str | dict[str, Any], **headers: str) -> bytes:
     return "\r\n".join([*lines, "connection: close", "", ""]).encode() + content
 
 
+RUNNING = news("RUNNING", "Your job has started running.")
 RECEIVED = http(200, {"id": "1", "status": "RECEIVED", "description": "Your job has been received."})
 
 
@@ -183,3 +198,37 @@ def _request(connection: socket.socket) -> tuple[str, bytes]:
     while length and len(body) < int(length[1]):
         body += connection.recv(1 << 16)
     return head.decode(), body
+
+
+class Asked:
+    """One request, and what became of it."""
+
+    def __init__(self, traced: Any, url: str, patience: Patience = PATIENT, abandoned: threading.Event | None = None):
+        self.told: list[News | None] = []
+        self.error: BaseException | None = None
+        self.value: Any = None
+        self.host = Host(MODEL_KEY, url, KEY, patience=patience)
+        begun = time.monotonic()
+        try:
+            self.value = self.host.ask(traced, ENTRY, {}, on_news=self.told.append, abandoned=abandoned)
+        except (HorizonError, Abandoned) as error:
+            self.error = error
+        self.seconds = time.monotonic() - begun
+
+    @property
+    def kind(self) -> str | None:
+        return getattr(self.error, "kind", None)
+
+    @property
+    def states(self) -> list[str]:
+        return [str(item) for item in self.told]
+
+
+def shown(error: BaseException) -> str:
+    """All that anybody may come to see of an error."""
+    chain = [error]
+    while chain[-1].__context__ is not None:
+        chain.append(chain[-1].__context__)
+    walked = traceback.TracebackException.from_exception(error, capture_locals=True)
+    texts = [repr(vars(link)) + repr(link.args) for link in chain]
+    return "\n".join([*texts, *map(str, chain), *map(repr, chain), *walked.format(), *describe(error).values()])
