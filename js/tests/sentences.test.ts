@@ -114,6 +114,9 @@ describe("progress", () => {
       "All 30 layers are computed",
     );
     expect(progressNote({ ...progress, filling: "on request" }, "ready", layers)).toBe(
+      "3 of 30 layers done · the rest, about 8 s, on request: the host is shared",
+    );
+    expect(progressNote({ ...progress, filling: "on request", seconds_left: null }, "ready", layers)).toBe(
       "3 of 30 layers done · the rest on request: the host is shared",
     );
     const writing = { ...progress, task: "writing, 2 of 6 tokens", filling: "writing" as const };

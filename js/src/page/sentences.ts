@@ -194,7 +194,7 @@ export function progressNote(
     case "stopped":
       return [`Stopped: ${task}`, percent, count].join(" · ");
     case "on request":
-      return [count, ...(waits ?? ["the rest on request: the host is shared"])].join(" · ");
+      return [count, ...(waits ?? [`${theRest(left)} on request: the host is shared`])].join(" · ");
     case "running":
       return [`In the background: ${task}`, ...rest].join(" · ");
     case "waiting":
@@ -209,6 +209,11 @@ export function progressNote(
     case "idle":
       return "";
   }
+}
+
+/** What the reader would ask of a host that others use, too. */
+function theRest(seconds: number | null): string {
+  return seconds === null ? "the rest" : `the rest, ${duration(seconds)},`;
 }
 
 export function queryLabels(query: Query): readonly string[] {
