@@ -18,6 +18,7 @@ from nnsight.intervention.backends.remote import RemoteError
 from nnsight.modeling import huggingface
 
 from tests.remote.conftest import SANDBOXED, TRUSTED, UNKNOWN
+from tests.remote.server import environment
 
 PROMPT = "The capital of France is Paris and the capital of Italy is"
 LAYER = 5
@@ -96,6 +97,21 @@ def test_nothing_is_left_of_it_when_its_starter_is_killed(ndif):
             starter.kill()
     wait_until(lambda: not any(map(runs, processes)), 20)
     wait_until(lambda: not folder.exists(), 20)
+
+
+@pytest.mark.parametrize(
+    ("there", "advice"),
+    [
+        ({"redis-server"}, "apt-get install util-linux"),
+        ({"redis-server", "unshare"}, "CAP_SYS_ADMIN"),
+        ({"unshare", "namespaces"}, "apt-get install redis-server"),
+    ],
+)
+def test_what_is_missing_is_named_with_what_to_do(monkeypatch, there, advice):
+    monkeypatch.setattr(environment.shutil, "which", lambda command: command if command in there else None)
+    monkeypatch.setattr(environment, "NAMESPACES", [] if "namespaces" in there else ["false"])
+    with pytest.raises(environment.Missing, match=advice):
+        environment.prepare()
 
 
 def started_by(starter: subprocess.Popen[bytes]) -> list[psutil.Process]:

@@ -15,6 +15,7 @@ from filelock import FileLock
 HERE = Path(__file__).parent
 REQUIREMENTS = HERE / "requirements.txt"
 FOLDER = HERE.parents[2] / ".venv-ndif"
+LOCK = HERE.parents[2] / ".make" / "ndif.lock"
 
 # New process numbers, mounts and network; whoever is not root becomes so inside.
 NAMESPACES = [
@@ -40,7 +41,8 @@ def prepare() -> Path:
         raise Missing(f"The NDIF server of the tests needs namespaces of Linux; this is {sys.platform}.")
     _require_namespaces()
     _require_redis()
-    with FileLock(FOLDER.with_suffix(".lock")):
+    LOCK.parent.mkdir(exist_ok=True)
+    with FileLock(LOCK):
         return _environment()
 
 
@@ -85,7 +87,7 @@ def _environment() -> Path:
     print("\nMaking .venv-ndif for the NDIF server (1.7 GB; a minute or two)", flush=True)
     venv.create(FOLDER, clear=True, with_pip=True)
     options = ["--disable-pip-version-check", "-qq", "--ignore-requires-python"]
-    command = [python, "-m", "pip", "install", *options, "-r", REQUIREMENTS]
+    command = [str(python), "-m", "pip", "install", *options, "-r", str(REQUIREMENTS)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         raise Missing(f"The NDIF server's environment could not be installed:\n{done.stderr.strip()}")

@@ -19,7 +19,7 @@ from tests.remote.server import environment
 
 Part = Literal["model", "api", "store", "redis", "everything"]
 
-WAIT_SECONDS = 180
+WAIT_SECONDS = 300
 
 
 class ServerError(Exception):
@@ -121,15 +121,16 @@ class Server:
         self._paused.discard(part)
 
     def restart(self, part: Literal["model", "api", "everything"] = "everything") -> None:
-        """End a part, if it has not ended, and wait until the server is there again, at the same URL."""
+        """End a part, if it was not killed before, and wait until the server is there again, at the same URL."""
         if part == "everything":
             self.stop()
             self.start()
             return
+        if part not in self._killed:
+            self.kill(part)
         if part == "model":
-            self._ask("renew", part)
+            self._ask("await", part)
         else:
-            self._ask("kill", part)
             with _listening(self._port) as listener:
                 self._ask("start", part, listener)
         self._killed.discard(part)
@@ -138,19 +139,20 @@ class Server:
 
     def mend(self) -> None:
         """Undo what was done to it: resume what is paused, start what was killed."""
-        if self._killed - {"api", "model"}:
+        if self._killed & {"store", "redis", "everything"}:
             self.restart()
-            return
         for part in sorted(self._paused - self._killed):
             self.resume(part)
-        for part in sorted(self._killed):
-            self.restart(part)
+        if "api" in self._killed:
+            self.restart("api")
+        if "model" in self._killed:
+            self.restart("model")
 
     def wait(self) -> None:
         """Wait until the server answers and its models are loaded.
 
         Raises:
-            ServerError: if this takes more than three minutes, or a service has ended.
+            ServerError: if this takes more than five minutes, or a service has ended.
         """
         until = time.monotonic() + WAIT_SECONDS
         while not self._is_ready():

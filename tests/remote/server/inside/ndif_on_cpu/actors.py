@@ -25,7 +25,7 @@ from nnsight.modeling.mixins.remotable import Remotable
 def _without_trust_remote_code(name: str) -> None:
     original = getattr(Remotable, name).__func__
 
-    def call(cls: Any, *arguments: Any, trust_remote_code: bool = False, **named: Any) -> Any:
+    def call(cls: Any, /, *arguments: Any, trust_remote_code: bool = False, **named: Any) -> Any:
         return original(cls, *arguments, **named)
 
     setattr(Remotable, name, classmethod(call))

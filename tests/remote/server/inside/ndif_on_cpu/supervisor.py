@@ -1,7 +1,7 @@
 """The first process inside: it starts the services, does to them what it is asked, and ends when its starter does.
 
 It talks with its starter over a socket, in lines of JSON: first come the settings, with the two listening sockets; then
-commands, ``{"do": "kill" | "pause" | "resume" | "start" | "renew" | "check", "part": …}``. Each is answered with
+commands, ``{"do": "kill" | "pause" | "resume" | "start" | "await" | "check", "part": …}``. Each is answered with
 ``{}``, or with ``{"error": …}``. When the starter goes, however it does, the socket closes; this process ends, and the
 kernel ends all other processes of the namespace with it.
 """
@@ -28,7 +28,7 @@ from typing import Any
 from ndif_on_cpu import processes, services
 
 SIGNALS = {"pause": signal.SIGSTOP, "resume": signal.SIGCONT}
-BOOT_SECONDS = 120
+BOOT_SECONDS = 240
 
 _ending = threading.Lock()
 
@@ -70,6 +70,7 @@ class Supervisor:
         self._settings = settings
         self._environment = services.environment(settings)
         self._started: dict[str, subprocess.Popen[bytes]] = {}
+        self._n_models = 0
 
     def boot(self, api_listener: int, store_listener: int) -> None:
         """Start everything; models are still loading when this returns.
@@ -102,8 +103,8 @@ class Supervisor:
             self._check()
         elif command == "start":
             self._start_api(*descriptors)
-        elif command == "renew":
-            self._renew_models()
+        elif command == "await":
+            self._await_models()
         elif command == "kill":
             self._kill(part)
         else:
@@ -113,15 +114,15 @@ class Supervisor:
             processes.tell(pids, SIGNALS[command])
 
     def _kill(self, part: str) -> None:
+        if part == "model":
+            self._n_models = len(processes.model_actors())
         processes.end(self._processes(part))
         if part in self._started:
             self._started.pop(part).wait()
 
-    def _renew_models(self) -> None:
-        """Kill the model actors, and wait until Ray has started as many."""
-        old = set(processes.model_actors())
-        processes.end(processes.of_models())
-        self._until(lambda: len(set(processes.model_actors()) - old) >= len(old), "the models are back")
+    def _await_models(self) -> None:
+        """Wait until Ray has started as many models as were killed."""
+        self._until(lambda: len(processes.model_actors()) >= self._n_models, "the models are back")
 
     def _processes(self, part: str) -> list[int]:
         if part == "everything":
@@ -199,7 +200,7 @@ def main(descriptor: int) -> None:
     if first is None:
         return
     settings = services.Settings(**first[0])
-    threading.Thread(target=lambda: (line.wait_for_end(), end(settings.folder)), daemon=True).start()
+    threading.Thread(target=_end_with, args=(line, settings.folder), daemon=True).start()
     try:
         loopback_up()
         supervisor = Supervisor(settings)
@@ -209,6 +210,11 @@ def main(descriptor: int) -> None:
             _answer(line, supervisor.do, asked["do"], asked["part"], descriptors)
     finally:
         end(settings.folder)
+
+
+def _end_with(line: Line, folder: str) -> None:
+    line.wait_for_end()
+    end(folder)
 
 
 def _answer(line: Line, function: Any, *arguments: Any) -> None:
