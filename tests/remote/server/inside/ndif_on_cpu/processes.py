@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 MODEL_ACTOR = "ray::HostedModel"  # what Ray calls a process of actors.HostedModel, whatever it is doing
+RUNNER_SOCKETS = "/tmp/sbx-"  # where NDIF puts them
 
 
 class Process(NamedTuple):
@@ -56,18 +57,16 @@ def of_models() -> list[int]:
     return actors + [process.pid for process in running() if process.parent in actors]
 
 
-def runner_sockets() -> list[Path]:
-    """The sockets of sandbox runners, which NDIF puts under /tmp."""
-    words = (word for process in running() for word in process.command.split())
-    return [Path(word) for word in words if word.startswith("/tmp/sbx-") and word.endswith(".sock")]
-
-
 def end(pids: Iterable[int]) -> None:
-    """Kill, and wait until none is left that might still listen or write."""
+    """Kill, and wait until none is left that might still listen or write; leave no socket of a sandbox runner."""
     ended = set(pids)
+    words = [word for process in running() if process.pid in ended for word in process.command.split()]
     tell(ended, signal.SIGKILL)
     while any(process.pid in ended for process in running()):
         time.sleep(0.01)
+    for word in words:
+        if word.startswith(RUNNER_SOCKETS):
+            Path(word).unlink(missing_ok=True)
 
 
 def tell(pids: Iterable[int], number: signal.Signals) -> None:

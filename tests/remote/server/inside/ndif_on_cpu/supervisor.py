@@ -185,10 +185,7 @@ def loopback_up() -> None:
 def end(folder: str) -> None:
     """End this process, and with it all others of the namespace; leave no file of theirs."""
     _ending.acquire()  # whichever thread comes second waits for the end
-    sockets = processes.runner_sockets()
     processes.end([process.pid for process in processes.running()])
-    for left_over in sockets:
-        left_over.unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
     os._exit(0)
 
