@@ -22,6 +22,22 @@ from tests.architectures import ARCHITECTURES
 from tests.widgets import PROMPT as PROMPT
 from tests.widgets import Recorder
 
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A real Chromium, by Playwright: one for all tests, as it cannot run twice in a process."""
+    from playwright.sync_api import sync_playwright
+
+    from tests.browser.chromium import find_chromium
+    from tests.browser.lab import CHROMIUM_FLAGS
+
+    path = find_chromium()
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
+        yield chromium
+        chromium.close()
+
+
 STORY = (
     "Anna kept the key to the old library in a blue tin on the shelf by the window. Every evening, after the last "
     "visitor had gone, she walked past the long rows of books, turned off the lamps, and locked the heavy door behind "

@@ -34,8 +34,14 @@ READY_MS = 120_000
 
 
 @contextmanager
-def jupyter_lab(notebooks: Path, state: Path) -> Iterator[str]:
-    """Run JupyterLab over a folder of notebooks; gives its address and ends it afterwards."""
+def jupyter_lab(notebooks: Path, state: Path, **variables: str) -> Iterator[str]:
+    """Run JupyterLab over a folder of notebooks; gives its address and ends it afterwards.
+
+    Args:
+        notebooks: The folder.
+        state: Where it keeps all it writes.
+        variables: Of the environment that it and its kernels have.
+    """
     for plugin, values in SETTINGS.items():
         file = state / "settings" / f"{plugin}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -50,6 +56,7 @@ def jupyter_lab(notebooks: Path, state: Path) -> Iterator[str]:
         "JUPYTERLAB_SETTINGS_DIR": str(state / "settings"),
         "JUPYTERLAB_WORKSPACES_DIR": str(state / "workspaces"),
         "IPYTHONDIR": str(state / "ipython"),
+        **variables,
     }
     command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root"]
     command += ["--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
