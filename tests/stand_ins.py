@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from nnsight import TransformersModel
 
-from horizon_widget.errors import HorizonError
+from horizon_widget.errors import HorizonError, HostError
 from horizon_widget.models import thread
-from horizon_widget.models.remote.faults import Abandoned
+from horizon_widget.models.remote.faults import Abandoned, Faults
 from horizon_widget.models.remote.news import News
 from horizon_widget.models.remote.remote_model import RemoteModel
 
@@ -37,6 +37,9 @@ class StandInHost:
         self.gate.set()
         self.failure: HorizonError | None = None
         self.change: Callable[[Any], None] = lambda answer: None
+
+    def fault(self, kind: str, said: str = "") -> HostError:
+        return Faults(self.name, "tiny").of(kind, said)
 
     def ask(self, traced: Any, entry: str, request: dict[str, Any], *, on_news: Any, abandoned: threading.Event) -> Any:
         self.asked.append(request.get("task") or entry.partition(":")[2].partition("_")[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from horizon_widget.query import Query
 # on. A whole row is one request all the same.
 SECONDS, PATIENT_SECONDS = 3.0, 8.0
 FIRST_ROWS = 2048  # before anything is known of the host
+SANDBOX = 4  # how many times dearer a row is there, about
+TOO_MUCH = ("silent", "time limit", "memory")  # faults of a request that may have been too long
 MOST_BYTES = 4_000_000  # of values in one answer
 MEMORY = 0.6  # weight of what was learnt before
 
@@ -44,28 +47,34 @@ class There:
         self._cost = CostModel.of(model, query)
         self._batched: bool | None = None
         self._rate = 0.0  # operations in a second
+        self._most_rows: int | None = None
         self._outdated = False
 
     def steps(self, task: str, arguments: dict[str, Any]) -> Steps[Any]:
         """See ``Runner``: a single step."""
         yield from ()
         self._model.check_offered(task, self._query.method)
-        known = {
-            layer: {"baseline": found.baseline, "shock": found.shock, "noise_floor": found.noise_floor}
-            for layer, found in self.learnt.preparations.items()
-        }
         request = {
-            "name": self._model.name,
             "query": pack(self._query),
             "task": task,
             "arguments": pack(arguments),
-            "preparations": {layer: {"of": "Preparation", **found} for layer, found in known.items()},
+            # Their rows are in the map.
+            "preparations": pack({layer: replace(it, rows={}) for layer, it in self.learnt.preparations.items()}),
             "ways": self._model.ways_tried,
             "batched": self._batched,
         }
-        answer = unpack(self._model.ask(visit.ENTRY, request), visit.ANSWERED)
+        try:
+            answer = unpack(self._model.ask(visit.ENTRY, request), visit.ANSWERED)
+        except HostError as error:
+            self._learn_from(error)
+            raise
         self._learn(answer)
         return answer["result"]
+
+    def _learn_from(self, error: HostError) -> None:
+        """A request that was too much is not asked again."""
+        if error.kind in TOO_MUCH:
+            self._most_rows = self._rows(PATIENT_SECONDS) // 4
 
     def _learn(self, answer: dict[str, Any]) -> None:
         self._check_same_model(answer["clean"])
@@ -87,12 +96,7 @@ class There:
         apart = np.abs(clean.metric - before.metric).max() / (before.metric.std() + 1e-6)
         if not apart <= self._model.agreement:
             self._outdated = True
-            raise HostError(
-                "another model",
-                f"{self._model.name} predicts something else now than when this map was begun: the host has loaded "
-                "other weights, or another dtype.",
-                advice="What is computed is kept; ask again to begin a new map.",
-            )
+            raise self._model.host.fault("model changed")
 
     def is_outdated(self) -> bool:
         """See ``Runner``: each answer is compared with the first one."""
@@ -100,7 +104,12 @@ class There:
 
     def size(self, *, patient: bool) -> Size:
         """See ``Runner``: by what is known of the host's speed."""
-        seconds = PATIENT_SECONDS if patient else SECONDS
-        by_time = int(seconds * self._rate / self._cost.rows(0, 1)) if self._rate else FIRST_ROWS
-        by_bytes = MOST_BYTES // 4
-        return Size(max(self._query.n_tokens, min(by_time, by_bytes)), in_batches=True)
+        return Size(self._rows(PATIENT_SECONDS if patient else SECONDS), in_batches=True)
+
+    def _rows(self, seconds: float) -> int:
+        """Positions that the host computes in so many seconds, about."""
+        if self._rate:
+            rows = int(seconds * self._rate / self._cost.rows(0, 1))
+        else:
+            rows = FIRST_ROWS // SANDBOX if self._model.is_sandboxed else FIRST_ROWS
+        return max(self._query.n_tokens, min(rows, MOST_BYTES // 4, self._most_rows or rows))

@@ -29,15 +29,15 @@ def answer(traced: Any, request: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         traced: The nnsight model, inside a session.
-        request: ``{name, query, task, arguments, preparations, ways, batched}``: the model's name, and what earlier
-            answers taught.
+        request: ``{name, layout, query, task, arguments, preparations, ways, batched}``: the model's name, what is
+            registered of its architecture, and what earlier answers taught.
 
     Returns:
         ``{result, clean, preparations, operations, seconds, ways, batched, dtype, device}``, packed; ``preparations``
         only those that are new.
     """
     began = time.perf_counter()
-    model = hosted_model(traced, request["name"])
+    model = hosted_model(traced, request)
     known = unpack(request["preparations"], ASKED)
     model.kept |= dict(request["ways"])
     options = {} if request["batched"] is None else {"batched": request["batched"]}
@@ -82,16 +82,16 @@ def probe(traced: Any, request: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         traced: The nnsight model, inside a session.
-        request: ``{name, token_ids, texts}``: a short prompt, and texts to compare the tokenizers with.
+        request: ``{name, layout, token_ids, texts}``: a short prompt, and texts to compare the tokenizers with.
 
     Returns:
-        ``{sandboxed, gradients, dtype, device, versions, n_layers, vocab_size, tokens, sizes}``; ``gradients``: null if
+        ``{sandboxed, gradients, dtype, device, versions, n_layers, vocab_size, tokens, ways}``; ``gradients``: null if
         they work, else what was said.
     """
     import importlib.metadata
     import platform
 
-    model = hosted_model(traced, request["name"])
+    model = hosted_model(traced, request)
     query = Query(tuple(request["token_ids"]), baseline=Baseline("zero"))
     computation_for(model, query).begin()  # a way is tried, and the device seen
     return {

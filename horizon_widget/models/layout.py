@@ -14,6 +14,7 @@ from horizon_widget.errors import ModelError
 
 Columns = npt.NDArray[np.int64]  # shape (n_heads, d_head): which columns of a module's output a head has
 
+PLACES = ("attention_output", "mlp_output", "key", "value")
 REGISTER = """import horizon_widget as hw
 hw.register_architecture("{model_type}", hw.Layout(
     blocks="model.layers", norm="model.norm", head="lm_head",
@@ -199,6 +200,7 @@ _LAYOUTS: dict[str, Layout] = {
     ),
     "mamba": Layout("backbone.layers", "backbone.norm_f"),
 }
+_REGISTERED: set[str] = set()  # by users
 _GUESSES: Sequence[Layout] = tuple(dict.fromkeys(_LAYOUTS.values()))
 
 
@@ -213,6 +215,35 @@ def register_architecture(model_type: str, layout: Layout) -> None:
         layout: Where they are.
     """
     _LAYOUTS[model_type] = layout
+    _REGISTERED.add(model_type)
+
+
+def registered(model_type: str) -> dict[str, Any] | None:
+    """What was registered of an architecture as it is sent to a host; ``None``: nothing. See ``register_sent``."""
+    if model_type not in _REGISTERED:
+        return None
+
+    def sendable(place: Place | None) -> Any:
+        if place is None:
+            return None
+        ours = place.heads is not None and place.heads.__module__ == __name__
+        return (place.module, place.heads.__name__ if ours and place.heads else place.heads, place.heads_first)
+
+    values = vars(_LAYOUTS[model_type])
+    return {name: sendable(values[name]) if name in PLACES else values[name] for name in values}
+
+
+def register_sent(model_type: str, sent: dict[str, Any]) -> None:
+    """Register what ``registered`` gave on another machine."""
+
+    def place(given: Any) -> Place | None:
+        if given is None:
+            return None
+        module, heads, heads_first = given
+        return Place(module, globals()[heads] if isinstance(heads, str) else heads, heads_first)
+
+    values: dict[str, Any] = {name: place(value) if name in PLACES else value for name, value in sent.items()}
+    register_architecture(model_type, Layout(**values))
 
 
 def layout_of(hf_model: Any, name: str) -> Layout:

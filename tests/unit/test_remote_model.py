@@ -127,6 +127,19 @@ def test_a_map_says_where_it_was_computed(remote):
     assert attrs["host_torch"]
 
 
+def test_after_a_request_that_was_too_much_smaller_ones_are_sent(remote, host):
+    sizes = []
+    host.change = lambda answer: sizes.append(len(answer["result"])) if "result" in answer else None
+    _ = remote.capabilities
+    host.failure = HostError("time limit", "It took too long.")
+    with pytest.raises(HostError, match="too long"):
+        hw.attribute(remote, PROMPT, progress=False)
+    hw.attribute(remote, PROMPT, progress=False)
+    assert len(sizes) > 1
+    rows = sum(len(PROMPT) - source for source in range(len(PROMPT)))
+    assert sizes[0] * len(PROMPT) / 2 < remote.n_layers * rows / 2
+
+
 # -- what the host does not allow --------------------------------------------------------------------------------------
 
 

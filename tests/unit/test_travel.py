@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import linecache
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ from horizon_widget.attribution.findings import Cell
 from horizon_widget.attribution.preparation import Preparation
 from horizon_widget.baseline import Baseline
 from horizon_widget.metric import Metric
+from horizon_widget.models import layout
+from horizon_widget.models.layout import Layout, Place, separate_heads
 from horizon_widget.models.remote import on_host, travel
 from horizon_widget.models.remote.values import pack, unpack
 from horizon_widget.query import Query
@@ -30,6 +34,32 @@ def test_what_is_sent_needs_nothing_that_a_host_may_not_have():
     needed = {line.split()[1].split(".")[0] for text in texts.values() for line in _imports(text)}
     assert needed - sys.stdlib_module_names <= {"horizon_widget", "nnsight", "numpy", "psutil", "torch", "transformers"}
     assert sum(map(len, texts.values())) < 250_000
+
+
+def test_docstrings_and_comments_stay_here_and_every_line_where_it_was():
+    module = "horizon_widget.attribution.visit"
+    original = Path(visit.__file__).read_text()
+    sent = travel.sources(module)[module]
+    assert '"""' not in sent
+    assert "#" not in sent
+    assert [(node.name, node.lineno) for node in ast.walk(ast.parse(sent)) if isinstance(node, ast.FunctionDef)] == [
+        (node.name, node.lineno) for node in ast.walk(ast.parse(original)) if isinstance(node, ast.FunctionDef)
+    ]
+
+
+def test_what_is_registered_of_an_architecture_goes_along(monkeypatch):
+    def one_head(config):
+        return np.arange(config.hidden_size)[None]
+
+    monkeypatch.setattr(layout, "_LAYOUTS", dict(layout._LAYOUTS))
+    monkeypatch.setattr(layout, "_REGISTERED", set())
+    assert layout.registered("llama") is None
+    mine = Layout("a.blocks", key=Place("k", separate_heads), value=Place("v", one_head, heads_first=True))
+    layout.register_architecture("llama", mine)
+    sent = layout.registered("llama")
+    assert sent["key"] == ("k", "separate_heads", False)
+    layout.register_sent("mistral", sent)
+    assert layout._LAYOUTS["mistral"] == mine
 
 
 def _imports(text):

@@ -1,5 +1,6 @@
 """Models on another machine: this package's own code runs there, on an NDIF host, beside the model.
 
-``travel`` (what is sent), ``on_host`` (what runs there first), ``host`` (sends it and waits), ``faults`` (what can go
-wrong).
+``remote_model`` and ``load``: what the rest of the package sees. What is sent: ``travel``, ``values``; ``on_host``,
+which runs there first; ``hosted``, the model as it is there. ``capabilities``: what a host allows. ``host``: one
+request and its answer, with ``exchange`` (one try), ``waiting``, ``news`` and ``faults``.
 """

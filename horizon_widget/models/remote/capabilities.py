@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from horizon_widget.errors import HostError
 from horizon_widget.models.model import Model
+from horizon_widget.models.remote.host import Host
 
 # Some spaces, digits, accents and scripts: a tokenizer that differs is unlikely to read all of them alike.
 TEXTS = (
@@ -52,7 +52,7 @@ class Capabilities:
         return refused
 
 
-def read_capabilities(model: Model, found: dict[str, Any], host: str) -> Capabilities:
+def read_capabilities(model: Model, found: dict[str, Any], host: Host) -> Capabilities:
     """What a probe found, checked against what is known here of the same model.
 
     Raises:
@@ -71,12 +71,7 @@ def read_capabilities(model: Model, found: dict[str, Any], host: str) -> Capabil
         text = next(text for text, ours, theirs in zip(TEXTS, here, found["tokens"], strict=True) if ours != theirs)
         differences.append(f"the tokenizers read {text!r} differently")
     if differences:
-        raise HostError(
-            "another model",
-            f"{model.name} on {host} is not the one whose configuration and tokenizer were loaded here "
-            f"({'; '.join(differences)}).",
-            advice="Name the revision that the host has, or pass its tokenizer with tokenizer=….",
-        )
+        raise host.fault("another model", "; ".join(differences))
     return Capabilities(
         sandboxed=found["sandboxed"],
         gradients=found["gradients"] is None,

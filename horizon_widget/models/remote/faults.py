@@ -88,6 +88,15 @@ FAULTS = {
         "On {host}, {model} is built of other modules than here ({said}).",
         "Install the host's version of transformers; nnsight.compare() shows both.",
     ),
+    "another model": Fault(
+        "{model} on {host} is not the one whose configuration and tokenizer were loaded here ({said}).",
+        "Name the revision that the host has, or pass its tokenizer with tokenizer=….",
+    ),
+    "model changed": Fault(
+        "{model} predicts something else now than when this map was begun: {host} has loaded other weights, or another "
+        "dtype.",
+        "What is computed is kept; ask again to begin a new map.",
+    ),
     # the computation
     "time limit": Fault(
         "The request took longer than {host} allows ({said}).", "Use a shorter prompt. What is computed is kept."

@@ -209,6 +209,10 @@ class Host:
         advice = f"{failure.advice} Deployed there now: {names or 'none'}."
         return HostError(failure.kind, failure.message, advice=advice, detail=failure.detail)
 
+    def fault(self, kind: str, said: str = "") -> HostError:
+        """An error of this host's; see ``faults.Faults.of``."""
+        return self._faults.of(kind, said)
+
     def deployed(self, *, abandoned: threading.Event | None = None) -> list[Deployment]:
         """The models that the host has now, by name.
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from horizon_widget.models.clean_run import CleanRun
+from horizon_widget.models.layout import register_sent
 from horizon_widget.models.model import Model
 from horizon_widget.models.sites import Site
 from horizon_widget.models.ways import THROUGH
@@ -21,13 +22,16 @@ CONTINUE = f"{__name__}:continue_text"
 SECONDS = 3.0  # of writing in one request
 
 
-def hosted_model(traced: Any, name: str) -> Model:
+def hosted_model(traced: Any, request: dict[str, Any]) -> Model:
     """The model that a host has, inside a session.
 
     Args:
         traced: The nnsight model, as the session has it.
-        name: As shown.
+        request: With its ``name``, as shown, and ``layout``: what is registered of its architecture, or none.
     """
+    name = request["name"]
+    if request["layout"] is not None:
+        register_sent(str(traced._module.config.model_type), request["layout"])
     weightless = any(parameter.is_meta for parameter in traced._module.parameters())
     return (SandboxedModel if weightless else Model)(traced, traced._module, name=name)
 
@@ -108,13 +112,13 @@ def continue_text(traced: Any, request: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         traced: The nnsight model, inside a session.
-        request: ``{name, token_ids, n_tokens}``.
+        request: ``{name, layout, token_ids, n_tokens}``.
 
     Returns:
         ``{tokens, ended}``: the new ones, and whether the text or the context is at its end.
     """
     began, tokens = time.perf_counter(), []
-    following = continuation(hosted_model(traced, request["name"]), request["token_ids"])
+    following = continuation(hosted_model(traced, request), request["token_ids"])
     for token in itertools.islice(following, request["n_tokens"]):
         tokens.append(token)
         if time.perf_counter() - began > SECONDS:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from horizon_widget.errors import CancelledError, HorizonError, ModelError, QueryError
+from horizon_widget.models.layout import registered
 from horizon_widget.models.model import Model
 from horizon_widget.models.remote import hosted
 from horizon_widget.models.remote.capabilities import TEXTS, Capabilities, read_capabilities
@@ -69,7 +70,7 @@ class RemoteModel(Model):
 
         Args:
             entry: ``"package.module:function"``, called there.
-            request: Plain values.
+            request: Plain values; the model's name and what is registered of its architecture are added.
 
         Raises:
             HostError: naming what is wrong with the host or the way there.
@@ -82,7 +83,8 @@ class RemoteModel(Model):
     def _ask(self, entry: str, request: dict[str, Any]) -> Any:
         self._abandoned = threading.Event()
         try:
-            return self.host.ask(self._traced, entry, request, on_news=self._hear, abandoned=self._abandoned)
+            about = {"name": self.name, "layout": registered(str(self.config.model_type))}
+            return self.host.ask(self._traced, entry, about | request, on_news=self._hear, abandoned=self._abandoned)
         except Abandoned:
             raise CancelledError from None
         finally:
@@ -122,10 +124,15 @@ class RemoteModel(Model):
         if self._capabilities is not None:
             return self._capabilities
         token_ids = self.tokenize(TEXTS[0])[:PROBE_TOKENS]
-        found = self._ask(PROBE, {"name": self.name, "token_ids": list(token_ids), "texts": list(TEXTS)})
-        capabilities = read_capabilities(self, found, self.host.name)
+        found = self._ask(PROBE, {"token_ids": list(token_ids), "texts": list(TEXTS)})
+        capabilities = read_capabilities(self, found, self.host)
         self.ways_tried = found["ways"]
         return capabilities
+
+    @property
+    def is_sandboxed(self) -> bool:
+        """Whether our code is known to run apart from the weights."""
+        return self._capabilities is not None and self._capabilities.sandboxed
 
     @property
     def not_offered(self) -> dict[str, str]:
@@ -166,7 +173,7 @@ class RemoteModel(Model):
         """See ``Model``: some tokens a request."""
         ids, left = list(token_ids), n_tokens
         while left > 0:
-            found = self.ask(hosted.CONTINUE, {"name": self.name, "token_ids": ids, "n_tokens": left})
+            found = self.ask(hosted.CONTINUE, {"token_ids": ids, "n_tokens": left})
             yield from found["tokens"]
             ids += found["tokens"]
             left = 0 if found["ended"] else left - len(found["tokens"])

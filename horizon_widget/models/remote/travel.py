@@ -9,6 +9,8 @@ from __future__ import annotations
 import ast
 import functools
 import importlib.util
+import io
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,26 @@ import nnsight
 from horizon_widget.models.remote import on_host
 
 PACKAGE = __name__.partition(".")[0]
-FIRST = Path(on_host.__file__).read_text(encoding="utf-8")
+
+
+def _without_docs(text: str) -> str:
+    """A module without its docstrings and comments, every line where it was: tracebacks name the right ones."""
+    lines = text.splitlines()
+    for node in ast.walk(ast.parse(text)):
+        body = getattr(node, "body", None)
+        first = body[0] if isinstance(body, list) and body else None
+        if isinstance(first, ast.Expr) and isinstance(getattr(first.value, "value", None), str):
+            for number in range(first.lineno, (first.end_lineno or first.lineno) + 1):
+                lines[number - 1] = ""
+            lines[first.lineno - 1] = " " * first.col_offset + '""'
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column].rstrip()
+    return "\n".join(lines) + "\n"
+
+
+FIRST = _without_docs(Path(on_host.__file__).read_text(encoding="utf-8"))
 
 
 @functools.cache
@@ -36,7 +57,7 @@ def sources(module: str) -> dict[str, str]:
         if spec is None:
             continue
         is_package = spec.submodule_search_locations is not None
-        texts[name] = "" if is_package else Path(spec.origin).read_text(encoding="utf-8")
+        texts[name] = "" if is_package else _without_docs(Path(spec.origin).read_text(encoding="utf-8"))
         found += [*_imported(texts[name]), name.rpartition(".")[0]]
     return texts
 
