@@ -48,8 +48,8 @@ class Interest:
         layer: The layer on the screen: first the selected source's row there.
         source: The selected source, whose rows at all layers come next; or ``None``.
         layers: Layers whose whole maps are wanted after that, in this order.
-        sample_first: Compute one source of each of ``layers`` after the first before any of their whole maps: that
-            prepares them, so that a later question about a token finds every layer ready to answer.
+        samples: Layers of which one source is wanted before any other whole map: that prepares them, so that a later
+            question about a token finds them ready to answer.
         neighbours: Sources whose rows at ``layers`` come after that: the next clicks, probably.
         target: The selected target: next come the sources before it, at ``layers``, nearest layer first.
         sources: Only these sources of ``layers``; ``None`` for all.
@@ -60,7 +60,7 @@ class Interest:
     layer: int
     source: int | None = None
     layers: Sequence[int] = ()
-    sample_first: bool = False
+    samples: Sequence[int] = ()
     neighbours: tuple[int, ...] = ()
     target: int | None = None
     sources: tuple[int, ...] | None = None
@@ -104,9 +104,7 @@ def _wishes(done: Done, interest: Interest) -> Iterator[Iterable[Cell]]:
     sources = range(n_tokens) if interest.sources is None else sorted(interest.sources)
     first, rest = interest.layers[:1], interest.layers[1:]
     yield ((layer, source) for layer in first for source in sources)
-    if interest.sample_first:
-        sampled = sample_source(n_tokens)
-        yield [(layer, sampled) for layer in rest]
+    yield [(layer, sample_source(n_tokens)) for layer in interest.samples]
     nearest = [layer for layer in nearest_first(interest.layer, n_layers) if layer in set(interest.layers)]
     for neighbour in interest.neighbours:
         yield [(layer, neighbour) for layer in nearest]

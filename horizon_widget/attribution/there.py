@@ -13,6 +13,7 @@ from horizon_widget.attribution.findings import Steps
 from horizon_widget.attribution.plan import CostModel
 from horizon_widget.attribution.runner import Learnt, Size
 from horizon_widget.errors import HostError, ModelError
+from horizon_widget.models.remote import travel
 from horizon_widget.models.remote.remote_model import RemoteModel
 from horizon_widget.models.remote.values import pack, unpack
 from horizon_widget.query import Query
@@ -42,6 +43,8 @@ class There:
             raise ModelError(
                 f"{', '.join(options)} cannot be chosen for a model on another machine.", advice="Leave it out."
             )
+        if query.metric.function is not None:
+            travel.bring(query.metric.function)
         self.learnt = Learnt()
         self._model, self._query = model, query
         self._cost = CostModel.of(model, query)

@@ -21,6 +21,7 @@ from horizon_widget.attribution.findings import Cell
 from horizon_widget.attribution.plan import Interest, Part, bisecting, neighbours_of
 from horizon_widget.controller import idle
 from horizon_widget.controller.errands import Errands
+from horizon_widget.controller.filling import Filling
 from horizon_widget.controller.listener import Listener, Status
 from horizon_widget.controller.progress import Progress
 from horizon_widget.errors import CancelledError, HorizonError, describe
@@ -65,13 +66,8 @@ class Controller:
         self._errands = Errands(self._engine, listener)
         self._was_errand = False  # the last piece of work was one of these
         self.wants_idle_time = False
-        self._filling_allowed = False  # nobody looks yet
-        self._cells_running = False
+        self._filling = Filling(on_request=model.remote and layers is None)
         self._cancelled = False
-        self._filling_stopped = False
-        # A host is shared: what nobody has asked for is left to the reader.
-        self._fills_on_request = model.remote and layers is None
-        self._waiting = 0  # how many wait for the whole map: then the user's cell runs only for that
         self._told = np.zeros_like(self.map.done)
         self._closed = False
         self._scheduled = False
@@ -100,7 +96,7 @@ class Controller:
     @property
     def stopped(self) -> tuple[bool, bool]:
         """Whether the reader has stopped what was asked for, and whether idle time is used no more."""
-        return self._cancelled, self._filling_stopped
+        return self._cancelled, self._filling.stopped
 
     def start(
         self,
@@ -125,15 +121,13 @@ class Controller:
         if self._deaf is None:
             self._deaf = self._model.listen(self._hear)
         idle.used(self)
+        self._filling.begin(viewed=viewed, cells_running=cells_running, stopped=filling_stopped)
         self._change(
             wants_idle_time=viewed,  # until the first step knows better
             _layer=layer,
             _source=source,
             _target=target,
-            _filling_allowed=viewed,
-            _cells_running=cells_running,
             _cancelled=cancelled,
-            _filling_stopped=filling_stopped or self._fills_on_request,
         )
 
     def look_at(self, layer: int, source: int | None, *, target: int | None = None) -> None:
@@ -165,11 +159,13 @@ class Controller:
     def allow_filling(self) -> None:
         """Somebody looks: use idle time to fill the rest of the map."""
         idle.used(self)
-        self._change(_filling_allowed=True, wants_idle_time=not self._closed)
+        self._filling.allowed = True
+        self._change(wants_idle_time=not self._closed)
 
     def cells_running(self, running: bool) -> None:
         """The user's own cells run (filling waits) or have ended."""
-        self._change(_cells_running=running)
+        self._filling.cells_running = running
+        self._change()
 
     def cancel(self) -> None:
         """Compute nothing more until asked again, and fill nothing more until ``resume``.
@@ -177,7 +173,8 @@ class Controller:
         What the model was writing ends where it is; what was to be found out of a cell is answered with a problem.
         """
         self._errands.cancel()
-        self._change(_cancelled=True, _filling_stopped=True)
+        self._filling.stopped = True
+        self._change(_cancelled=True)
         self._abandon()
 
     def resume(self) -> None:
@@ -185,8 +182,8 @@ class Controller:
 
         Where that is computed on request only, it is left alone by who wants what failed or was cancelled.
         """
-        self._fills_on_request = self._fills_on_request and bool(self._cancelled or self._error)
-        self._change(_cancelled=False, _filling_stopped=self._fills_on_request, _error=None)
+        self._filling.resume(after_failure=bool(self._cancelled or self._error))
+        self._change(_cancelled=False, _error=None)
 
     def close(self) -> None:
         """Stop for good after the part under way."""
@@ -225,14 +222,16 @@ class Controller:
                 advice="Call it from a cell.",
             )
         with self._condition:
-            self._change(_waiting=self._waiting + whole_map)
+            self._filling.waiting += whole_map
+            self._change()
         try:
             with self._condition:
                 if not self._condition.wait_for(lambda: self._is_over(whole_map), timeout):
                     raise TimeoutError(f"The map is not ready after {timeout} seconds.")
         finally:
             with self._condition:
-                self._change(_waiting=self._waiting - whole_map)
+                self._filling.waiting -= whole_map
+                self._change()
         return self._status()
 
     # -- one part after another, on the model thread -------------------------------------------------------------
@@ -317,7 +316,7 @@ class Controller:
         with self._condition:
             self._error = describe(error)
             if not self._asked_for():
-                self._filling_stopped = True  # else each question would meet the same failure again
+                self._filling.stopped = True  # else each question would meet the same failure again
 
     def _tell_rows(self) -> None:
         """Tell of all rows not told yet: another widget or a call of ``attribute`` may have computed some."""
@@ -331,28 +330,28 @@ class Controller:
     def _next(self) -> Part | None:
         if self._cancelled or self._closed or self._error:
             return None
-        return self._engine.next_part(self._interest(filling=self._may_fill()))
+        interest = self._interest(filling=self._may_fill(), preparing=self._filling.may_prepare)
+        return self._engine.next_part(interest)
 
     def _may_fill(self) -> bool:
-        if self._waiting:
+        if self._filling.waiting:
             return True
         return self._wants_to_fill() and idle.is_turn_of(self)
 
     def _wants_to_fill(self) -> bool:
         """Whether something is left for idle time, and nothing but another widget is in its way."""
-        in_the_way = self._filling_stopped or self._cells_running or self._cancelled or self._closed or self._error
-        if in_the_way or not self._filling_allowed:
+        if self._cancelled or self._closed or self._error or not self._filling.is_open:
             return False
         return self._engine.next_part(self._interest(filling=True)) is not None
 
-    def _interest(self, *, filling: bool) -> Interest:
-        rest = [layer for layer in self._fill_order if layer != self._layer] if filling else []
+    def _interest(self, *, filling: bool, preparing: bool = False) -> Interest:
+        rest = [layer for layer in self._fill_order if layer != self._layer]
         near = neighbours_of(self._source, self._engine.query.n_tokens) if filling and self._source is not None else ()
         return Interest(
             layer=self._layer,
             source=self._source,
-            layers=[self._layer, *rest],
-            sample_first=True,
+            layers=[self._layer, *rest] if filling else [self._layer],
+            samples=rest if filling or preparing else (),
             neighbours=near,
             target=self._target if filling else None,
         )
@@ -363,40 +362,33 @@ class Controller:
         """Whether something other than filling is missing."""
         return self._engine.next_part(self._interest(filling=False)) is not None
 
-    def _missing(self, *, everything: bool) -> float:
-        return self._engine.missing(self._interest(filling=everything))
-
     def _begin_task(self) -> None:
         filling = not self._asked_for()
         key = (filling,) if filling else (self._layer, self._source)
-        self._progress.begin(key, self._missing(everything=filling))
+        self._progress.begin(key, self._engine.missing(self._interest(filling=filling)))
 
     def _tell_status(self) -> None:
         self._listener.on_status(self._status())
 
     def _status(self) -> Status:
         writing = self._errands.writing
+        host = self._model.news if self._stepping else None
         if writing is not None:
-            return Status(
-                state="computing",
-                task=f"writing, {len(writing.written)} of {writing.n_tokens} tokens",
-                done=len(writing.written) / writing.n_tokens,
-                seconds_left=None,
-                filling="writing",
-                host=self._model.news if self._stepping else None,
-            )
+            task = f"writing, {len(writing.written)} of {writing.n_tokens} tokens"
+            done = len(writing.written) / writing.n_tokens
+            return Status("computing", task, done, seconds_left=None, filling="writing", host=host)
         asked_for = self._asked_for()
-        missing = self._missing(everything=not asked_for)
-        busy = asked_for and not self._cancelled
-        state = "error" if self._error else "computing" if busy else "ready"
+        missing = self._engine.missing(self._interest(filling=not asked_for))
+        state = "error" if self._error else "computing" if asked_for and not self._cancelled else "ready"
+        filling = self._filling.in_words(failed=bool(self._cancelled or self._error), may_fill=self._may_fill())
         return Status(
             state=state,
             task=self._task(asked_for),
             done=self._progress.done(missing),
             seconds_left=self._progress.seconds_left(missing),
-            filling=self._filling(missing_any=missing > 0),
+            filling=filling if missing > 0 else "complete",
             error=self._error,
-            host=self._model.news if self._stepping else None,
+            host=host,
         )
 
     def _task(self, asked_for: bool) -> str:
@@ -405,18 +397,3 @@ class Controller:
         if self._source is not None and not self.map.done[:, self._source].all():
             return f"token {self._source} at every layer"
         return f"layer {self._layer}"
-
-    def _filling(self, *, missing_any: bool) -> str:
-        if not missing_any:
-            return "complete"
-        if self._cancelled or self._error:
-            return "stopped"
-        if self._waiting:
-            return "running"
-        if self._filling_stopped:
-            return "on request" if self._fills_on_request else "stopped"
-        if not self._filling_allowed:
-            return "idle"
-        if self._cells_running:
-            return "waiting"
-        return "running" if self._may_fill() else "behind"

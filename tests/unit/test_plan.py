@@ -74,7 +74,7 @@ def test_all_that_is_wanted_is_computed_once_and_nothing_else(n_layers, n_tokens
     done = fresh(n_layers, n_tokens)
     layers = data.draw(st.lists(st.integers(0, n_layers - 1), unique=True))
     source = data.draw(st.none() | st.integers(0, n_tokens - 1))
-    run(done, Interest(layer=0, source=source, layers=layers, sample_first=sample_first), rows)
+    run(done, Interest(layer=0, source=source, layers=layers, samples=layers[1:] if sample_first else ()), rows)
     expected = fresh(n_layers, n_tokens)
     expected[layers] = True
     if source is not None:
@@ -83,7 +83,7 @@ def test_all_that_is_wanted_is_computed_once_and_nothing_else(n_layers, n_tokens
 
 
 def test_every_layer_is_sampled_before_the_second_layer_is_filled():
-    parts = run(fresh(), Interest(layer=3, layers=[3, 0, 5], sample_first=True))
+    parts = run(fresh(), Interest(layer=3, layers=[3, 0, 5], samples=[0, 5]))
     others = [part for part in parts if part.cells[0][0] != 3]
     assert others[0].cells == ((0, 1), (5, 1))
 

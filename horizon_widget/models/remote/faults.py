@@ -47,7 +47,9 @@ FAULTS = {
     ),
     "unknown host": Fault("There is no machine of the name {address}.", "Check NDIF_HOST and the network."),
     "unreachable": Fault(
-        "{host} cannot be reached ({said}).", "Check NDIF_HOST and the network, and whether the host is up.", True
+        "{host} cannot be reached ({said}).",
+        "Check NDIF_HOST and the network, and whether the host is up. " + LATER,
+        True,
     ),
     "no connection in time": Fault(
         "{host} did not take up a connection within {said}.",

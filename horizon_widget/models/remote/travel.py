@@ -10,6 +10,7 @@ import ast
 import functools
 import importlib.util
 import io
+import sys
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ import nnsight
 from horizon_widget.models.remote import on_host
 
 PACKAGE = __name__.partition(".")[0]
+ON_HOSTS = ("nnsight", "numpy", "torch", "transformers")
 
 
 def _without_docs(text: str) -> str:
@@ -83,6 +85,13 @@ def _imported(text: str) -> Iterator[str]:
             yield from (name.name for name in node.names)
         else:
             nodes += ast.iter_child_nodes(node)
+
+
+def bring(function: Any) -> None:
+    """Have a user's function sent as it is, with what it needs of its module, unless hosts have that."""
+    package = str(getattr(function, "__module__", None) or "__main__").partition(".")[0]
+    if package not in (*ON_HOSTS, *sys.stdlib_module_names):
+        nnsight.register(package)
 
 
 def trace_request(traced: Any, backend: Any, entry: str, request: dict[str, Any]) -> None:
