@@ -110,11 +110,17 @@ def _dependency(name: str, allowed: str | None) -> Finding:
     if not SpecifierSet(allowed or "").contains(version, prereleases=True):
         return Finding("package", name, WRONG, f"{version}, but {allowed} is needed", f"Run: {install}", values)
     try:
-        importlib.import_module(name)
+        importlib.import_module(_module_of(name))
     except Exception as error:  # a broken installation raises anything
         said = f"{version}, but it cannot be imported ({type(error).__name__}: {error})".splitlines()[0][:300]
         return Finding("package", name, WRONG, said, f"Run: {install} --force-reinstall", values)
     return _found("package", name, version, allowed=allowed)
+
+
+def _module_of(package: str) -> str:
+    """What a package is imported by: "websocket" for "websocket-client"."""
+    modules = [module for module, packages in metadata.packages_distributions().items() if package in packages]
+    return package if package in modules or not modules else min(modules)
 
 
 def _front_end() -> Finding:

@@ -65,6 +65,13 @@ def test_each_line_says_in_words_what_it_found(capsys):
     assert out.endswith("Nothing is wrong.\n")
 
 
+def test_a_package_is_imported_by_its_module_s_name(doctor, monkeypatch):
+    monkeypatch.setattr(here, "_required", lambda: {"websocket-client": ">=1.7", "httpx": ">=0.27"})
+    status, found = doctor()
+    assert status == 0
+    assert found["websocket-client"]["state"] == "ok"
+
+
 def test_the_same_for_programs(doctor):
     status, found = doctor()
     assert status == 0
