@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -119,8 +120,14 @@ def _dependency(name: str, allowed: str | None) -> Finding:
 
 def _module_of(package: str) -> str:
     """What a package is imported by: "websocket" for "websocket-client"."""
-    modules = [module for module, packages in metadata.packages_distributions().items() if package in packages]
+    modules = [module for module, packages in _packages().items() if package in packages]
     return package if package in modules or not modules else min(modules)
+
+
+@functools.cache
+def _packages() -> Mapping[str, list[str]]:
+    """The packages that each module is of; to find out takes a while."""
+    return metadata.packages_distributions()
 
 
 def _front_end() -> Finding:

@@ -28,6 +28,8 @@ from tests.odd_hosts import (
     shown,
 )
 
+pytestmark = pytest.mark.waiting
+
 
 @pytest.fixture(scope="module")
 def traced(byte_tokenizer):

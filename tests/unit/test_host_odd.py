@@ -27,6 +27,8 @@ from tests.odd_hosts import (
     news,
 )
 
+pytestmark = pytest.mark.waiting
+
 
 @pytest.fixture(scope="module")
 def traced(byte_tokenizer):
