@@ -104,7 +104,7 @@ def engine_for(model: Model, query: Query, *, memory_limit: int | None = None) -
     key = (query, memory_limit)
     with _keeping:
         engine: Engine[Any] | None = engines.pop(key, None)
-    if engine is not None and model.thread.run(engine.is_outdated):
+    if engine is not None and engine.is_outdated():
         engine = None
     if engine is None:
         kind: type[Engine[Any]] = AblationEngine if query.is_exact else GradientEngine

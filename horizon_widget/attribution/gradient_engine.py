@@ -11,7 +11,7 @@ from horizon_widget.attribution import gradient
 from horizon_widget.attribution.baselines import default_kind
 from horizon_widget.attribution.engine import Engine
 from horizon_widget.attribution.plan import Interest
-from horizon_widget.attribution.runner import Learnt
+from horizon_widget.attribution.runner import MOST_BYTES, Learnt
 from horizon_widget.models.model import Model
 from horizon_widget.query import Query
 
@@ -53,7 +53,8 @@ class GradientEngine(Engine[Columns]):
     def _targets_per_part(self, target: int, *, patient: bool) -> int:
         size = self.runner.size(patient=patient)
         if size.in_batches:
-            return max(1, size.rows // target)
+            column = 4 * self.model.n_layers * self.query.n_tokens  # bytes
+            return max(1, min(size.rows // target, MOST_BYTES // column))
         return gradient.targets_at_once(self.model.device, target, self.rows_per_part)
 
     def missing(self, interest: Interest) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import psutil
 import torch
 
 from horizon_widget.attribution.metrics import ROWS_OF_LOGITS
@@ -97,6 +96,8 @@ def free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return int(free) + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    import psutil  # not where hosts have GPUs alone
+
     return int(psutil.virtual_memory().available)
 
 

@@ -13,6 +13,8 @@ from horizon_widget.attribution.tasks import computation_for, perform
 from horizon_widget.models.model import Model
 from horizon_widget.query import Query
 
+MOST_BYTES = 4_000_000  # of values in one answer of a host
+
 
 @dataclass
 class Learnt:
@@ -55,7 +57,7 @@ class Runner(Protocol):
         """Perform a task; see ``tasks.perform``."""
 
     def is_outdated(self) -> bool:
-        """Whether the model has changed since the prompt was run."""
+        """Whether the model has changed since the prompt was run; from any thread."""
 
     def size(self, *, patient: bool) -> Size:
         """How large parts may be; larger where nobody waits for the first values."""
@@ -83,7 +85,7 @@ class Here:
 
     def is_outdated(self) -> bool:
         """See ``Runner``."""
-        return self.computation.is_outdated()
+        return self.computation.model.thread.run(self.computation.is_outdated)
 
     def size(self, *, patient: bool) -> Size:
         """See ``Runner``."""

@@ -11,7 +11,7 @@ from horizon_widget.attribution import visit
 from horizon_widget.attribution.computation import CleanValues
 from horizon_widget.attribution.findings import Steps
 from horizon_widget.attribution.plan import CostModel
-from horizon_widget.attribution.runner import Learnt, Size
+from horizon_widget.attribution.runner import MOST_BYTES, Learnt, Size
 from horizon_widget.errors import HostError, ModelError
 from horizon_widget.models.remote import travel
 from horizon_widget.models.remote.remote_model import RemoteModel
@@ -23,8 +23,8 @@ from horizon_widget.query import Query
 SECONDS, PATIENT_SECONDS = 3.0, 8.0
 FIRST_ROWS = 2048  # before anything is known of the host
 SANDBOX = 4  # how many times dearer a row is there, about
-TOO_MUCH = ("silent", "time limit", "memory")  # faults of a request that may have been too long
-MOST_BYTES = 4_000_000  # of values in one answer
+TOO_MUCH = ("silent", "time limit", "memory", "replica died")  # faults of a request that may have been too long
+FILLING = ("rows", "columns")  # tasks whose size is ours to choose
 MEMORY = 0.6  # weight of what was learnt before
 
 
@@ -69,15 +69,13 @@ class There:
         try:
             answer = unpack(self._model.ask(visit.ENTRY, request), visit.ANSWERED)
         except HostError as error:
-            self._learn_from(error)
+            if task in FILLING and error.kind in TOO_MUCH:  # so much is not asked for again
+                self._most_rows = self._rows(PATIENT_SECONDS) // 4
             raise
         self._learn(answer)
+        if task in FILLING:
+            self._learn_speed(answer["operations"], answer["seconds"])
         return answer["result"]
-
-    def _learn_from(self, error: HostError) -> None:
-        """A request that was too much is not asked again."""
-        if error.kind in TOO_MUCH:
-            self._most_rows = self._rows(PATIENT_SECONDS) // 4
 
     def _learn(self, answer: dict[str, Any]) -> None:
         self._check_same_model(answer["clean"])
@@ -88,17 +86,24 @@ class There:
         learnt.facts = {**self._model.provenance, "dtype": answer["dtype"], "device": answer["device"]}
         self._model.ways_tried = answer["ways"]
         self._batched = answer["batched"]
-        if answer["operations"]:
-            rate = answer["operations"] / answer["seconds"]
-            self._rate = MEMORY * self._rate + (1 - MEMORY) * rate if self._rate else rate
+
+    def _learn_speed(self, operations: float, seconds: float) -> None:
+        rate = operations / seconds
+        self._rate = MEMORY * self._rate + (1 - MEMORY) * rate if self._rate else rate
+        if self._most_rows is not None:
+            self._most_rows *= 2
 
     def _check_same_model(self, clean: CleanValues) -> None:
         before = self.learnt.clean
         if before is None:
             return
-        apart = np.abs(clean.metric - before.metric).max() / (before.metric.std() + 1e-6)
+        # Norms too: some metrics are alike for all models on the unchanged prompt.
+        scale = max(before.metric.std(), np.abs(before.metric).mean(), 1e-3)
+        of_metric = np.abs(clean.metric - before.metric).max() / scale
+        apart = max(of_metric, np.abs(clean.norms / np.maximum(before.norms, 1e-6) - 1).max())
         if not apart <= self._model.agreement:
             self._outdated = True
+            self._model.forget()
             raise self._model.host.fault("model changed")
 
     def is_outdated(self) -> bool:

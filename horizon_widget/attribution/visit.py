@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+import sys
 import time
 from typing import Any
 
@@ -88,9 +90,6 @@ def probe(traced: Any, request: dict[str, Any]) -> dict[str, Any]:
         ``{sandboxed, gradients, dtype, device, versions, n_layers, vocab_size, tokens, ways}``; ``gradients``: null if
         they work, else what was said.
     """
-    import importlib.metadata
-    import platform
-
     model = hosted_model(traced, request)
     query = Query(tuple(request["token_ids"]), baseline=Baseline("zero"))
     computation_for(model, query).begin()  # a way is tried, and the device seen
@@ -100,7 +99,7 @@ def probe(traced: Any, request: dict[str, Any]) -> dict[str, Any]:
         "dtype": str(model.dtype).removeprefix("torch."),
         "device": model.device.type,
         "versions": {"python": platform.python_version()}
-        | {name: importlib.metadata.version(name) for name in ("torch", "transformers", "nnsight")},
+        | {name: str(sys.modules[name].__version__) for name in ("torch", "transformers", "nnsight")},
         "n_layers": model.n_layers,
         "vocab_size": model.vocab_size,
         "tokens": [list(model.tokenizer(text)["input_ids"]) for text in request["texts"]],

@@ -72,6 +72,7 @@ class Controller:
         self._closed = False
         self._scheduled = False
         self._stepping = False
+        self._abandoned = threading.Event()  # set when what the step under way asks a host for is not waited for
         self._deaf: Callable[[], None] | None = None  # ends listening to the model's news
         self._error: dict[str, str] | None = None
         self._progress = Progress()
@@ -173,9 +174,9 @@ class Controller:
         What the model was writing ends where it is; what was to be found out of a cell is answered with a problem.
         """
         self._errands.cancel()
-        self._filling.stopped = True
+        self._filling.halt()
         self._change(_cancelled=True)
-        self._abandon()
+        self._abandoned.set()
 
     def resume(self) -> None:
         """Go on after a cancellation or an error, and with the rest of the map.
@@ -190,15 +191,11 @@ class Controller:
         idle.forget(self)
         self._change(_closed=True, wants_idle_time=False)
         self._errands.drop()
-        self._abandon()
+        self._abandoned.set()
         if self._deaf is not None:
             self._deaf()
+            self._deaf = None
         idle.pass_on()
-
-    def _abandon(self) -> None:
-        """A request under way is not waited for."""
-        if self._stepping:
-            self._model.abandon()
 
     def _hear(self) -> None:
         """There is news of a request to the model's host; on the thread that sent it."""
@@ -260,12 +257,13 @@ class Controller:
         """Do the most wanted piece of work, tell the listener, and queue the next step behind other widgets' work."""
         try:
             with self._condition:
-                self._stepping = True
+                self._stepping, self._abandoned = True, threading.Event()
                 work = self._take_work()
                 self._begin_task()
             if work is not None:
                 self._tell_status()
-                work()
+                with self._model.under(self._abandoned):
+                    work()
             self._tell_rows()
         except Exception as error:
             logger.exception("a step of the controller failed")
@@ -316,7 +314,7 @@ class Controller:
         with self._condition:
             self._error = describe(error)
             if not self._asked_for():
-                self._filling.stopped = True  # else each question would meet the same failure again
+                self._filling.halt()  # else each question would meet the same failure again
 
     def _tell_rows(self) -> None:
         """Tell of all rows not told yet: another widget or a call of ``attribute`` may have computed some."""

@@ -112,5 +112,5 @@ class Errands:
             return
         if failure is not None:
             self._listener.on_failed(getattr(failure, "field", None), describe(failure))
-        elif writing.written:
+        if writing.written:
             self._listener.on_written(writing.token_ids)

@@ -14,6 +14,7 @@ class Filling:
         allowed: Somebody looks.
         cells_running: The user's own cells run.
         stopped: By the reader, by an error, or until the reader says so.
+        halted: By the reader or an error: nothing is prepared either.
         waiting: How many cells wait for the whole map: then they run only for that.
     """
 
@@ -21,6 +22,7 @@ class Filling:
     allowed: bool = False
     cells_running: bool = False
     stopped: bool = False
+    halted: bool = False
     waiting: int = 0
 
     @property
@@ -31,17 +33,21 @@ class Filling:
     @property
     def may_prepare(self) -> bool:
         """Whether idle time is used to prepare layers all the same: that is little, and helps the first click much."""
-        return self.on_request and self.allowed and not self.cells_running
+        return self.on_request and self.allowed and not self.cells_running and not self.halted
 
     def begin(self, *, viewed: bool, cells_running: bool, stopped: bool) -> None:
         """A map is shown."""
         self.allowed, self.cells_running = viewed, cells_running
-        self.stopped = stopped or self.on_request
+        self.stopped, self.halted = stopped or self.on_request, stopped
+
+    def halt(self) -> None:
+        """The reader or an error stops it."""
+        self.stopped = self.halted = True
 
     def resume(self, *, after_failure: bool) -> None:
         """The reader says so; after a failure or a cancellation, that means what failed or was cancelled."""
         self.on_request = self.on_request and after_failure
-        self.stopped = self.on_request
+        self.stopped, self.halted = self.on_request, False
 
     def in_words(self, *, failed: bool, may_fill: bool) -> str:
         """As in ``listener.Status``, where something is left to fill.

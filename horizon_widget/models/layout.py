@@ -226,8 +226,9 @@ def registered(model_type: str) -> dict[str, Any] | None:
     def sendable(place: Place | None) -> Any:
         if place is None:
             return None
-        ours = place.heads is not None and place.heads.__module__ == __name__
-        return (place.module, place.heads.__name__ if ours and place.heads else place.heads, place.heads_first)
+        name = getattr(place.heads, "__name__", "")
+        ours = name and globals().get(name) is place.heads
+        return (place.module, name if ours else place.heads, place.heads_first)
 
     values = vars(_LAYOUTS[model_type])
     return {name: sendable(values[name]) if name in PLACES else values[name] for name in values}

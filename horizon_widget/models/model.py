@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
 import nnsight
@@ -85,8 +87,10 @@ class Model:
         del listener
         return lambda: None
 
-    def abandon(self) -> None:
-        """Wait no longer for the request under way, if there is one."""
+    def under(self, abandoned: threading.Event) -> AbstractContextManager[None]:
+        """While this lasts, requests of the caller's thread to a remote model's host end when the event is set."""
+        del abandoned
+        return nullcontext()
 
     @property
     def provenance(self) -> dict[str, str]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from contextlib import nullcontext
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -22,13 +23,13 @@ class ModelThread:
 
     Args:
         name: For those who look at threads.
-        interrupt: Called when who waits for work under way is stopped: it may end the work sooner.
+        under: Surrounds work; the event is set when who waits for it is stopped: it may end sooner then.
     """
 
-    def __init__(self, name: str, interrupt: Callable[[], None] | None = None) -> None:
+    def __init__(self, name: str, under: Callable[[threading.Event], Any] = lambda _: nullcontext()) -> None:
         self._name = f"{_PREFIX}-{name}"
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=self._name)
-        self._interrupt = interrupt
+        self._under = under
 
     @property
     def is_this(self) -> bool:
@@ -40,20 +41,27 @@ class ModelThread:
         return self._executor.submit(work)
 
     def run(self, work: Callable[[], T]) -> T:
-        """Run ``work`` and wait for it; called from a thread of models, run it there at once.
+        """Run ``work`` and wait for it; called from this thread itself, run it at once.
+
+        So it is from the thread of local models, which waits for no other: the others wait for it.
 
         Raises:
             KeyboardInterrupt: when stopped; ``work`` has then ended, or never begun.
         """
-        if is_current():
+        if self.is_this or LOCAL.is_this:
             return work()
-        future = self.submit(work)
+        abandoned = threading.Event()
+
+        def noted() -> T:
+            with self._under(abandoned):
+                return work()
+
+        future = self.submit(noted)
         try:
             return future.result()
         except KeyboardInterrupt:
             if not future.cancel():
-                if self._interrupt is not None:
-                    self._interrupt()
+                abandoned.set()
                 future.exception()  # waits for it
             raise
 

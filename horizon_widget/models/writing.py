@@ -72,7 +72,7 @@ def continuation(model: Model, token_ids: Sequence[int]) -> Iterator[int]:
     room = None if model.context_length is None else model.context_length - len(token_ids)
     if room is not None and room < 1:
         raise QueryError("prompt", f"it fills the {model.context_length} tokens that {model.name} reads.")
-    ends = _end_tokens(model)
+    ends = end_tokens(model)
     ids, cache = list(token_ids), _new_cache(model)
     unread = ids
     while room is None or len(ids) < len(token_ids) + room:
@@ -99,7 +99,7 @@ def _new_cache(model: Model) -> Any:
     return DynamicCache(config=model.config) if takes_one and model.layout.place("key") is not None else None
 
 
-def _end_tokens(model: Model) -> set[int]:
+def end_tokens(model: Model) -> set[int]:
     """What ends a text, as the model's settings for writing, its configuration or its tokenizer name it."""
     of_writing = getattr(getattr(model.hf_model, "generation_config", None), "eos_token_id", None)
     for named in (of_writing, getattr(model.config, "eos_token_id", None), model.tokenizer.eos_token_id):

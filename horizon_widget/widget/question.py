@@ -16,6 +16,7 @@ from horizon_widget.controller import Controller
 from horizon_widget.controller.listener import Status
 from horizon_widget.errors import QueryError, describe
 from horizon_widget.horizon_map import HorizonMap
+from horizon_widget.models import thread
 from horizon_widget.models.model import Model
 from horizon_widget.query import Query
 from horizon_widget.widget import descriptions, turns
@@ -271,7 +272,7 @@ class AskingWidget(WidgetTraits):
         if n_tokens:
             self._check_may_grow(question)
         self._wish = wish = _Wish(question, n_tokens)
-        self._model.thread.submit(partial(self._prepare, wish))
+        thread.submit(partial(self._prepare, wish))
 
     def _prepare(self, wish: _Wish) -> None:
         """On the model thread."""

@@ -10,15 +10,19 @@ import numpy as np
 import pytest
 
 import horizon_widget as hw
+from horizon_widget.attribution.ask import read_query
 from horizon_widget.attribution.attribute import AttributionInterrupted
 from horizon_widget.attribution.findings import Cell
+from horizon_widget.attribution.gradient_engine import GradientEngine
+from horizon_widget.attribution.plan import Interest
 from horizon_widget.controller import Controller
 from horizon_widget.errors import HostError
-from horizon_widget.models import trial
+from horizon_widget.models import trial, writing
+from horizon_widget.models.remote import hosted
 from horizon_widget.query import Query
 from tests import stand_ins
 from tests.conftest import PROMPT, tiny_llama
-from tests.widgets import LONG, Recorder
+from tests.widgets import LONG, Recorder, settle
 
 SHORT = PROMPT[:12]
 FAULT = HostError("lost", "The host was lost.", advice="Ask again.", detail="a remote traceback")
@@ -164,14 +168,17 @@ def test_another_model_under_the_same_name_is_noticed(remote, host, change, matc
         hw.attribute(remote, SHORT, layers=1, progress=False)
 
 
-def test_a_model_that_changes_between_requests_is_noticed_and_begun_anew(remote, host):
-    before = hw.attribute(remote, SHORT, layers=1, progress=False)
+@pytest.mark.parametrize("metric", ["logprob", "kl"])  # kl is 0 on the unchanged prompt, whatever the model
+def test_a_model_that_changes_between_requests_is_noticed_and_begun_anew(remote, host, metric):
+    hw.attribute(remote, SHORT, layers=1, metric=metric, progress=False)
+    before = hw.attribute(remote, SHORT, layers=[0, 1], metric=metric, progress=False)
     for parameter in remote._traced._module.parameters():
         parameter.data.mul_(1.5)
     with pytest.raises(HostError, match="predicts something else now"):
-        hw.attribute(remote, SHORT, layers=2, progress=False)
+        hw.attribute(remote, SHORT, layers=2, metric=metric, progress=False)
     assert np.isfinite(before.values.sel(layer=1)).all()
-    after = hw.attribute(remote, SHORT, layers=1, progress=False)
+    after = hw.attribute(remote, SHORT, layers=[0, 1], metric=metric, progress=False)
+    assert host.asked[-2:] == ["probe", "rows"], "what it allows may be another thing, too"
     assert np.abs(after.values - before.values).max() > 1e-3
 
 
@@ -305,3 +312,52 @@ def test_stopping_a_call_does_not_wait_for_the_host(remote, host, monkeypatch):
     monkeypatch.undo()
     host.gate.set()
     assert hw.attribute(remote, SHORT, layers=1, progress=False).computed_layers == (1,)
+
+
+def test_a_cancellation_or_a_failure_ends_preparing_too_until_it_is_resumed(controller, host):
+    host.change = lambda answer: controller.cancel() if "result" in answer else None
+    controller.start(viewed=True)
+    wait_for(lambda: controller._listener.statuses and controller._listener.statuses[-1].filling == "stopped")
+    host.change = lambda answer: None
+    controller.look_at(1, 5)
+    assert controller.wait(timeout=LONG).state == "ready"
+    asked = len(host.asked)
+    settle()
+    assert len(host.asked) == asked, "a click gets its answer and nothing else"
+
+
+def test_a_local_model_asked_from_an_observer_of_a_remote_one_runs_on_its_own_thread(remote, model):
+    ran_on = remote.thread.run(lambda: model.thread.run(lambda: threading.current_thread().name))
+    assert ran_on.startswith("horizon-widget-model-local")
+    there = model.thread.run(lambda: remote.thread.run(lambda: threading.current_thread().name))
+    assert there.startswith("horizon-widget-model-local"), "which waits for no other thread"
+
+
+def test_a_text_ends_where_it_ends_however_slow_the_host(remote, monkeypatch):
+    monkeypatch.setattr(hosted, "SECONDS", 0.0)
+    ids = remote.tokenize(SHORT)
+    first = remote.write_on(ids, 1)[0]
+    for module in (hosted, writing):
+        monkeypatch.setattr(module, "end_tokens", lambda model: {first})
+    request = {"name": "tiny", "layout": None, "token_ids": list(ids), "n_tokens": 5}
+    assert hosted.continue_text(remote._traced, request) == {"tokens": [first], "ended": True}
+    for module in (hosted, writing):
+        monkeypatch.setattr(module, "end_tokens", lambda model: set())
+    assert hosted.continue_text(remote._traced, request) == {"tokens": [first], "ended": False}
+
+
+def test_what_is_written_before_a_fault_is_opened(controller, remote, host, monkeypatch):
+    monkeypatch.setattr(hosted, "SECONDS", 0.0)  # a token in a request
+    controller.start()
+    controller.wait(timeout=LONG)
+    host.change = lambda answer: setattr(host, "failure", FAULT) if "ended" in answer else None
+    controller.write_on(3)
+    wait_for(lambda: controller._listener.written)
+    assert len(controller._listener.written[0]) == len(SHORT) + 1
+    assert controller._listener.failures[0][1]["title"] == "The host was lost."
+
+
+def test_gradients_of_a_long_prompt_come_in_answers_of_a_few_megabytes(remote, monkeypatch):
+    monkeypatch.setattr("horizon_widget.attribution.gradient_engine.MOST_BYTES", 4 * remote.n_layers * len(PROMPT) * 5)
+    engine = GradientEngine(remote, read_query(remote, PROMPT, method="gradient"))
+    assert len(engine.next_part(Interest(0, layers=range(4), patient=True)).targets) <= 6

@@ -16,7 +16,7 @@ from horizon_widget.models.layout import register_sent
 from horizon_widget.models.model import Model
 from horizon_widget.models.sites import Site
 from horizon_widget.models.ways import THROUGH
-from horizon_widget.models.writing import continuation
+from horizon_widget.models.writing import continuation, end_tokens
 
 CONTINUE = f"{__name__}:continue_text"
 SECONDS = 3.0  # of writing in one request
@@ -32,7 +32,7 @@ def hosted_model(traced: Any, request: dict[str, Any]) -> Model:
     name = request["name"]
     if request["layout"] is not None:
         register_sent(str(traced._module.config.model_type), request["layout"])
-    weightless = any(parameter.is_meta for parameter in traced._module.parameters())
+    weightless = all(parameter.is_meta for parameter in traced._module.parameters())
     return (SandboxedModel if weightless else Model)(traced, traced._module, name=name)
 
 
@@ -118,9 +118,11 @@ def continue_text(traced: Any, request: dict[str, Any]) -> dict[str, Any]:
         ``{tokens, ended}``: the new ones, and whether the text or the context is at its end.
     """
     began, tokens = time.perf_counter(), []
-    following = continuation(hosted_model(traced, request), request["token_ids"])
-    for token in itertools.islice(following, request["n_tokens"]):
+    model = hosted_model(traced, request)
+    length = model.context_length
+    for token in itertools.islice(continuation(model, request["token_ids"]), request["n_tokens"]):
         tokens.append(token)
-        if time.perf_counter() - began > SECONDS:
+        full = length is not None and len(request["token_ids"]) + len(tokens) >= length
+        if time.perf_counter() - began > SECONDS and not full and token not in end_tokens(model):
             return {"tokens": tokens, "ended": False}
     return {"tokens": tokens, "ended": True}

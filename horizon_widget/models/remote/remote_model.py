@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ import torch
 from horizon_widget.errors import CancelledError, HorizonError, ModelError, QueryError
 from horizon_widget.models.layout import registered
 from horizon_widget.models.model import Model
-from horizon_widget.models.remote import hosted
+from horizon_widget.models.remote import hosted, travel
 from horizon_widget.models.remote.capabilities import TEXTS, Capabilities, read_capabilities
 from horizon_widget.models.remote.faults import Abandoned
 from horizon_widget.models.remote.host import Host
@@ -40,10 +41,10 @@ class RemoteModel(Model):
     def __init__(self, traced: Any, *, name: str, loaded_as: str, host: Host) -> None:
         super().__init__(traced, traced._module, name=name, loaded_as=loaded_as)
         self.host = host
-        self.thread = ModelThread("remote", interrupt=self.abandon)
+        self.thread = ModelThread("remote", under=self.under)
         self.ways_tried: list[Any] = []
         self._capabilities: Capabilities | None = None
-        self._abandoned: threading.Event | None = None  # of the request under way
+        self._caller = threading.local()  # has what the caller abandons requests by
         self._news: News | None = None
         self._listeners: list[Callable[[], None]] = []
 
@@ -75,26 +76,32 @@ class RemoteModel(Model):
         Raises:
             HostError: naming what is wrong with the host or the way there.
             HorizonError: as raised by our code on the host.
-            CancelledError: if ``abandon`` was called meanwhile.
+            CancelledError: if the event of ``under`` was set meanwhile.
         """
         _ = self.capabilities
         return self._ask(entry, request)
 
     def _ask(self, entry: str, request: dict[str, Any]) -> Any:
-        self._abandoned = threading.Event()
+        layout = registered(str(self.config.model_type))
+        for heads in [value[1] for value in (layout or {}).values() if isinstance(value, tuple) and len(value) == 3]:
+            if callable(heads):
+                travel.bring(heads)
+        request = {"name": self.name, "layout": layout, **request}
+        abandoned = getattr(self._caller, "abandoned", None)
         try:
-            about = {"name": self.name, "layout": registered(str(self.config.model_type))}
-            return self.host.ask(self._traced, entry, about | request, on_news=self._hear, abandoned=self._abandoned)
+            return self.host.ask(self._traced, entry, request, on_news=self._hear, abandoned=abandoned)
         except Abandoned:
             raise CancelledError from None
-        finally:
-            self._abandoned = None
 
-    def abandon(self) -> None:
-        """Wait no longer for the request under way, if there is one. The host may go on computing it."""
-        abandoned = self._abandoned
-        if abandoned is not None:
-            abandoned.set()
+    @contextmanager
+    def under(self, abandoned: threading.Event) -> Iterator[None]:
+        """While this lasts, requests of this thread end when the event is set; their host may go on computing."""
+        before = getattr(self._caller, "abandoned", None)
+        self._caller.abandoned = abandoned
+        try:
+            yield
+        finally:
+            self._caller.abandoned = before
 
     @property
     def news(self) -> str | None:
@@ -128,6 +135,10 @@ class RemoteModel(Model):
         capabilities = read_capabilities(self, found, self.host)
         self.ways_tried = found["ways"]
         return capabilities
+
+    def forget(self) -> None:
+        """The host has another model now: ask again what it allows."""
+        self._capabilities, self.ways_tried = None, []
 
     @property
     def is_sandboxed(self) -> bool:
