@@ -36,7 +36,8 @@ def load_model(
 
     Raises:
         ModelError: if it cannot be found, read or used; the message says which.
-        HostError: if ``remote``, and the host cannot be reached, refuses the key, or has no such model.
+        HostError: if ``remote``, and the host cannot be reached or refuses the key; whether it has the model shows at
+            the first request.
     """
     if remote:
         return _name_remote(model, tokenizer, dtype, device, revision)

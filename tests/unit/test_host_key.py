@@ -6,12 +6,10 @@ import logging
 import time
 
 import pytest
-from nnsight import TransformersModel
 
 from horizon_widget.errors import HostError
 from horizon_widget.models.remote.faults import Faults
 from horizon_widget.models.remote.host import Host
-from tests.conftest import tiny_llama
 from tests.odd_hosts import (
     KEY,
     MODEL_KEY,
@@ -29,11 +27,6 @@ from tests.odd_hosts import (
 )
 
 pytestmark = pytest.mark.waiting
-
-
-@pytest.fixture(scope="module")
-def traced(byte_tokenizer):
-    return TransformersModel(tiny_llama(), tokenizer=byte_tokenizer, task="text-generation")
 
 
 _ECHO = f"it holds {KEY} and {KEY!r}"

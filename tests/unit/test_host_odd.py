@@ -6,10 +6,8 @@ import socket
 import time
 
 import pytest
-from nnsight import TransformersModel
 
 from horizon_widget.errors import ModelError, QueryError, describe
-from tests.conftest import tiny_llama
 from tests.odd_hosts import (
     BINARY,
     CLOSE,
@@ -28,11 +26,6 @@ from tests.odd_hosts import (
 )
 
 pytestmark = pytest.mark.waiting
-
-
-@pytest.fixture(scope="module")
-def traced(byte_tokenizer):
-    return TransformersModel(tiny_llama(), tokenizer=byte_tokenizer, task="text-generation")
 
 
 def test_nothing_listens(traced):

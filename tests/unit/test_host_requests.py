@@ -11,7 +11,6 @@ from typing import Any
 
 import nnsight
 import pytest
-from nnsight import TransformersModel
 
 from horizon_widget.errors import HostError
 from horizon_widget.models import thread
@@ -20,7 +19,6 @@ from horizon_widget.models.remote.faults import Abandoned
 from horizon_widget.models.remote.host import Host
 from horizon_widget.models.remote.news import STATES, Patience
 from horizon_widget.models.remote.waiting import TooLate, aside
-from tests.conftest import tiny_llama
 from tests.odd_hosts import (
     KEY,
     MODEL_KEY,
@@ -37,11 +35,6 @@ from tests.odd_hosts import (
 )
 
 pytestmark = pytest.mark.waiting
-
-
-@pytest.fixture(scope="module")
-def traced(byte_tokenizer):
-    return TransformersModel(tiny_llama(), tokenizer=byte_tokenizer, task="text-generation")
 
 
 # --- news ---
