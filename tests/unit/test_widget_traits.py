@@ -7,7 +7,6 @@ import math
 import re
 import threading
 import weakref
-from dataclasses import replace
 from pathlib import Path
 
 import ipywidgets
@@ -17,7 +16,6 @@ import traitlets
 
 import horizon_widget as hw
 from horizon_widget.controller import idle
-from horizon_widget.controller.listener import Status
 from horizon_widget.widget.traits import CONTROLS
 from tests.conftest import PROMPT
 from tests.widgets import LONG, OPEN, say, sent, settle
@@ -277,33 +275,6 @@ def test_what_would_be_asked_again_is_told(model, arguments, metric, baseline):
         "remote": False,
     }
     made.close()
-
-
-def test_where_the_request_to_a_host_is_told(widget):
-    status = Status(state="computing", task="layer 2", done=0.5, seconds_left=None, filling="running")
-    listener = widget._now.listener
-    listener.on_status(replace(status, host="queued on ndif.example, position 3"))
-    assert widget.progress["host"] == "queued on ndif.example, position 3"
-    listener.on_status(status)
-    assert widget.progress["host"] is None
-
-
-def test_that_a_model_is_remote_is_told(model, monkeypatch):
-    monkeypatch.setattr(hw.Model, "remote", True)
-    made = hw.HorizonWidget(model, PROMPT, baseline="zero")
-    assert made.asked["remote"] is True
-    made.close()
-
-
-def test_what_a_host_does_not_allow_is_told_as_soon_as_it_is_known(widget, monkeypatch):
-    widget.wait("all", timeout=LONG)
-    assert widget.not_offered == {}
-    monkeypatch.setattr(hw.Model, "not_offered", {"direct": "No attention masks there."})
-    widget.selected_layer = 0  # whatever makes the controller tell its status
-    settle()
-    assert widget.not_offered == {"direct": "No attention masks there."}
-    widget.metric = "entropy"
-    assert widget.not_offered == {"direct": "No attention masks there."}
 
 
 def test_tokens_are_told_where_the_text_does_not_give_them(model):
