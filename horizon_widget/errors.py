@@ -16,7 +16,10 @@ class HorizonError(Exception):
 
     Attributes:
         detail: What somebody who looks into it wants to see, such as a traceback from another machine; may be empty.
+        outdates_map: Whether the map that was computed can only be begun anew.
     """
+
+    outdates_map = False
 
     def __init__(self, message: str, *, advice: str = "") -> None:
         super().__init__(f"{message} {advice}".strip())
@@ -43,6 +46,12 @@ class ModelError(HorizonError):
     """A model that cannot be loaded, or whose states cannot be reached."""
 
 
+class OutdatedError(ModelError):
+    """A model that has changed since a map of it was begun; the finished rows are of the model as it was."""
+
+    outdates_map = True
+
+
 class HostError(HorizonError):
     """A request that an NDIF host did not answer.
 
@@ -61,6 +70,7 @@ class HostError(HorizonError):
         self.kind = kind
         self.detail = detail
         self.may_repeat = may_repeat
+        self.outdates_map = kind == "model changed"
 
 
 class CancelledError(HorizonError):

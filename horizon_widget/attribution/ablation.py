@@ -15,6 +15,7 @@ from horizon_widget.attribution.plan import first_cells
 from horizon_widget.attribution.preparation import Preparation, Preparing
 from horizon_widget.baseline import Baseline
 from horizon_widget.errors import ModelError
+from horizon_widget.models.trial import agreement
 
 # Positions computed at once: a few tenths of a second at the demo model's first layers on two CPU cores.
 ROWS_AT_ONCE = {"cpu": 256}
@@ -32,6 +33,8 @@ def rows_at_once(device: torch.device) -> int:
 
 class Ablation(Computation):
     """Computes exact influence by ablation."""
+
+    _witness: tuple[tuple[int, int], Sequence[int] | None, Array] | None = None  # the earliest cell's values
 
     @classmethod
     def after(cls, experiment: Experiment) -> Ablation:
@@ -92,6 +95,9 @@ class Ablation(Computation):
             left = [cell for cell in cells if prepared[cell[0]].baseline == kind and cell not in rows]
             for batch in self._batches(left, targets):
                 rows |= dict(zip(batch, self.influence(batch, kind, targets), strict=True))
+        earliest = min(cells)
+        if self._witness is None or earliest < self._witness[0]:
+            self._witness = (earliest, targets, rows[earliest])
         return np.stack([rows[cell] for cell in cells])
 
     def _batches(self, cells: Cells, targets: Sequence[int] | None) -> Iterator[list[tuple[int, int]]]:
@@ -168,6 +174,14 @@ class Ablation(Computation):
         if not np.isfinite(value):
             raise ModelError(f"The influence under {baseline} is not finite.", advice="Try dtype=torch.float32.")
         return value
+
+    def _gives_other_values(self) -> bool:
+        """A replaced state reaches what the unchanged prompt does not, such as a limit on activations."""
+        if self._witness is None:
+            return False
+        (layer, source), targets, row = self._witness
+        again = self.influence([(layer, source)], self.preparations[layer].baseline, targets)[0]
+        return not np.abs(again - row).max() <= agreement(self.model.dtype) * np.abs(row).max()
 
     def memory_needed(self, rows: int) -> float:
         """Bytes held at once, at most, by the plan, where parts have so many positions."""

@@ -50,7 +50,7 @@ def read_query(
         ModelError: if the model is in training mode.
     """
     check_model(model)
-    model.check_untouched()
+    model.check_eval_mode()
     ids = prompt.query.token_ids if isinstance(prompt, HorizonMap) else model.tokenize(prompt)
     asked: Metric = read_metric(metric, model.token_id)
     replaced: Baseline = read_baseline(baseline, model.tokenize)

@@ -13,11 +13,15 @@ from horizon_widget.attribution.baselines import Replacements
 from horizon_widget.attribution.experiment import Experiment
 from horizon_widget.attribution.plan import CostModel
 from horizon_widget.attribution.preparation import Preparation
-from horizon_widget.errors import ModelError
+from horizon_widget.errors import ModelError, OutdatedError
+from horizon_widget.models.fingerprint import Fingerprint, first_difference
 from horizon_widget.models.model import Model
 from horizon_widget.query import Query
 
 Array = npt.NDArray[np.floating]
+ASK_AGAIN = (
+    "The values so far are of the model as it was. Resume begins a new map of the model as it is; in Python, ask again."
+)
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ class Computation:
         self._way, self._memory_limit = way, memory_limit
         self._experiment: Experiment | None = None
         self._replacements: Replacements | None = None
+        self._followed: Fingerprint = {}  # what the model was like when the prompt was run
 
     @property
     def has_begun(self) -> bool:
@@ -69,6 +74,7 @@ class Computation:
         """The prompt's run; made when first asked for."""
         if self._experiment is None:
             self._experiment = Experiment.begin(self.model, self.query, way=self._way, memory_limit=self._memory_limit)
+            self._followed = self.model.followed
         return self._experiment
 
     @property
@@ -90,10 +96,36 @@ class Computation:
         return CleanValues(experiment.clean_metric.float().cpu().numpy(), norms.numpy(), self.replacements.positions)
 
     def is_outdated(self) -> bool:
-        """Whether the model has changed since the prompt was run: its weights, its hooks, an adapter of it."""
+        """Whether the model gives other values than when the prompt was run: it is run again, and compared."""
         if self._experiment is None:
             return False
-        return not self._experiment.agrees_with(self.model.clean_run(self.query.token_ids, self._experiment.site))
+        now = self.model.fingerprint()
+        if not self._experiment.agrees_with(self.model.clean_run(self.query.token_ids, self._experiment.site)):
+            return True
+        if now != self._followed and self._gives_other_values():
+            return True
+        self._followed = now  # what was changed does not matter here
+        return False
+
+    def check_current(self, *, thorough: bool = False) -> None:
+        """Refuse values of a model that has changed since the prompt was run.
+
+        Args:
+            thorough: Run the prompt again in any case, and not only where the model's fingerprint differs.
+
+        Raises:
+            OutdatedError: naming what has changed.
+        """
+        if self._experiment is None:
+            return
+        before, now = self._followed, self.model.fingerprint()
+        if (thorough or now != before) and self.is_outdated():
+            where = f" ({first_difference(before, now)})" if now != before else ""
+            raise OutdatedError(f"{self.model.name} has changed{where} since this map was begun.", advice=ASK_AGAIN)
+
+    def _gives_other_values(self) -> bool:
+        """Whether a value that is known comes out otherwise now; ``False`` if none is known."""
+        return False
 
 
 def check_finite(cells: Sequence[tuple[int, int]], rows: Array) -> None:

@@ -91,6 +91,10 @@ class Engine(ABC, Generic[P]):
         """Whether the model has changed since the prompt was run: its weights, its hooks, an adapter of it."""
         return self.runner.is_outdated()
 
+    def distrust_model(self) -> None:
+        """See ``Runner``."""
+        self.runner.distrust_model()
+
     def _learn(self, learnt: Learnt) -> None:
         """Enter in the map what is new."""
         dataset, entered = self.map.dataset, self._entered

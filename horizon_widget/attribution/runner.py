@@ -10,6 +10,7 @@ from horizon_widget.attribution.computation import CleanValues, Computation
 from horizon_widget.attribution.findings import Steps
 from horizon_widget.attribution.preparation import Preparation
 from horizon_widget.attribution.tasks import computation_for, perform
+from horizon_widget.errors import OutdatedError
 from horizon_widget.models.model import Model
 from horizon_widget.query import Query
 
@@ -59,6 +60,12 @@ class Runner(Protocol):
     def is_outdated(self) -> bool:
         """Whether the model has changed since the prompt was run; from any thread."""
 
+    def distrust_model(self) -> None:
+        """Compare the model with what it was, in full, before the next task; from any thread, returns at once.
+
+        Small changes of weights can be seen in no other way.
+        """
+
     def size(self, *, patient: bool) -> Size:
         """How large parts may be; larger where nobody waits for the first values."""
 
@@ -69,6 +76,7 @@ class Here:
     def __init__(self, model: Model, query: Query, **options: Any) -> None:
         self.computation: Computation = computation_for(model, query, **options)
         self._learnt = Learnt()
+        self._distrusts = False
 
     @property
     def learnt(self) -> Learnt:
@@ -80,12 +88,30 @@ class Here:
         return self._learnt
 
     def steps(self, task: str, arguments: dict[str, Any]) -> Steps[Any]:
-        """See ``Runner``."""
-        return perform(self.computation, task, arguments)
+        """See ``Runner``; what a model gave that was changed meanwhile is dropped."""
+        if self._distrusts:
+            self._distrusts = False
+            try:
+                self.computation.check_current(thorough=True)
+            except OutdatedError:
+                self._distrusts = True  # so is what is asked next
+                raise
+        performed = perform(self.computation, task, arguments)
+        while True:
+            try:
+                next(performed)
+            except StopIteration as end:
+                self.computation.check_current()
+                return end.value
+            yield
 
     def is_outdated(self) -> bool:
         """See ``Runner``."""
         return self.computation.model.thread.run(self.computation.is_outdated)
+
+    def distrust_model(self) -> None:
+        """See ``Runner``."""
+        self._distrusts = True
 
     def size(self, *, patient: bool) -> Size:
         """See ``Runner``."""

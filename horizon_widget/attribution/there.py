@@ -110,6 +110,9 @@ class There:
         """See ``Runner``: each answer is compared with the first one."""
         return self._outdated
 
+    def distrust_model(self) -> None:
+        """See ``Runner``: each answer is compared with the first one."""
+
     def size(self, *, patient: bool) -> Size:
         """See ``Runner``: by what is known of the host's speed."""
         return Size(self._rows(PATIENT_SECONDS if patient else SECONDS), in_batches=True)

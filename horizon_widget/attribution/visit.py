@@ -41,7 +41,7 @@ def answer(traced: Any, request: dict[str, Any]) -> dict[str, Any]:
     began = time.perf_counter()
     model = hosted_model(traced, request)
     known = unpack(request["preparations"], ASKED)
-    model.kept |= dict(request["ways"])
+    model.tried |= dict(request["ways"])
     options = {} if request["batched"] is None else {"batched": request["batched"]}
     computation = computation_for(model, unpack(request["query"], ASKED), **options)
     computation.preparations = dict(known)
@@ -71,7 +71,7 @@ def _finish(steps: Steps[Any]) -> Any:
 
 def _ways(model: Model) -> list[Any]:
     """Ways that were tried, and for prompts of which length, as they can be sent."""
-    return [(key, tried) for key, tried in model.kept.items() if isinstance(key, tuple) and key[0] == "way"]
+    return list(model.tried.items())
 
 
 def _batched(computation: Computation) -> bool | None:

@@ -75,6 +75,7 @@ class Controller:
         self._abandoned = threading.Event()  # set when what the step under way asks a host for is not waited for
         self._deaf: Callable[[], None] | None = None  # ends listening to the model's news
         self._error: dict[str, str] | None = None
+        self._outdated = False  # the error is that the model has changed
         self._progress = Progress()
 
     # -- what the reader does; from any thread, returns at once --------------------------------------------------
@@ -98,6 +99,11 @@ class Controller:
     def stopped(self) -> tuple[bool, bool]:
         """Whether the reader has stopped what was asked for, and whether idle time is used no more."""
         return self._cancelled, self._filling.stopped
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether it stopped because the model has changed: only a new map goes on."""
+        return self._outdated
 
     def start(
         self,
@@ -166,6 +172,8 @@ class Controller:
     def cells_running(self, running: bool) -> None:
         """The user's own cells run (filling waits) or have ended."""
         self._filling.cells_running = running
+        if not running:
+            self._engine.distrust_model()  # the cell may have changed it
         self._change()
 
     def cancel(self) -> None:
@@ -313,6 +321,7 @@ class Controller:
     def _fail(self, error: Exception) -> None:
         with self._condition:
             self._error = describe(error)
+            self._outdated = getattr(error, "outdates_map", False)
             if not self._asked_for():
                 self._filling.halt()  # else each question would meet the same failure again
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,7 @@ def _wrap(hf_model: Any, tokenizer: Any, *, name: str | None = None, loaded_as: 
     import torch
     from nnsight import TransformersModel
 
+    hf_model = _without_peft(hf_model)
     if not isinstance(hf_model, torch.nn.Module) or not hasattr(hf_model, "config"):
         raise ModelError(
             f"model: a {type(hf_model).__name__} is not a language model.",
@@ -118,14 +120,36 @@ def _wrap(hf_model: Any, tokenizer: Any, *, name: str | None = None, loaded_as: 
         raise ModelError("tokenizer: a model in memory needs its tokenizer.", advice="Pass tokenizer=… with it.")
     if hf_model.training:
         raise ModelError(f"{name} is in training mode, so dropout may change its output.", advice="Call model.eval().")
+
+    def trace() -> Any:
+        return TransformersModel(shadow_of(hf_model) or hf_model, tokenizer=tokenizer, task="text-generation")
+
     try:
-        traced = TransformersModel(shadow_of(hf_model) or hf_model, tokenizer=tokenizer, task="text-generation")
+        traced = trace()
     except Exception as error:
         raise ModelError(
             f"{name} ({type(hf_model).__name__}) cannot be traced by nnsight ({first_line(error)}).",
             advice="It must be a transformers model that can generate text, with a tokenizer of transformers.",
         ) from error
-    return Model(traced, hf_model, name=name, loaded_as=loaded_as)
+    return Model(traced, hf_model, name=name, loaded_as=loaded_as, trace=trace)
+
+
+def _without_peft(model: Any) -> Any:
+    """The transformers model inside a PEFT one: adapters have their layers in its modules.
+
+    Raises:
+        ModelError: if its adapter changes more than modules.
+    """
+    peft = sys.modules.get("peft")  # who has such a model has imported it
+    if peft is None or not isinstance(model, (peft.PeftModel, peft.PeftMixedModel)):
+        return model
+    for config in model.peft_config.values():
+        if config.is_prompt_learning:
+            raise ModelError(
+                f"model: {config.peft_type.value} puts tokens of its own before the prompt.",
+                advice="Adapters that change layers, such as LoRA, work.",
+            )
+    return model.base_model.model
 
 
 def refuse_encoders(config: Any, name: str) -> None:

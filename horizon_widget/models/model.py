@@ -16,17 +16,18 @@ from horizon_widget.errors import ModelError, QueryError
 from horizon_widget.models import thread
 from horizon_widget.models.block_call import BlockCall
 from horizon_widget.models.clean_run import CleanRun
+from horizon_widget.models.fingerprint import Fingerprint, fingerprint, global_hooks
 from horizon_widget.models.layout import layout_of
 from horizon_widget.models.prompts import read_prompt, token_id
 from horizon_widget.models.readout import Head
-from horizon_widget.models.shadow import follow_hooks, same_tree
+from horizon_widget.models.shadow import own_forward
 from horizon_widget.models.sites import RESIDUAL, Site
 from horizon_widget.models.ways import REPLAY, SUFFIX
 from horizon_widget.models.writing import Writing, continuation
 from horizon_widget.tokens import Token, read_tokens
 
-# Hooks of these packages belong to how a model runs; any other is the user's.
-OWN_HOOKS = ("accelerate", "nnsight", "transformers", "torch")
+# Functions of these packages belong to how a model runs; any other is the user's.
+FRAMEWORKS = ("accelerate", "nnsight", "transformers", "torch")
 
 
 class Model:
@@ -37,12 +38,15 @@ class Model:
         hf_model: The transformers model.
         name: As shown.
         loaded_as: The argument of ``load_model`` that gives this model again; ``None`` where it was in memory.
+        trace: Gives ``traced`` anew after ``hf_model`` has changed; ``None``: nobody can change it.
 
     Raises:
         ModelError: if its blocks, final norm or head are not where decoder-only models have them.
 
     Attributes:
         thread: Everything that touches it runs there.
+        followed: What ``hf_model`` was like when it was last traced anew.
+        tried: Which ways to enter it half-way are right, by what was tried, and for prompts of up to how many tokens.
         shortcuts: Ways to enter it half-way that may be tried, fastest first; full passes always work.
     """
 
@@ -50,13 +54,29 @@ class Model:
     shortcuts: tuple[str, ...] = (SUFFIX, REPLAY)
     may_cache = True  # keys and values from one pass to the next
 
-    def __init__(self, traced: Any, hf_model: Any, *, name: str, loaded_as: str | None = None) -> None:
-        self._traced = traced
+    def __init__(
+        self,
+        traced: Any,
+        hf_model: Any,
+        *,
+        name: str,
+        loaded_as: str | None = None,
+        trace: Callable[[], Any] | None = None,
+    ) -> None:
         self.hf_model = hf_model
         self.tokenizer = traced.tokenizer
         self.name, self.loaded_as = name, loaded_as
+        self._trace = trace
+        self.kept: dict[Hashable, Any] = {}  # a place for what others compute with this model; goes when it goes
+        self.followed: Fingerprint = {} if trace is None else fingerprint(hf_model)
+        self._enter(traced)
+        self._loaded_sizes = self._sizes
+
+    def _enter(self, traced: Any) -> None:
+        """Find the parts of the model."""
+        self._traced = traced
         self.config = traced._module.config
-        self.layout = layout_of(traced._module, name)
+        self.layout = layout_of(traced._module, self.name)
         self.blocks: list[Any] = list(self.layout.part(traced, self.layout.blocks))
         self.head = self._find_head()
         weight = next(self.blocks[0]._module.parameters())
@@ -65,12 +85,16 @@ class Model:
         self.d_model = int(self.config.hidden_size)
         self.vocab_size = int(self.config.vocab_size)
         self.weights_per_block = sum(parameter.numel() for parameter in self.blocks[0]._module.parameters())
-        self.kept: dict[Hashable, Any] = {}  # a place for what others compute with this model; goes when it goes
         accepted = inspect.signature(type(traced._module).forward).parameters
         self.keeps_some_logits = "logits_to_keep" in accepted
+        self.tried: dict[Hashable, tuple[int, str]] = {}
 
     def __repr__(self) -> str:
         return f"Model({self.name!r}, {self.n_layers} layers, d_model {self.d_model}, {self.dtype}, {self.device})"
+
+    @property
+    def _sizes(self) -> str:
+        return f"{self.n_layers} layers, d_model {self.d_model} and {self.vocab_size} tokens"
 
     @property
     def remote(self) -> bool:
@@ -250,8 +274,7 @@ class Model:
         Raises:
             ModelError: if its states are not finite.
         """
-        self.check_untouched()
-        follow_hooks(self.hf_model, self._traced._module)
+        self.follow()
         site = site or Site(RESIDUAL)
         input_ids = torch.tensor([list(ids)], device=self.device)
         clean = self.capture(input_ids, site)
@@ -302,17 +325,33 @@ class Model:
                     advice="Try dtype=torch.float32.",
                 )
 
-    def check_untouched(self) -> None:
-        """Refuse a model whose output changes by chance, or that is not the one that was loaded.
+    def fingerprint(self) -> Fingerprint:
+        """What the user's model is like now, as far as that can be told without running it."""
+        return {} if self._trace is None else fingerprint(self.hf_model)
+
+    def follow(self) -> None:
+        """Do from now on what the user's model does now: it is traced anew if it has changed; on the model thread.
 
         Raises:
-            ModelError: if a module of it is in training mode, or was replaced.
+            ModelError: if it is in training mode, or has become another model.
         """
-        if not same_tree(self.hf_model, self._traced._module):
+        self.check_eval_mode()
+        if self._trace is None or (now := self.fingerprint()) == self.followed:
+            return
+        self._enter(self._trace())
+        if self._sizes != self._loaded_sizes:
             raise ModelError(
-                f"Modules of {self.name} were added or replaced since it was loaded.",
+                f"{self.name} has {self._sizes} now, and had {self._loaded_sizes} when it was loaded.",
                 advice="Load it again with hw.load_model.",
             )
+        self.followed = now
+
+    def check_eval_mode(self) -> None:
+        """Refuse a model whose output changes by chance.
+
+        Raises:
+            ModelError: if a module of it is in training mode.
+        """
         for name, module in self.hf_model.named_modules():
             if module.training:
                 raise ModelError(
@@ -321,13 +360,17 @@ class Model:
                 )
 
     def has_user_hooks(self) -> bool:
-        """Whether somebody hooked into a module of it: calls on a part of the prompt might then mean another thing."""
-        return any(
-            not str(getattr(hook, "__module__", "")).startswith(OWN_HOOKS)
-            for module in self.hf_model.modules()
-            for hooks in (module._forward_hooks, module._forward_pre_hooks)
-            for hook in hooks.values()
-        )
+        """Whether somebody hooked into a module of it: calls on a part of the prompt might then mean another thing.
+
+        A ``forward`` that somebody put in the place of a module's own counts too.
+        """
+        hooked = [*global_hooks()]
+        for module in self.hf_model.modules():
+            hooked += [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]
+            forward = own_forward(module)
+            if forward is not None and "_hf_hook" not in module.__dict__:
+                hooked.append(forward)
+        return any(str(getattr(hook, "__module__", "")).partition(".")[0] not in FRAMEWORKS for hook in hooked)
 
     # -- traces ------------------------------------------------------------------------------------------------
 

@@ -2,76 +2,83 @@
 
 nnsight puts a controller on every module it traces, and one module cannot be in two traces at once. Traced through a
 tree of its own, a user's model stays as it was: their hooks, their forward passes and their own nnsight traces, in
-another cell or thread, never meet ours.
+another cell or thread, never meet ours. The copy is of one moment: ``fingerprint`` tells when to make another.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any
+from collections.abc import Callable
+from types import MethodType
+from typing import Any, cast
 
 import torch
 
-HOOKS = (
-    "_forward_hooks",
-    "_forward_hooks_with_kwargs",
-    "_forward_hooks_always_called",
-    "_forward_pre_hooks",
-    "_forward_pre_hooks_with_kwargs",
-)
 NNSIGHT = ("forward", "__nnsight__")  # what it puts on a module
 
 
 def shadow_of(module: torch.nn.Module) -> torch.nn.Module | None:
-    """The same tree of modules over the very same parameters and buffers.
+    """The same tree of modules over the very same parameters and buffers, with the hooks that it has now.
 
     Returns:
-        ``None`` where a module's ``forward`` was replaced by a function that knows the module itself (accelerate does
+        ``None`` where a module's ``forward`` was replaced by something that is no method of the module (accelerate does
         so to spread a model over devices): a copy would run the original.
     """
-    if any(_has_own_forward(part) for part in module.modules()):
+    parts = list(module.modules())
+    forwards = [own_forward(part) for part in parts]
+    if any("_hf_hook" in part.__dict__ for part in parts) or any(
+        forward is not None and not _is_method_of(forward, part) for forward, part in zip(forwards, parts, strict=True)
+    ):
         return None
-    shadow = _copy(module, {})
-    follow_hooks(module, shadow)
-    return shadow
+    copies = {id(part): type(part).__new__(type(part)) for part in parts}
+    containers: dict[int, Any] = {}
+    for part, forward in zip(parts, forwards, strict=True):
+        copied = copies[id(part)]
+        state = {name: _copy(value, copies, containers) for name, value in part.__dict__.items() if name not in NNSIGHT}
+        state["_parameters"] = part._parameters  # the very same, so that a replaced parameter is followed at once
+        copied.__dict__.update(state)
+        if forward is not None:
+            copied.__dict__["forward"] = MethodType(cast("MethodType", forward).__func__, copied)
+    return copies[id(module)]
 
 
-def follow_hooks(module: torch.nn.Module, shadow: torch.nn.Module) -> None:
-    """Give a shadow the hooks that its module has now."""
-    if module is shadow:
-        return
-    for original, copied in zip(module.modules(), shadow.modules(), strict=True):
-        for name in HOOKS:
-            hooks = getattr(original, name)
-            if hooks or getattr(copied, name):
-                setattr(copied, name, OrderedDict(hooks))
+def own_forward(module: torch.nn.Module) -> Callable[..., Any] | None:
+    """What a module runs instead of its class's ``forward``; ``None``: its class's.
+
+    nnsight's controller, which a user's module has once the user has traced it, counts for what it runs.
+    """
+    forward: Callable[..., Any] | None = module.__dict__.get("forward")
+    if forward is None or type(forward).__module__.partition(".")[0] != "nnsight":
+        return forward
+    body: Callable[..., Any] = module.__dict__["__nnsight__"].original  # a function of the module and its arguments
+    if body is type(module).forward:
+        return None
+    return body if body.__module__.partition(".")[0] == "nnsight" else MethodType(body, module)
 
 
-def same_tree(module: torch.nn.Module, shadow: torch.nn.Module) -> bool:
-    """Whether a shadow still has the modules of its original: none was replaced, added or removed."""
-    if module is shadow:
-        return True
-    pairs = zip(module.named_modules(), shadow.named_modules(), strict=False)
-    same_weights = all(
-        name == other and original._parameters is copied._parameters for (name, original), (other, copied) in pairs
-    )
-    return same_weights and sum(1 for _ in module.modules()) == sum(1 for _ in shadow.modules())
+def _is_method_of(function: object, module: torch.nn.Module) -> bool:
+    return isinstance(function, MethodType) and function.__self__ is module
 
 
-def _has_own_forward(module: torch.nn.Module) -> bool:
-    forward = module.__dict__.get("forward")
-    return forward is not None and not type(forward).__module__.startswith("nnsight")
+def _copy(value: Any, copies: dict[int, torch.nn.Module], containers: dict[int, Any]) -> Any:
+    """A module's attribute for its copy: modules and methods of the tree become those of the copy.
 
-
-def _copy(module: torch.nn.Module, copies: dict[int, torch.nn.Module]) -> torch.nn.Module:
-    if id(module) in copies:
-        return copies[id(module)]
-    copied = type(module).__new__(type(module))
-    copies[id(module)] = copied
-    state: dict[str, Any] = {name: value for name, value in module.__dict__.items() if name not in NNSIGHT}
-    state |= {name: OrderedDict() for name in HOOKS}
-    state["_modules"] = {
-        name: None if child is None else _copy(child, copies) for name, child in module._modules.items()
-    }
-    copied.__dict__.update(state)
-    return copied
+    Plain containers are copied, each once. So what a pass of ours enters in one does not reach the user's. All else is
+    shared.
+    """
+    if isinstance(value, MethodType):
+        owner = copies.get(id(value.__self__))
+        return value if owner is None else MethodType(value.__func__, owner)
+    if isinstance(value, torch.nn.Module):
+        return copies.get(id(value), value)
+    if type(value) not in (dict, OrderedDict, list, set):
+        return value
+    if id(value) not in containers:
+        new = containers[id(value)] = type(value)()
+        if isinstance(value, dict):
+            new.update((key, _copy(item, copies, containers)) for key, item in value.items())
+        elif isinstance(value, list):
+            new.extend(_copy(item, copies, containers) for item in value)
+        else:
+            new.update(value)
+    return containers[id(value)]

@@ -31,14 +31,14 @@ def way_for(model: Model, clean: CleanRun, site: Site) -> str:
         QueryError: the first time, if the site is not where it should be.
     """
     columns = None if site.columns is None else tuple(site.columns.tolist())
-    key = ("way", site.name, columns, model.has_user_hooks())
-    length, way = model.kept.get(key, (0, ""))
+    key = (site.name, columns)
+    length, way = model.tried.get(key, (0, ""))
     if not way:
         check_site(model, clean, site)
     if clean.n_tokens > length:
         way = first_that_agrees(model, clean, site)
         logger.info("%s is entered by %s", model.name, way)
-        model.kept[key] = (clean.n_tokens, way)
+        model.tried[key] = (clean.n_tokens, way)
     return str(way)
 
 

@@ -68,7 +68,7 @@ def continuation(model: Model, token_ids: Sequence[int]) -> Iterator[int]:
         QueryError: if the prompt fills the model's context.
         ModelError: if the model is in training mode or gives no numbers.
     """
-    model.check_untouched()
+    model.check_eval_mode()
     room = None if model.context_length is None else model.context_length - len(token_ids)
     if room is not None and room < 1:
         raise QueryError("prompt", f"it fills the {model.context_length} tokens that {model.name} reads.")

@@ -73,7 +73,7 @@ class Asked(Checked):
     def set(self, obj: Any, value: Any) -> None:
         """Called by traitlets, whoever sets it."""
         if value is not getattr(obj, self.name or ""):
-            obj._ask(self.name, value)
+            obj._ask(**{self.name or "": value})
 
     def show(self, obj: Any, value: Any) -> None:
         """Set it to what has been asked."""
@@ -167,19 +167,20 @@ class AskingWidget(WidgetTraits):
         text = self._text_of(prompt, query) if "prompt" in changes else old.prompt
         return Question(query, text, metric, baseline, layers, old.written_from if same else None)
 
-    def _ask(self, name: str, value: Any) -> None:
-        """Open the map of the question with this changed; called in a cell or an observer.
+    def _ask(self, **changed: Any) -> None:
+        """Open the map of the question with one of ``QUESTION`` changed, or anew; called in a cell or an observer.
 
         Raises:
             HorizonError: if it cannot be opened; the old map stays.
         """
-        if isinstance(value, str) and value == getattr(self, name):
-            return  # a prompt's text also where it was given as tokens
+        for name, value in changed.items():
+            if isinstance(value, str) and value == getattr(self, name):
+                return  # a prompt's text also where it was given as tokens
         while True:
             with turns.held():
                 before, older = self._now, self._wish
-            question = self._question_with(before.question, **{name: value})
-            if name == "layers" and question.layers == before.question.layers:
+            question = self._question_with(before.question, **changed)
+            if "layers" in changed and question.layers == before.question.layers:
                 return
             new = self._build(question)
             with turns.held():

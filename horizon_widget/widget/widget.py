@@ -166,11 +166,18 @@ class HorizonWidget(AskingWidget):
             self._running.cancel()
 
     def resume(self) -> None:
-        """Go on after ``cancel`` or an error."""
+        """Go on after ``cancel`` or an error; with a new map, where the model has changed since this one was begun."""
         with turns.held():
-            if self._wish is not None:
-                self._wish.cancelled = False
-            self._running.resume()
+            outdated = self._wish is None and self._running.is_outdated
+            if not outdated:
+                self._go_on()
+        if outdated:
+            self._ask()
+
+    def _go_on(self) -> None:
+        if self._wish is not None:
+            self._wish.cancelled = False
+        self._running.resume()
 
     def close(self) -> None:
         """Stop computing and remove the widget."""
@@ -213,7 +220,10 @@ class HorizonWidget(AskingWidget):
         elif isinstance(message, protocol.Cancel):
             self.cancel()
         elif isinstance(message, protocol.Resume):
-            self.resume()
+            if self._wish is None and self._running.is_outdated:
+                self._open_soon(self._now.question, 0)
+            else:
+                self._go_on()
         elif isinstance(message, protocol.Open):
             self._open_asked(message)
         elif isinstance(message, protocol.WriteOn):

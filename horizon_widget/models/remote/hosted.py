@@ -51,7 +51,7 @@ class SandboxedModel(Model):
         super().__init__(traced, hf_model, name=name)
         self.device = torch.device("cpu")  # until a first state has been seen
 
-    def check_untouched(self) -> None:
+    def check_eval_mode(self) -> None:
         """Nothing is here that could have been changed."""
 
     def capture(self, input_ids: Tensor, site: Site) -> CleanRun:

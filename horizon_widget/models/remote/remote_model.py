@@ -169,7 +169,7 @@ class RemoteModel(Model):
 
     # -- what is another thing for a model elsewhere ----------------------------------------------------------------
 
-    def check_untouched(self) -> None:
+    def check_eval_mode(self) -> None:
         """Nobody here can touch it."""
 
     def clean_run(self, *_: Any, **__: Any) -> Any:

@@ -1,0 +1,109 @@
+"""What a forward pass of a model depends on, as far as it can be read off its modules without running them."""
+
+from __future__ import annotations
+
+from types import MethodType, ModuleType
+from typing import Any
+
+import torch
+from torch.nn.modules import module as torch_module
+
+from horizon_widget.models.shadow import NNSIGHT, own_forward
+
+Fingerprint = dict[str, tuple[Any, ...]]  # what there is of each module, by its path
+
+_PLAIN = (type(None), bool, int, str, bytes, torch.dtype, torch.device, torch.Size)
+_TORCHS_OWN = frozenset(vars(torch.nn.Module())) - {"training"} | {*NNSIGHT}
+_GLOBAL_HOOKS = ("_global_forward_hooks", "_global_forward_pre_hooks")
+_IDENTITY_ONLY = ("torch", "nnsight", "accelerate")  # objects of these packages change while a model runs
+
+
+def fingerprint(module: torch.nn.Module) -> Fingerprint:
+    """Two of these differ if between them somebody has replaced or changed something that a forward pass reads.
+
+    Seen are modules, hooks, ``forward`` methods, attributes (in plain containers and objects too), and parameters that
+    were replaced or changed in place. Not seen is what is written through ``parameter.data``, and what a hook or a
+    function keeps to itself.
+    """
+    values = _Values()
+    found: Fingerprint = {
+        path: (
+            _Same(type(part)),
+            _Same(type(part).forward),
+            values.of(own_forward(part)),
+            tuple(map(_Same, part._forward_pre_hooks.values())),
+            tuple(map(_Same, part._forward_hooks.values())),
+            tuple((name, values.of(tensor)) for name, tensor in [*part._parameters.items(), *part._buffers.items()]),
+            tuple((name, values.of(value)) for name, value in part.__dict__.items() if name not in _TORCHS_OWN),
+        )
+        for path, part in module.named_modules(remove_duplicate=False)
+    }
+    found["torch"] = (tuple(map(_Same, global_hooks())),)
+    return found
+
+
+def global_hooks() -> list[Any]:
+    """Hooks that torch calls for every module."""
+    return [hook for name in _GLOBAL_HOOKS for hook in getattr(torch_module, name).values()]
+
+
+def first_difference(one: Fingerprint, other: Fingerprint) -> str:
+    """The path of the first module in which two fingerprints differ; empty for the whole model."""
+    return next((path for path in {**other, **one} if one.get(path) != other.get(path)), "")
+
+
+class _Same:
+    """Equal to itself alone. Keeps what it is of, so that nothing new can take its place in memory."""
+
+    __slots__ = ("of",)
+
+    def __init__(self, of: Any) -> None:
+        self.of = of
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.of is self.of
+
+    def __hash__(self) -> int:
+        return id(self.of)
+
+
+class _Values:
+    """Attributes as values that can be compared; each object is read once."""
+
+    def __init__(self) -> None:
+        self._read: dict[int, Any] = {}
+
+    def of(self, value: Any) -> Any:
+        kind = type(value)
+        if kind in _PLAIN:
+            return kind, value
+        if kind in (float, complex):
+            return repr(value)  # NaN equals itself there
+        if isinstance(value, torch.Tensor):
+            return _tensor(value)
+        if isinstance(value, MethodType):
+            return _Same(value.__self__), _Same(value.__func__)
+        if id(value) not in self._read:
+            self._read[id(value)] = _Same(value)  # for what contains itself
+            self._read[id(value)] = self._of_object(value)
+        return self._read[id(value)]
+
+    def _of_object(self, value: Any) -> Any:
+        kind = type(value)
+        if isinstance(value, dict):
+            return kind, tuple((self.of(key), self.of(item)) for key, item in value.items())
+        if isinstance(value, (list, tuple)):
+            return kind, tuple(map(self.of, value))
+        if isinstance(value, (set, frozenset)):
+            return kind, frozenset(map(self.of, value))
+        opaque = callable(value) or isinstance(value, (torch.nn.Module, ModuleType))
+        if opaque or not hasattr(value, "__dict__") or kind.__module__.partition(".")[0] in _IDENTITY_ONLY:
+            return _Same(value)
+        return _Same(value), tuple((name, self.of(item)) for name, item in vars(value).items())
+
+
+def _tensor(value: torch.Tensor) -> Any:
+    try:
+        return value.data_ptr(), value._version, value.shape, value.dtype, value.device
+    except RuntimeError:  # it has no storage of its own, or was made in inference mode
+        return _Same(value)

@@ -1,0 +1,407 @@
+"""A model that its user changes after loading it: the values are those of a plain forward pass at that moment."""
+
+import copy
+import dataclasses
+import functools
+import types
+
+import nnsight
+import numpy as np
+import peft
+import pytest
+import torch
+from transformers.models.llama.modeling_llama import LlamaMLP
+
+import horizon_widget as hw
+from horizon_widget.attribution.ask import engine_for, read_query
+from tests import reference
+from tests.conftest import PROMPT, tiny_llama
+from tests.widgets import LONG, say, settle
+
+SHORT = PROMPT[:12]
+LAYER, SOURCE = 1, 3
+
+
+def row(model, **arguments):
+    arguments = {"layers": LAYER, "sources": SOURCE, "baseline": "zero", "progress": False} | arguments
+    return hw.attribute(model, SHORT, **arguments).values.values[LAYER, SOURCE]
+
+
+def plain_row(model, hf_model=None):
+    """What one hook and plain forward passes of the user's model say."""
+    zero = torch.zeros(model.d_model)
+    return reference.ablated_row(hf_model or model.hf_model, model.tokenize(SHORT), LAYER, SOURCE, zero)
+
+
+def assert_follows(model, change):
+    """After a change the values are others, and those of plain forward passes, in every answer."""
+    before = row(model)
+    change(model.hf_model)
+    after = row(model)
+    assert not np.allclose(before, after, atol=1e-3)
+    np.testing.assert_allclose(after[SOURCE:], plain_row(model)[SOURCE:], atol=1e-4)
+    verified = hw.verify(model, SHORT, LAYER, SOURCE, 8, baseline="zero")
+    assert verified.value == pytest.approx(after[7], abs=1e-5)
+    assert verified.reference == pytest.approx(after[7], abs=1e-4)
+    estimate = row(model, method="gradient")
+    expected = row(hw.load_model(model.hf_model, tokenizer=model.tokenizer), method="gradient")
+    np.testing.assert_allclose(estimate, expected, atol=1e-5)
+
+
+# -- what may change -------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Steering:
+    strengths: list
+
+
+class Steered(torch.nn.Module):
+    """A block's MLP, and a vector added to what it gives: its strength lies in an object, in a list."""
+
+    def __init__(self, inner, strength):
+        super().__init__()
+        self.inner, self.steering = inner, Steering([strength])
+        self.eval()
+
+    def forward(self, states):
+        return self.inner(states) + self.steering.strengths[0]
+
+
+def scale_attention(hf_model):
+    for block in hf_model.model.layers:
+        block.self_attn.scaling *= 3
+
+
+def replace_mlp(hf_model):
+    hf_model.model.layers[2].mlp = Steered(hf_model.model.layers[2].mlp, 0.7)
+
+
+def patch_method(hf_model):
+    mlp = hf_model.model.layers[2].mlp
+    mlp.forward = types.MethodType(lambda self, states: 2 * LlamaMLP.forward(self, states), mlp)
+
+
+def patch_function(hf_model):
+    mlp = hf_model.model.layers[2].mlp
+    mlp.forward = lambda states: 2 * mlp.down_proj(torch.tanh(mlp.up_proj(states)))
+
+
+def patch_partial(hf_model):
+    mlp = hf_model.model.layers[2].mlp
+    mlp.forward = functools.partial(LlamaMLP.forward, copy.deepcopy(mlp).apply(lambda part: None))
+    mlp.forward.args[0].down_proj.weight.data *= 2
+
+
+def use_another_parameter(hf_model):
+    weight = hf_model.model.layers[2].mlp.down_proj.weight
+    hf_model.model.layers[2].mlp.down_proj.weight = torch.nn.Parameter(2 * weight.detach())
+
+
+def write_to_data(hf_model):
+    hf_model.model.layers[2].mlp.down_proj.weight.data.mul_(2)
+
+
+def another_class(hf_model):
+    class Doubled(LlamaMLP):
+        def forward(self, states):
+            return 2 * super().forward(states)
+
+    hf_model.model.layers[2].mlp.__class__ = Doubled
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        scale_attention,
+        replace_mlp,
+        patch_method,
+        patch_function,
+        patch_partial,
+        use_another_parameter,
+        write_to_data,
+        another_class,
+    ],
+)
+def test_a_change_of_the_model_is_followed(model, change):
+    assert_follows(model, change)
+
+
+def test_a_method_patched_on_the_class_is_followed(model, monkeypatch):
+    plain = LlamaMLP.forward
+    assert_follows(
+        model, lambda _: monkeypatch.setattr(LlamaMLP, "forward", lambda self, states: 2 * plain(self, states))
+    )
+
+
+def test_a_number_in_a_list_in_an_object_of_a_module_is_followed(model):
+    replace_mlp(model.hf_model)
+
+    def steer(hf_model):
+        hf_model.model.layers[2].mlp.steering.strengths[0] = -1.5
+
+    assert_follows(model, steer)
+
+
+def test_a_hook_on_all_modules_of_the_process_is_followed(model):
+    handles = []
+
+    def hook_all(_hf_model):
+        def double(module, _args, output):
+            return 2 * output if isinstance(module, LlamaMLP) else None
+
+        handles.append(torch.nn.modules.module.register_module_forward_hook(double))
+
+    try:
+        assert_follows(model, hook_all)
+    finally:
+        handles[0].remove()
+
+
+def test_a_patched_method_is_followed_in_a_model_that_its_user_traces_too(byte_tokenizer):
+    hf_model = tiny_llama()
+    patch_method(hf_model)
+    own = nnsight.TransformersModel(hf_model, tokenizer=byte_tokenizer)
+    model = hw.load_model(own)
+    np.testing.assert_allclose(row(model)[SOURCE:], plain_row(model)[SOURCE:], atol=1e-4)
+    unpatched = hw.load_model(tiny_llama(), tokenizer=byte_tokenizer)
+    assert not np.allclose(row(model), row(unpatched), atol=1e-3)
+
+
+def test_another_dtype_is_followed(model):
+    before = row(model)
+    model.hf_model.double()
+    np.testing.assert_allclose(row(model), before, atol=1e-4)
+    assert hw.attribute(model, SHORT, layers=3, progress=False).dataset.attrs["dtype"] == "float64"
+
+
+def test_a_model_that_lost_layers_is_refused_each_time(model):
+    model.hf_model.model.layers = model.hf_model.model.layers[:3].eval()
+    for _ in range(2):
+        with pytest.raises(hw.ModelError, match=r"has 3 layers.*and had 4 layers.*Load it again"):
+            row(model)
+
+
+def test_writing_on_and_the_map_are_of_the_same_model(model):
+    written = []
+    for strength in (0.0, 3.0):
+        replace_mlp(model.hf_model)
+        model.hf_model.model.layers[2].mlp.steering.strengths[0] = strength
+        written.append(model.write_on(model.tokenize(SHORT), 1)[0])
+        hmap = hw.attribute(model, SHORT, metric=("logprob", written[-1]), layers=3, sources=SOURCE, progress=False)
+        best = reference.clean_logits_of(model.hf_model, model.tokenize(SHORT))[-1].log_softmax(-1).max()
+        assert float(hmap.dataset["clean_metric"].values[-1]) == pytest.approx(float(best), abs=1e-4)
+
+
+# -- adapters --------------------------------------------------------------------------------------------------------
+
+
+def lora(seed):
+    torch.manual_seed(seed)
+    return peft.LoraConfig(target_modules=["q_proj", "v_proj", "down_proj"], r=4, init_lora_weights=False)
+
+
+def test_a_peft_model_with_its_adapters_on_changed_and_off(byte_tokenizer):
+    wrapped = peft.get_peft_model(tiny_llama(), lora(1)).eval()
+    wrapped.add_adapter("other", lora(2))
+    wrapped.eval()
+    plain = row(hw.load_model(tiny_llama(), tokenizer=byte_tokenizer))
+    model = hw.load_model(wrapped, tokenizer=byte_tokenizer)
+
+    def check():
+        got = row(model)
+        np.testing.assert_allclose(got[SOURCE:], plain_row(model, wrapped.get_base_model())[SOURCE:], atol=1e-4)
+        ids = torch.tensor([model.tokenize(SHORT)])
+        clean = wrapped(ids).logits[0].log_softmax(-1)[range(len(SHORT) - 1), ids[0, 1:]]
+        hmap = hw.attribute(model, SHORT, layers=3, progress=False)
+        np.testing.assert_allclose(hmap.dataset["clean_metric"], clean.detach(), atol=1e-4)
+        return got
+
+    first = check()
+    with wrapped.disable_adapter():
+        np.testing.assert_allclose(check()[SOURCE:], plain[SOURCE:], atol=1e-4)
+    wrapped.set_adapter("other")
+    other = check()
+    wrapped.set_adapter("default")
+    np.testing.assert_allclose(check(), first, atol=1e-5)
+    wrapped.merge_adapter()
+    np.testing.assert_allclose(check(), first, atol=1e-3)
+    assert not np.allclose(first, plain, atol=1e-3)
+    assert not np.allclose(first, other, atol=1e-3)
+
+
+def test_adapters_that_transformers_itself_adds_after_loading(model):
+    plain = row(model)
+    model.hf_model.add_adapter(lora(1))
+    model.hf_model.eval()
+    adapted = row(model)
+    np.testing.assert_allclose(adapted[SOURCE:], plain_row(model)[SOURCE:], atol=1e-4)
+    assert not np.allclose(adapted, plain, atol=1e-3)
+    model.hf_model.disable_adapters()
+    np.testing.assert_allclose(row(model), plain, atol=1e-5)
+
+
+def test_an_adapter_that_adds_tokens_is_refused(byte_tokenizer):
+    config = peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3)
+    wrapped = peft.get_peft_model(tiny_llama(), config).eval()
+    with pytest.raises(hw.ModelError, match=r"PROMPT_TUNING puts tokens of its own before the prompt.*LoRA"):
+        hw.load_model(wrapped, tokenizer=byte_tokenizer)
+
+
+# -- a map that was begun before -------------------------------------------------------------------------------------
+
+
+def attribute_after(model, n_passes, act):
+    """A map computed from the start, with something done to the model in one of the passes; how many these were."""
+    calls = 0
+
+    def hook(_module, _args, _output):
+        nonlocal calls
+        calls += 1
+        if calls == n_passes:
+            act(model.hf_model)
+
+    model.kept.clear()
+    handle = model.hf_model.model.layers[1].mlp.register_forward_hook(hook)
+    try:
+        hw.attribute(model, SHORT, layers=[0, 1], baseline="zero", progress=False)
+    finally:
+        handle.remove()
+    return calls
+
+
+def test_values_computed_while_the_model_changed_are_dropped(model):
+    def change(hf_model):
+        hf_model.model.layers[2].self_attn.scaling *= 3
+
+    last = attribute_after(model, 0, change)
+    with pytest.raises(hw.ModelError, match=r"has changed \(model\.layers\.2\.self_attn\) since this map was begun"):
+        attribute_after(model, last, change)
+    np.testing.assert_allclose(row(model)[SOURCE:], plain_row(model)[SOURCE:], atol=1e-4)
+
+
+def test_a_change_that_makes_no_difference_costs_nothing_computed(model):
+    row(model)
+    query = read_query(model, SHORT, baseline="zero")
+    engine = engine_for(model, query)
+    computed = engine.operations
+    model.hf_model.model.layers[2].mlp.note = "seen"
+    row(model)
+    assert engine_for(model, query) is engine
+    assert engine.operations < 3 * computed, "a known row is computed again to compare, and no more"
+    hw.attribute(model, SHORT, layers=LAYER, baseline="zero", progress=False)
+    assert engine_for(model, query) is engine
+
+
+def test_a_change_that_only_replaced_states_meet_outdates_the_map(model):
+    class AtZero(torch.nn.Module):
+        """Acts on states that are zero: no state of the unchanged prompt is."""
+
+        added = 0.0
+
+        def forward(self, states):
+            return torch.where(states == 0, self.added, states)
+
+    block = model.hf_model.model.layers[LAYER]
+    block.input_layernorm = torch.nn.Sequential(block.input_layernorm, AtZero()).eval()
+
+    def act(_hf_model):
+        block.input_layernorm[1].added = 1.0
+
+    assert_follows(model, act)
+
+
+def test_what_a_module_records_is_not_touched_by_our_passes(model):
+    mlp = model.hf_model.model.layers[2].mlp
+    mlp.records = []
+
+    def recording(self, states):
+        self.records.append(states.shape)
+        self.last = states
+        return LlamaMLP.forward(self, states)
+
+    mlp.forward = types.MethodType(recording, mlp)
+    np.testing.assert_allclose(row(model)[SOURCE:], plain_row(model)[SOURCE:], atol=1e-4)
+    recorded = len(mlp.records)
+    hw.attribute(model, SHORT, baseline="zero", progress=False)
+    assert len(mlp.records) == recorded
+
+
+# -- in a widget -----------------------------------------------------------------------------------------------------
+
+
+def test_a_widget_whose_model_changes_says_so_and_resume_opens_a_new_map(model, widget):
+    widget.wait("all", timeout=LONG)
+    before = widget.map
+    scale_attention(model.hf_model)
+    widget.selected_layer, widget.selected_source = 0, 2
+    say(widget, {"type": "inspect", "layer": 1, "source": 3, "target": 9, "aspects": ["predictions"]})
+    settle()
+    problem = next(content["problem"] for content, _ in widget.sent if content["type"] == "finding")
+    assert "has changed (model.layers.0.self_attn) since this map was begun" in problem["title"]
+    widget._cell_ends()
+    widget.prompt = PROMPT + "s"  # another question is of the model as it is
+    widget.prompt = PROMPT
+    after = widget.wait("all", timeout=LONG)
+    assert not np.allclose(before.values, after.values, atol=1e-3)
+    zero = torch.zeros(model.d_model)
+    expected = reference.ablated_row(model.hf_model, model.tokenize(PROMPT), LAYER, SOURCE, zero)
+    np.testing.assert_allclose(after.values[LAYER, SOURCE, SOURCE:], expected[SOURCE:], atol=1e-4)
+
+
+@pytest.mark.parametrize("resume", [lambda widget: widget.resume(), lambda widget: say(widget, {"type": "resume"})])
+def test_resume_begins_a_new_map_of_a_changed_model(model, widget, resume):
+    widget.wait(timeout=LONG)
+    write_to_data(model.hf_model)  # what no fingerprint sees is noticed after the cell
+    widget._cell_ends()
+    with pytest.raises(hw.HorizonError, match=r"has changed since this map was begun.*Resume begins a new map"):
+        widget.wait("all", timeout=LONG)
+    assert widget.state == "error"
+    first = widget.map_id
+    resume(widget)
+    settle()
+    after = widget.wait("all", timeout=LONG)
+    assert widget.map_id > first
+    assert widget.error is None
+    zero = torch.zeros(model.d_model)
+    expected = reference.ablated_row(model.hf_model, model.tokenize(PROMPT), LAYER, SOURCE, zero)
+    np.testing.assert_allclose(after.values[LAYER, SOURCE, SOURCE:], expected[SOURCE:], atol=1e-4)
+
+
+# -- whose a hook is ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("package", ["torch_utils.hooks", "transformersx", "nnsight_tools", "accelerate_more.hooks"])
+def test_hooks_of_a_package_whose_name_begins_like_a_framework_s_are_the_user_s(model, package):
+    """One that acts on a position needs all of them."""
+
+    def silences_token_5(_module, _args, output):
+        output = output.clone()
+        output[:, 5] = 0.0
+        return output
+
+    silences_token_5.__module__ = package
+    model.hf_model.model.layers[2].register_forward_hook(silences_token_5)
+    np.testing.assert_allclose(row(model)[SOURCE:], plain_row(model)[SOURCE:], atol=1e-4)
+    assert model.has_user_hooks()
+
+
+def test_a_patched_forward_that_acts_on_a_position_acts_on_that_position(model):
+    def silences_token_5(self, states):
+        output = LlamaMLP.forward(self, states).clone()
+        output[:, 5] = 0.0
+        return output
+
+    mlp = model.hf_model.model.layers[2].mlp
+    mlp.forward = types.MethodType(silences_token_5, mlp)
+    np.testing.assert_allclose(row(model)[SOURCE:], plain_row(model)[SOURCE:], atol=1e-4)
+    assert model.has_user_hooks()
+
+
+def test_hooks_of_a_framework_s_own_leave_the_fast_way(model):
+    def of_transformers(_module, _args, _output):
+        return None
+
+    of_transformers.__module__ = "transformers.integrations"
+    model.hf_model.model.layers[2].register_forward_hook(of_transformers)
+    assert not model.has_user_hooks()
