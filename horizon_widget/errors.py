@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 
+ASK_AGAIN = "Finished values are of the model as it was. Resume begins a new map; in Python, ask again."
 LONGEST_DETAIL = 100_000  # characters; a traceback of endless recursion is long, and its end says most
 
 

@@ -13,15 +13,12 @@ from horizon_widget.attribution.baselines import Replacements
 from horizon_widget.attribution.experiment import Experiment
 from horizon_widget.attribution.plan import CostModel
 from horizon_widget.attribution.preparation import Preparation
-from horizon_widget.errors import ModelError, OutdatedError
+from horizon_widget.errors import ASK_AGAIN, ModelError, OutdatedError
 from horizon_widget.models.fingerprint import Fingerprint, first_difference
 from horizon_widget.models.model import Model
 from horizon_widget.query import Query
 
 Array = npt.NDArray[np.floating]
-ASK_AGAIN = (
-    "The values so far are of the model as it was. Resume begins a new map of the model as it is; in Python, ask again."
-)
 
 
 @dataclass(frozen=True)

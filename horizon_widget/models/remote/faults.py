@@ -9,7 +9,7 @@ import ssl
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from horizon_widget.errors import HorizonError, HostError, ModelError, QueryError
+from horizon_widget.errors import ASK_AGAIN, HorizonError, HostError, ModelError, QueryError
 
 LEAST_SECRET = 8  # characters; NDIF's keys have 36. Blotting out shorter ones would only maim tracebacks
 
@@ -97,7 +97,7 @@ FAULTS = {
     "model changed": Fault(
         "{model} predicts something else now than when this map was begun: {host} has loaded other weights, or another "
         "dtype.",
-        "What is computed is kept; ask again to begin a new map.",
+        ASK_AGAIN,
     ),
     # the computation
     "time limit": Fault(
