@@ -1,0 +1,54 @@
+"""Maps that older versions of the package wrote.
+
+Each file in ``data`` was written by the version in its name, and stays as that version wrote it. ``map-0.1.0.nc`` was
+made with ``byte_tokenizer`` (tests/conftest.py), the tiny Llama of tests/architectures.py and torch 2.13, by
+
+    hmap = hw.attribute(
+        hw.load_model(tiny_llama(), tokenizer=byte_tokenizer), "Zoë has it", layers=[0, 2, 3], sources=[0, 2, 3, 5],
+        metric=("contrast", "t", "s"), baseline=("resample", ["Anna had it", "They keep it"]), site="value", head=1,
+        seed=7, draws=2,
+    )
+    hmap.dataset["sink"].values[0] = True
+    hmap.dataset["baseline_shock"].values[2] = True
+    hmap.save("map-0.1.0.nc")
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+import horizon_widget as hw
+from horizon_widget.baseline import Baseline
+from horizon_widget.metric import Metric
+from horizon_widget.query import Query
+from horizon_widget.tokens import Token
+
+DATA = Path(__file__).parent / "data"
+IDS = (57, 78, 127, 104, 220, 71, 64, 82, 220, 72, 83)
+REFERENCE = ((32, 77, 77, 64, 220, 71, 64, 67, 220, 72, 83), (51, 71, 68, 88, 220, 74, 68, 68, 79, 220, 72, 83))
+
+
+def test_a_map_of_0_1_0_is_read_as_it_was():
+    hmap = hw.HorizonMap.load(DATA / "map-0.1.0.nc")
+    metric = Metric("contrast", (83, 82), label="contrast 't' - 's'")
+    assert hmap.query == Query(
+        IDS, metric=metric, baseline=Baseline("resample", REFERENCE), site="value", head=1, seed=7, draws=2
+    )
+    assert hmap.tokens == (
+        *(Token(57, "Z"), Token(78, "o"), Token(127, "ë", (1, 2)), Token(104, "ë", (2, 2))),
+        *(Token(token_id, text) for token_id, text in zip(IDS[4:], " has it", strict=True)),
+    )
+    assert hmap.baseline == Baseline("resample", REFERENCE, ("resample", "", "resample", "resample"), (0, 0, 1, 0))
+    np.testing.assert_array_equal(np.argwhere(hmap.done), [[k, i] for k in (0, 2, 3) for i in (0, 2, 3, 5)])
+    assert np.isnan(hmap.values.values[1][hmap.dataset["offset"].values >= 1]).all()
+    row = [0, 0, -1.5019132, -0.10868645, -0.24698412, -0.08077264, -0.03117406, -0.03108979]
+    np.testing.assert_allclose(hmap.values.values[2, 2], [*row, -0.33797723, -0.27231967, -0.11098146], rtol=1e-6)
+    np.testing.assert_allclose(hmap.dataset["clean_metric"].values[:3], [-1.668335, -3.295933, -2.5829945], rtol=1e-6)
+    np.testing.assert_allclose(hmap.dataset["noise_floor"].values, [1.1920929e-6, np.nan, 4.7683716e-7, 4.7683716e-7])
+    np.testing.assert_allclose(hmap.dataset["state_norm"].values[3, -2:], [33.67, 61.48], atol=0.01)
+    assert hmap.dataset["resample_positions"].values[1].tolist() == [18, 19, 0, 10, 17, 2, 16, 2, 9, 17, 6]
+    assert hmap.dataset["sink"].values.tolist() == [True] + [False] * 10
+    assert "".join(hmap.dataset["target_token"].values) == "oëë has it"
+    assert hmap.values.attrs == {"unit": "logits", "long_name": "influence"}
+    attrs = hmap.dataset.attrs
+    assert (attrs["site"], attrs["model_type"], attrs["version_horizon_widget"]) == ("value, head 1", "llama", "0.1.0")
