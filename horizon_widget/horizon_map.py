@@ -277,14 +277,23 @@ class HorizonMap(MapStatistics):
     def save(self, path: str | PathLike[str]) -> None:
         """Write it to one file (NetCDF), with its query, baseline, tokens, model identity and library versions.
 
+        Variables, coordinates and attributes that you add to ``dataset`` are kept too. The file is written whole or
+        not at all. An old file is replaced and keeps its permissions; a read-only one is refused.
+
+        Args:
+            path: Of a regular file; ``~`` is your home folder.
+
         Raises:
-            MapFileError: if it cannot be written.
+            MapFileError: if it cannot be written, or no file can hold something that was added to ``dataset``.
         """
         map_file.write(path, self.dataset, self.tokens, self.query)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> HorizonMap:
         """Read a map that ``save`` wrote; needs no model and no torch.
+
+        Args:
+            path: Of a regular file; ``~`` is your home folder.
 
         Raises:
             MapFileError: if the file is missing, damaged or no map.

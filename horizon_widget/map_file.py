@@ -1,11 +1,15 @@
-"""Maps as files: NetCDF, with the query and the tokens as JSON in it."""
+"""Maps as files: NetCDF, with the query and the tokens as JSON in it.
+
+Variables and attributes that a user adds to a map's dataset are kept too. What would not read back as it is, is refused
+by name when the map is saved.
+"""
 
 from __future__ import annotations
 
+import io
 import json
 import uuid
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
@@ -13,7 +17,9 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from xarray.backends import H5NetCDFStore
 
+from horizon_widget import files
 from horizon_widget.baseline import KINDS, Baseline
 from horizon_widget.errors import MapFileError
 from horizon_widget.metric import FUNCTION, NAMES, Metric
@@ -34,44 +40,129 @@ VARIABLES = {
     "state_norm": (("layer", "source"), "float32"),
     "sink": (("source",), "bool"),
 }
+# Not stored as variables of their own.
+REMADE = (*COORDINATES, "baseline")
+# Variables of a file alone -> their dimensions.
+INSIDE = {"about": "about_bytes", "baseline_names": "baseline_names_bytes"}
+COMPRESSED = {"influence": {"zlib": True, "complevel": 4, "shuffle": True}}
 
 
 def write(path: str | PathLike[str], dataset: xr.Dataset, tokens: Sequence[Token], query: Query) -> None:
-    """Write a map to one file, whole or not at all.
+    """Write a map to one file, whole or not at all: see ``files.write``.
 
     Raises:
-        MapFileError: if it cannot be written.
+        MapFileError: if it cannot be written, or the dataset holds what no file can keep.
     """
-    draft = None
+    named = files.as_path(path)
     try:
-        target = Path(path).resolve()  # a link stays one
-        stored = _stored(dataset, tokens, query)
-        _restore(stored)  # nothing is written that could not be read
-        encoding = {"influence": {"zlib": True, "complevel": 4, "shuffle": True}}
-        draft = target.parent / f".{uuid.uuid4().hex}.part"
-        stored.to_netcdf(draft, engine="h5netcdf", encoding=encoding)
-        draft.replace(target)
-    except Exception as error:  # whatever the HDF5 library, or a dataset changed by hand, comes to
-        raise MapFileError(f"The map cannot be written to {path} ({error}).", advice=_advice(error)) from error
-    finally:
-        if draft is not None:
-            with suppress(OSError):
-                draft.unlink()
+        content = _encode(dataset, tokens, query)
+    except MapFileError:
+        raise
+    except Exception as error:  # whatever a dataset changed by hand comes to
+        raise MapFileError(f"The map cannot be written ({_named(error)}).", advice=_advice(error)) from error
+    files.write(named, content)
+
+
+def _encode(dataset: xr.Dataset, tokens: Sequence[Token], query: Query) -> bytes:
+    stored = _stored(dataset, tokens, query)
+    try:
+        content = _as_netcdf(stored, COMPRESSED)
+        restored, *_ = _restore(_from_netcdf(content))
+    except Exception:
+        _check_alone(stored)
+        raise
+    for name, variable in dataset.variables.items():
+        kept = restored.variables.get(name)
+        if kept is None or not variable.identical(kept):  # type: ignore[no-untyped-call]
+            raise _refused(f"variable {name!r}", "it would not read back as it is")
+    for name in dataset.attrs:
+        if name not in restored.attrs or not _only(dataset, name).identical(_only(restored, name)):
+            raise _refused(f"attribute {name!r}", "it would not read back as it is")
+    return content
 
 
 def _stored(dataset: xr.Dataset, tokens: Sequence[Token], query: Query) -> xr.Dataset:
-    stored = dataset.drop_vars([*COORDINATES, "baseline"]).reset_coords()
-    about = {"query": _query_fields(query), "tokens": [asdict(token) for token in tokens], "attrs": dataset.attrs}
-    stored["about"] = ("character", _as_bytes(about))
-    stored["baseline_names"] = ("name", _as_bytes([str(kind) for kind in dataset["baseline"].values]))
+    for name in (*INSIDE, *INSIDE.values()):
+        if name in dataset.variables or name in dataset.dims:
+            raise _refused(f"name {name!r}", "a file uses it itself")
+    stored = dataset.drop_vars(REMADE).reset_coords().drop_encoding()
+    about = {
+        "query": _query_fields(query),
+        "tokens": [asdict(token) for token in tokens],
+        "attrs": _checked(dataset.attrs),
+        "attrs_of": {name: _checked(dataset[name].attrs) for name in REMADE if dataset[name].attrs},
+        "coords": [name for name in dataset.coords if name not in (*VARIABLES, *COORDINATES)],
+    }
+    names = [str(kind) for kind in dataset["baseline"].values]
+    for name, value in (("about", about), ("baseline_names", names)):
+        stored[name] = (INSIDE[name], _as_bytes(value))
     stored.attrs = {"format": FORMAT, "version": VERSION}
     return stored
+
+
+def _checked(attrs: dict[Any, Any]) -> dict[Any, Any]:
+    for name, value in attrs.items():
+        try:
+            _as_bytes(value)
+        except Exception as error:
+            raise _refused(f"attribute {name!r}", _named(error)) from error
+    return attrs
+
+
+def _as_netcdf(dataset: xr.Dataset, encoding: dict[str, Any]) -> bytes:
+    """A file made in memory, all of which is reserved first: where HDF5 fails to write, the process crashes later."""
+    import h5netcdf
+    import h5py
+
+    size = int(1.01 * dataset.nbytes) + 2**20
+    options = {"driver": "core", "backing_store": False, "block_size": size, "track_order": True}
+    with h5py.File(uuid.uuid4().hex, "w", **options) as memory:
+        with h5netcdf.File(memory, "w") as file:
+            dataset.dump_to_store(H5NetCDFStore(file), encoding=encoding)
+        memory.flush()
+        content: bytes = memory.id.get_file_image()
+    return content
+
+
+def _from_netcdf(content: bytes) -> xr.Dataset:
+    # Otherwise some versions of xarray turn a number of seconds into timedelta64.
+    with xr.open_dataset(io.BytesIO(content), engine="h5netcdf", decode_timedelta=False) as opened:
+        return opened.load()
+
+
+def _check_alone(stored: xr.Dataset) -> None:
+    """Name the variable that no file can keep, if it is one alone."""
+    for name, variable in stored.variables.items():
+        try:
+            shown = variable[:0] if name in VARIABLES else variable  # the attributes alone: these values may be large
+            _from_netcdf(_as_netcdf(xr.Dataset({name: shown}), {}))
+        except (ImportError, MemoryError):
+            return
+        except Exception as error:
+            raise _refused(f"variable {name!r}", _named(error)) from error
+
+
+def _only(dataset: xr.Dataset, attribute: Any) -> xr.Dataset:
+    return xr.Dataset(attrs={attribute: dataset.attrs[attribute]})
+
+
+def _refused(what: str, reason: str) -> MapFileError:
+    return MapFileError(
+        f"The {what} of the map's dataset cannot be kept in a file ({reason}).",
+        advice="Drop it, or give it another name or type.",
+    )
+
+
+def _named(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
 def _advice(error: Exception) -> str:
     if isinstance(error, ImportError):
         return "Install what reads NetCDF: pip install h5netcdf h5py."
-    return "Name another file." if isinstance(error, OSError) else "Was its dataset changed by hand?"
+    if isinstance(error, (MemoryError, OSError)):  # HDF5 names the first like the second
+        return "Is there enough memory?"
+    return "Was its dataset changed by hand?"
 
 
 def read(path: str | PathLike[str]) -> tuple[xr.Dataset, tuple[Token, ...], Query]:
@@ -80,14 +171,10 @@ def read(path: str | PathLike[str]) -> tuple[xr.Dataset, tuple[Token, ...], Quer
     Raises:
         MapFileError: if it is missing, damaged or no map.
     """
-    source = Path(path)
+    source = files.as_path(path)
+    content = files.read(source)
     try:
-        if not source.is_file():
-            raise MapFileError(f"There is no file {source}.", advice="Check the path.")
-        with xr.open_dataset(source.absolute(), engine="h5netcdf", decode_times=False) as opened:
-            stored = opened.load()
-    except MapFileError:
-        raise
+        stored = _from_netcdf(content)
     except ImportError as error:
         raise MapFileError(f"{source} cannot be read ({error}).", advice=_advice(error)) from error
     except Exception as error:  # whatever the HDF5 library makes of foreign bytes
@@ -117,9 +204,9 @@ def _as_bytes(value: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"attribute of type {type(value).__name__}")
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    raise TypeError(f"it holds a {type(value).__name__}")
 
 
 def _from_bytes(array: xr.DataArray) -> Any:
@@ -154,9 +241,11 @@ def _restore(stored: xr.Dataset) -> tuple[xr.Dataset, tuple[Token, ...], Query]:
     names = [str(kind) for kind in _from_bytes(stored["baseline_names"])]
     if not {*names} <= {"", *KINDS}:
         raise ValueError("its baselines are not known")
-    if not isinstance(about["attrs"], dict):
-        raise TypeError("its attributes are none")
-    stored = stored.drop_vars(["about", "baseline_names"]).assign(baseline=("layer", np.array(names, dtype="U14")))
+    stored = stored.drop_vars(INSIDE).assign(baseline=("layer", np.array(names, dtype="U14")))
+    coords = about.get("coords", [])
+    of_user = {*stored.variables} - {*VARIABLES}
+    if not of_user.isdisjoint(COORDINATES) or not of_user.issuperset(coords):
+        raise ValueError("its coordinates are not known")
     sizes = {
         "layer": stored.sizes["layer"],
         "source": query.n_tokens,
@@ -167,7 +256,19 @@ def _restore(stored: xr.Dataset) -> tuple[xr.Dataset, tuple[Token, ...], Query]:
         variable = stored[name]
         if variable.dims != dims or variable.shape != tuple(sizes[dim] for dim in dims) or variable.dtype != dtype:
             raise ValueError(f"{name} has an unexpected shape or type")
-    return _with_coordinates(stored[list(VARIABLES)], tokens, query, about["attrs"]), tokens, query
+    dataset = _with_coordinates(stored.set_coords(["sink", *coords]), tokens, query).drop_encoding()
+    dataset.attrs = _mapping(about["attrs"])
+    for name, attrs in _mapping(about.get("attrs_of", {})).items():
+        if name not in REMADE:
+            raise ValueError("it has attributes of what is not there")
+        dataset[name].attrs = _mapping(attrs)
+    return dataset, tokens, query
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError("its attributes are none")
+    return value
 
 
 def _read_token(fields: dict[str, Any]) -> Token:
@@ -182,21 +283,17 @@ def _read_token(fields: dict[str, Any]) -> Token:
     return Token(token_id, text, (int(k), int(n)))
 
 
-def _with_coordinates(stored: xr.Dataset, tokens: tuple[Token, ...], query: Query, attrs: dict[str, Any]) -> xr.Dataset:
+def _with_coordinates(stored: xr.Dataset, tokens: tuple[Token, ...], query: Query) -> xr.Dataset:
     source, target = np.arange(query.n_tokens), np.arange(1, query.n_targets + 1)
     texts = np.array([*(token.text for token in tokens), ""], dtype=object)
     offset = target[None, :] - source[:, None]
     if not (stored["influence"].values[:, offset < 1] == 0).all():
         raise ValueError("it has influence on earlier tokens")
-    dataset = stored.assign_coords(
+    return stored.assign_coords(
         layer=np.arange(stored.sizes["layer"]),
         source=source,
         target=target,
         source_token=("source", texts[:-1]),
         target_token=("target", texts[1 : query.n_targets + 1]),
         offset=(("source", "target"), offset),
-    ).set_coords("sink")
-    for variable in dataset.variables.values():
-        variable.encoding = {}
-    dataset.attrs = attrs
-    return dataset
+    )

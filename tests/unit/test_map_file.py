@@ -3,7 +3,6 @@ import os
 import re
 import socket
 from contextlib import suppress
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -273,6 +272,12 @@ TAMPERED = {
     "piece": (put("tokens", 0, "piece", [3, 2]), ""),
     "short piece": (put("tokens", 0, "piece", [1]), ""),
     "attrs": (put("attrs", None), ""),
+    "attrs of a coordinate": (put("attrs_of", {"layer": [1]}), ""),
+    "attrs of influence": (put("attrs_of", {"influence": {"unit": "bits"}}), ""),
+    "coordinates": (put("coords", ["influence"]), ""),
+    "unknown coordinates": (put("coords", ["there is none"]), ""),
+    "coordinate": (lambda d: d.assign_coords(layer=np.arange(3)), ""),
+    "odd variable": (lambda d: d.assign(note=("layer", np.arange(3), {"units": "days since never"})), ""),
     "no influence": (lambda d: d.drop_vars("influence"), ""),
     "no sink": (lambda d: d.drop_vars("sink"), ""),
     "one layer less": (lambda d: d.assign(noise_floor=("other", np.zeros(2, np.float32))), ""),
@@ -296,84 +301,3 @@ def test_tampered_files_are_refused(tmp_path, name):
 def test_an_untampered_copy_is_read(tmp_path):  # so that the tampering is what is refused
     with_about(lambda about: about)(stored(tmp_path)).to_netcdf(tmp_path / "map.nc", engine="h5netcdf")
     check_same(HorizonMap.load(tmp_path / "map.nc"), make(QUERIES[0]))
-
-
-# -- writing -------------------------------------------------------------------------------------------------------
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / "map.nc"
-    path.write_bytes(b"old")
-    hmap = make(QUERIES[0])
-
-    def fail(self, target, **options):
-        Path(target).write_bytes(b"half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(xr.Dataset, "to_netcdf", fail)
-    with pytest.raises(MapFileError, match="No space left on device"):
-        hmap.save(path)
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [tmp_path / "map.nc"]
-
-
-def test_an_old_file_is_replaced_and_a_link_kept(tmp_path):
-    (tmp_path / "link.nc").symlink_to(tmp_path / "map.nc")
-    for query in QUERIES[:2]:
-        make(query).save(tmp_path / "link.nc")
-        assert HorizonMap.load(tmp_path / "map.nc").query == query
-    assert (tmp_path / "link.nc").is_symlink()
-
-
-def test_places_that_cannot_be_written(tmp_path):
-    hmap = make(QUERIES[0])
-    with pytest.raises(MapFileError, match="."):
-        hmap.save(tmp_path)
-    for path in (tmp_path / "missing" / "map.nc", tmp_path / "file" / "map.nc"):
-        (tmp_path / "file").touch()
-        with pytest.raises(MapFileError, match="."):
-            hmap.save(path)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda d: d.drop_vars("sink"),
-        lambda d: d.isel(source=slice(2)),
-        lambda d: d.assign_attrs(thing=object()),
-        lambda d: d.assign_attrs({"model": {1, 2}}),
-    ],
-)
-def test_a_dataset_that_cannot_be_read_back_is_not_written(tmp_path, change):
-    hmap = make(QUERIES[0])
-    hmap.dataset = change(hmap.dataset)
-    with pytest.raises(MapFileError):
-        hmap.save(tmp_path / "map.nc")
-    assert not list(tmp_path.iterdir())
-
-
-def test_without_hdf5_it_says_what_is_missing(tmp_path, monkeypatch):
-    def fail(*args, **options):
-        raise ImportError("No module named 'h5py'")
-
-    monkeypatch.setattr(xr.Dataset, "to_netcdf", fail)
-    with pytest.raises(MapFileError, match="h5py"):
-        make(QUERIES[0]).save(tmp_path / "map.nc")
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_file_has_the_permissions_of_any_new_file(tmp_path):
-    make(QUERIES[0]).save(tmp_path / "map.nc")
-    (tmp_path / "other").touch()
-    assert (tmp_path / "map.nc").stat().st_mode == (tmp_path / "other").stat().st_mode
-
-
-def test_a_users_function_is_not_copied(tmp_path):
-    class Function:
-        def __call__(self, logits, ids):
-            return logits[:, 0]
-
-        def __deepcopy__(self, memo):
-            raise AssertionError("copied")
-
-    make(Query(IDS, metric=Metric("function", function=Function(), label="mine"))).save(tmp_path / "map.nc")
