@@ -290,7 +290,7 @@ class HorizonMap(MapStatistics):
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> HorizonMap:
-        """Read a map that ``save`` wrote; needs no model and no torch.
+        """Read a map that ``save`` wrote, in this version of the package or an older one; needs no model and no torch.
 
         Args:
             path: Of a regular file; ``~`` is your home folder.

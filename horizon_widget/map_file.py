@@ -2,6 +2,19 @@
 
 Variables and attributes that a user adds to a map's dataset are kept too. What would not read back as it is, is refused
 by name when the map is saved.
+
+A file names the version of its form, ``VERSION``, which counts apart from the package's version. A file of an older
+version is read: ``MIGRATIONS[n]`` turns what version ``n`` stores into what version ``n + 1`` stores. A file of a newer
+version is refused with the advice to upgrade, by 0.1.0 as by every later reader.
+
+- A new attribute of the dataset needs nothing: attributes are kept whatever their names, and readers of any version
+  do without those that are missing.
+- A new variable goes into ``VARIABLES``; a new field of ``Query`` or ``Token`` into what writes and reads it. Both
+  raise ``VERSION`` and need a migration that gives older files a value. A user may have stored a variable of that
+  name: the migration renames it.
+- ``VERSION`` is raised for every change that an older reader would take for damage or misread. A key of ``about`` that
+  older readers may pass over needs no new version: it is read with ``about.get``.
+- A file of each version is kept in ``tests/unit/data``.
 """
 
 from __future__ import annotations
@@ -9,7 +22,7 @@ from __future__ import annotations
 import io
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
@@ -27,6 +40,7 @@ from horizon_widget.query import Query
 from horizon_widget.tokens import Token
 
 FORMAT, VERSION = "horizon_widget map", 1
+MIGRATIONS: dict[int, Callable[[xr.Dataset], xr.Dataset]] = {}
 # Made anew from the tokens and the shape on reading.
 COORDINATES = ("layer", "source", "target", "source_token", "target_token", "offset")
 # Name -> dimensions and type.
@@ -182,12 +196,14 @@ def read(path: str | PathLike[str]) -> tuple[xr.Dataset, tuple[Token, ...], Quer
     if str(stored.attrs.get("format")) != FORMAT:
         raise MapFileError(f"{source} is no map of horizon_widget.", advice="Maps are written by HorizonMap.save.")
     version = stored.attrs.get("version")
-    if not isinstance(version, (int, np.integer)) or version != VERSION:
+    if not isinstance(version, (int, np.integer)) or not 1 <= version <= VERSION:
         raise MapFileError(
-            f"{source} has version {version} of the format, and this horizon_widget reads version {VERSION}.",
+            f"{source} has version {version} of the format, and this horizon_widget reads versions up to {VERSION}.",
             advice="Upgrade horizon-widget.",
         )
     try:
+        for older in range(int(version), VERSION):
+            stored = MIGRATIONS[older](stored)
         return _restore(stored)
     except Exception as error:  # whatever a description written by hand comes to
         raise _damaged(source, f"{type(error).__name__}: {error}") from error

@@ -16,9 +16,13 @@ made with ``byte_tokenizer`` (tests/conftest.py), the tiny Llama of tests/archit
 from pathlib import Path
 
 import numpy as np
+import pytest
+import xarray as xr
 
 import horizon_widget as hw
+from horizon_widget import map_file
 from horizon_widget.baseline import Baseline
+from horizon_widget.errors import MapFileError
 from horizon_widget.metric import Metric
 from horizon_widget.query import Query
 from horizon_widget.tokens import Token
@@ -52,3 +56,33 @@ def test_a_map_of_0_1_0_is_read_as_it_was():
     assert hmap.values.attrs == {"unit": "logits", "long_name": "influence"}
     attrs = hmap.dataset.attrs
     assert (attrs["site"], attrs["model_type"], attrs["version_horizon_widget"]) == ("value, head 1", "llama", "0.1.0")
+
+
+def version_of(path):
+    with xr.open_dataset(path, engine="h5netcdf") as opened:
+        return int(opened.attrs["version"])
+
+
+def test_a_file_of_every_version_is_kept_and_each_older_one_has_a_migration():
+    assert {version_of(path) for path in DATA.glob("map-*.nc")} == set(range(1, map_file.VERSION + 1))
+    assert set(map_file.MIGRATIONS) == set(range(1, map_file.VERSION))
+
+
+def test_a_variable_can_be_added_as_the_documentation_says(tmp_path, monkeypatch):
+    def with_confidence(stored):
+        return stored.assign(confidence=("layer", np.full(stored.sizes["layer"], np.nan, dtype=np.float32)))
+
+    today = map_file.VERSION
+    monkeypatch.setattr(map_file, "VERSION", today + 1)
+    monkeypatch.setitem(map_file.MIGRATIONS, today, with_confidence)
+    monkeypatch.setitem(map_file.VARIABLES, "confidence", (("layer",), "float32"))
+    hmap = hw.HorizonMap.load(DATA / "map-0.1.0.nc")
+    assert np.isnan(hmap.dataset["confidence"].values).all()
+    hmap.dataset["confidence"].values[:] = 0.5
+    hmap.save(tmp_path / "map.nc")
+    assert version_of(tmp_path / "map.nc") == today + 1
+    xr.testing.assert_identical(hw.HorizonMap.load(tmp_path / "map.nc").dataset, hmap.dataset)
+
+    monkeypatch.undo()  # the reader of before
+    with pytest.raises(MapFileError, match="Upgrade"):
+        hw.HorizonMap.load(tmp_path / "map.nc")
