@@ -31,14 +31,18 @@ def only(folder: Path, pattern: str) -> Path:
     return found
 
 
+def tracked() -> set[str]:
+    """The files of the repository, named from its root."""
+    return {name for name in run("git", "ls-files", "-z", cwd=ROOT).split("\0") if name and (ROOT / name).is_file()}
+
+
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clean copy of the tracked files: nothing built, nothing installed."""
     copy = tmp_path_factory.mktemp("checkout")
-    for name in run("git", "ls-files", "-z", cwd=ROOT).split("\0"):
-        if name and (ROOT / name).is_file():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, copy / name)
+    for name in tracked():
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, copy / name)
     assert not (copy / BUNDLE).exists()
     return copy
 
@@ -48,6 +52,13 @@ def wheel(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     run(sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", folder, ".", cwd=checkout)
     return only(folder, "*.whl")
+
+
+@pytest.fixture(scope="module")
+def source_distribution(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("source_distribution")
+    run(sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", folder, ".", cwd=checkout)
+    return only(folder, "*.tar.gz")
 
 
 @pytest.fixture(scope="module")
@@ -117,9 +128,16 @@ def test_the_command_is_installed(installed: Path, wheel: Path) -> None:
     assert said.split() == ["horizon-widget", wheel.name.split("-")[1]]
 
 
-def test_source_distribution_installs_without_node(wheel: Path, checkout: Path, tmp_path: Path) -> None:
-    run(sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", tmp_path, ".", cwd=checkout)
-    with tarfile.open(only(tmp_path, "*.tar.gz")) as archive:
+def test_source_distribution_holds_what_the_repository_does(source_distribution: Path) -> None:
+    with tarfile.open(source_distribution) as archive:
+        held = {name.split("/", 1)[1] for name in archive.getnames()}
+    made = {name for name in held if name.startswith("horizon_widget/static/")} | {"PKG-INFO"}
+    assert BUNDLE in made
+    assert held - made == tracked()
+
+
+def test_source_distribution_installs_without_node(wheel: Path, source_distribution: Path, tmp_path: Path) -> None:
+    with tarfile.open(source_distribution) as archive:
         archive.extractall(tmp_path, filter="data") if sys.version_info >= (3, 12) else archive.extractall(tmp_path)
     source = only(tmp_path, "horizon_widget-*/")
     assert (source / "js" / "src").is_dir()
