@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import copyreg
 import traceback
+from typing import Any
 
 ASK_AGAIN = "Finished values are of the model as it was. Resume begins a new map; in Python, ask again."
 LONGEST_DETAIL = 100_000  # characters; a traceback of endless recursion is long, and its end says most
 
 
-class HorizonError(Exception):
+class Picklable(BaseException):
+    """An exception that keeps its text and attributes in another process, whatever its constructor takes.
+
+    Python would call the constructor with the text alone; where that fails, a ``multiprocessing.Pool`` waits for ever.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For ``pickle`` and ``copy``: made without its constructor, then given its attributes."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
+
+
+class HorizonError(Picklable, Exception):
     """Base of all errors raised by this package.
 
     Args:

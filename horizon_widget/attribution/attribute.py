@@ -11,12 +11,13 @@ from tqdm.auto import tqdm
 from horizon_widget.attribution.ask import engine_for, read_positions, read_query
 from horizon_widget.attribution.engine import compute
 from horizon_widget.attribution.plan import Interest, bisecting
+from horizon_widget.errors import Picklable
 from horizon_widget.horizon_map import HorizonMap
 from horizon_widget.models.model import Model
 from horizon_widget.query import check_layers
 
 
-class AttributionInterrupted(KeyboardInterrupt):
+class AttributionInterrupted(Picklable, KeyboardInterrupt):
     """``attribute`` was stopped; what was finished is in ``map``, and the same call goes on from there."""
 
     def __init__(self, horizon_map: HorizonMap) -> None:
