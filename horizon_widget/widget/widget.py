@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -192,6 +192,18 @@ class HorizonWidget(AskingWidget):
         super().close()
         if self._has_own_layout:
             self.layout.close()  # a widget of its own, which ipywidgets would keep
+
+    def __reduce__(self) -> NoReturn:
+        raise HorizonError(
+            "A widget cannot be copied or pickled: it belongs to its page and its model.",
+            advice="Copy its map, widget.map, or make another widget: hw.HorizonWidget(model, …).",
+        )
+
+    def __copy__(self) -> NoReturn:
+        self.__reduce__()
+
+    def __deepcopy__(self, _memo: Any) -> NoReturn:
+        self.__reduce__()
 
     def __repr__(self) -> str:
         return f"HorizonWidget({self.model_name!r}, {len(self.tokens)} tokens, layer {self.selected_layer})"
