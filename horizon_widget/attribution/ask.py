@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,13 +10,14 @@ from horizon_widget.attribution.engine import Engine
 from horizon_widget.attribution.gradient_engine import GradientEngine
 from horizon_widget.baseline import Baseline, read_baseline
 from horizon_widget.errors import QueryError
+from horizon_widget.forks import Lock
 from horizon_widget.horizon_map import HorizonMap
 from horizon_widget.metric import Metric, read_metric
 from horizon_widget.models.model import Model
 from horizon_widget.query import Query, check_index
 
 ENGINES_KEPT = 4
-_keeping = threading.Lock()  # engines are asked for in cells and on the model thread
+_keeping = Lock()  # engines are asked for in cells and on the model thread
 
 
 def read_query(

@@ -7,6 +7,7 @@ parts it looks at the interest anew, so a newer question overtakes an older one 
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -57,6 +58,7 @@ class Controller:
         self._model = model
         self._engine: AblationEngine = exact_engine_for(model, query)
         self._listener = listener
+        self._process = os.getpid()
         self._condition = threading.Condition()
         self._layer = layer
         self._source: int | None = None
@@ -219,8 +221,13 @@ class Controller:
 
         Raises:
             TimeoutError: if it takes longer than ``timeout`` seconds.
-            HorizonError: if called on the thread that computes.
+            HorizonError: if called on the thread that computes, or in a forked process.
         """
+        if self._is_copy:
+            raise HorizonError(
+                "This widget is a copy in a forked process, where it computes nothing.",
+                advice="What was computed before the fork is in its map; hw.attribute computes here.",
+            )
         if thread.is_current():
             raise HorizonError(
                 "wait() was called from an observer, while the map is being computed.",
@@ -246,7 +253,14 @@ class Controller:
             return True
         return self._engine.next_part(self._interest(filling=whole_map)) is None
 
+    @property
+    def _is_copy(self) -> bool:
+        """Whether this process is a forked one: what is under way, and who holds the lock, is in its parent."""
+        return os.getpid() != self._process
+
     def _change(self, **attributes: Any) -> None:
+        if self._is_copy:
+            return
         with self._condition:
             for name, value in attributes.items():
                 setattr(self, name, value)

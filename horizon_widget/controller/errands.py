@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -12,6 +11,7 @@ from horizon_widget.attribution.cell import Inspection
 from horizon_widget.attribution.findings import Cell
 from horizon_widget.controller.listener import Listener
 from horizon_widget.errors import CancelledError, describe
+from horizon_widget.forks import Lock
 from horizon_widget.models.writing import Writing
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class Errands:
     def __init__(self, engine: AblationEngine, listener: Listener) -> None:
         self._engine = engine
         self._listener = listener
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._inspections: tuple[Inspection, ...] = ()  # all of one cell
         self._writing: Writing | None = None
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 import weakref
 from typing import Protocol
+
+from horizon_widget.forks import Lock
 
 
 class Filler(Protocol):
@@ -16,7 +17,7 @@ class Filler(Protocol):
         """It may be its turn now."""
 
 
-_lock = threading.Lock()
+_lock = Lock()
 _by_use: list[weakref.ref[Filler]] = []  # the one used last stands last
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import os
 import threading
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import nnsight
 import torch
@@ -67,6 +68,7 @@ class Model:
         self.tokenizer = traced.tokenizer
         self.name, self.loaded_as = name, loaded_as
         self._trace = trace
+        self._process = os.getpid()
         self.kept: dict[Hashable, Any] = {}  # a place for what others compute with this model; goes when it goes
         self.followed: Fingerprint = {} if trace is None else fingerprint(hf_model)
         self._enter(traced)
@@ -88,6 +90,13 @@ class Model:
         accepted = inspect.signature(type(traced._module).forward).parameters
         self.keeps_some_logits = "logits_to_keep" in accepted
         self.tried: dict[Hashable, tuple[int, str]] = {}
+
+    def __reduce__(self) -> NoReturn:
+        again = "the transformers model and its tokenizer" if self.loaded_as is None else repr(self.loaded_as)
+        raise ModelError(
+            f"{self.name} cannot be copied or pickled: a loaded model belongs to its process and its thread.",
+            advice=f"Use the same one, or load it again where it is needed, with hw.load_model and {again}.",
+        )
 
     def __repr__(self) -> str:
         return f"Model({self.name!r}, {self.n_layers} layers, d_model {self.d_model}, {self.dtype}, {self.device})"
@@ -347,11 +356,17 @@ class Model:
         self.followed = now
 
     def check_eval_mode(self) -> None:
-        """Refuse a model whose output changes by chance.
+        """Refuse a model whose output changes by chance, or that cannot be run in this process.
 
         Raises:
-            ModelError: if a module of it is in training mode.
+            ModelError: if a module of it is in training mode; or if it is on a GPU, and this process was forked from
+                the one that loaded it.
         """
+        if self.device.type != "cpu" and os.getpid() != self._process:
+            raise ModelError(
+                f"{self.name} is on {self.device}, which a forked process cannot use after its parent.",
+                advice='Start the process by the "spawn" method and load the model there.',
+            )
         for name, module in self.hf_model.named_modules():
             if module.training:
                 raise ModelError(

@@ -11,12 +11,13 @@ import threading
 from collections.abc import Callable, Iterator
 
 from horizon_widget.errors import HorizonError
+from horizon_widget.forks import Lock, in_child
 from horizon_widget.models import thread
 
 _lock = threading.RLock()
 _depth = 0  # how often its holder has taken it
 _left: dict[object, Callable[[], None]] = {}  # what others have left for the holder, in order
-_left_lock = threading.Lock()
+_left_lock = Lock()
 
 
 @contextlib.contextmanager
@@ -72,3 +73,16 @@ def _catch_up() -> None:
 def _next() -> Callable[[], None] | None:
     with _left_lock:
         return _left.pop(next(iter(_left))) if _left else None
+
+
+def _renew() -> None:
+    """In a forked process: what was left is the parent's to do; a turn goes on only if it is the forking thread's."""
+    global _lock, _depth
+    _left.clear()
+    if _lock.acquire(blocking=False):
+        _lock.release()
+    else:
+        _lock, _depth = threading.RLock(), 0
+
+
+in_child(_renew)

@@ -14,6 +14,7 @@ import httpx
 import nnsight
 
 from horizon_widget.errors import HorizonError, HostError
+from horizon_widget.forks import Lock
 from horizon_widget.models import thread
 from horizon_widget.models.remote import travel
 from horizon_widget.models.remote.exchange import Exchange, Wire, of_http
@@ -107,7 +108,7 @@ class Host:
         if not _SENDABLE.fullmatch(self._key):
             raise self._faults.of("malformed key")
         self.requests = self.bytes_sent = self.bytes_received = 0
-        self._counting = threading.Lock()
+        self._counting = Lock()
 
     def __repr__(self) -> str:
         return f"Host({self.name!r})"
