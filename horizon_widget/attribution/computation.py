@@ -97,9 +97,14 @@ class Computation:
         if self._experiment is None:
             return False
         now = self.model.fingerprint()
-        if not self._experiment.agrees_with(self.model.clean_run(self.query.token_ids, self._experiment.site)):
+        if now == self._followed:
+            return not self._experiment.agrees_with(self.model.clean_run(self.query.token_ids, self._experiment.site))
+        # With another hook it may have to be entered in another way.
+        again = Experiment.begin(self.model, self.query, way=self._way, memory_limit=self._memory_limit)
+        if not self._experiment.agrees_with(again.clean) or not self._experiment.predicts_as(again):
             return True
-        if now != self._followed and self._gives_other_values():
+        self._experiment, self._replacements = again, None
+        if self._gives_other_values():
             return True
         self._followed = now  # what was changed does not matter here
         return False

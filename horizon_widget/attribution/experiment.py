@@ -20,7 +20,7 @@ from horizon_widget.models.edits import Edits
 from horizon_widget.models.model import Model
 from horizon_widget.models.readout import FromLogits, FromStates, Readout, at_least_float32
 from horizon_widget.models.sites import Site
-from horizon_widget.models.trial import way_for
+from horizon_widget.models.trial import agreement, check_alone, way_for
 from horizon_widget.models.ways import FULL, SUFFIX, Held
 from horizon_widget.query import Query
 
@@ -66,12 +66,13 @@ class Experiment:
 
         Raises:
             QueryError: if the model has no such site, or the metric is a function that cannot be used.
-            ModelError: if the model's values are not finite.
+            ModelError: if the model's values are not finite, or hooks on it are not seen.
         """
         site = model.site(query.site, query.head)
         clean = model.clean_run(query.token_ids, site)
         chosen = ways.check_known(way) if way is not None else way_for(model, clean, site)
         readout = _clean_readout(model, clean, chosen)
+        check_alone(model, clean, readout)
         scorer = Scorer(query.metric, clean.input_ids[0], readout)
         positions = torch.arange(query.n_targets, device=model.device)
         if query.metric.name == FUNCTION:
@@ -95,6 +96,11 @@ class Experiment:
             bool(torch.equal(mine, theirs.to(mine)))
             for mine, theirs in zip(self.clean.states, other.states, strict=True)
         )
+
+    def predicts_as(self, other: Experiment) -> bool:
+        """Whether the metric of the unchanged prompt is that of another one, which may enter the model otherwise."""
+        mine, theirs = self.clean_metric, other.clean_metric.to(self.clean_metric)
+        return bool((mine - theirs).abs().max() <= agreement(self.model.dtype) * mine.abs().max())
 
     def at(self, site: Site) -> Experiment:
         """The same experiment at another site."""

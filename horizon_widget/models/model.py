@@ -387,6 +387,11 @@ class Model:
                 hooked.append(forward)
         return any(str(getattr(hook, "__module__", "")).partition(".")[0] not in FRAMEWORKS for hook in hooked)
 
+    @property
+    def may_hide_hooks(self) -> bool:
+        """Whether a user's hooks may run after what a trace reads: a shadow's own run before (``models.shadow``)."""
+        return self.has_user_hooks() and (self._traced._module is self.hf_model or bool(global_hooks()))
+
     # -- traces ------------------------------------------------------------------------------------------------
 
     def inside_trace(self, clean: CleanRun, work: Callable[[], Tensor]) -> Tensor:

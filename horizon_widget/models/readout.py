@@ -7,14 +7,14 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from horizon_widget.models.shadow import own_forward
+
 # Columns of logits held at once: few enough to stay in the cache of one core.
 VOCABULARY_SLICE = 1024
 
 
 class Head:
     """Final norm and unembedding of a model.
-
-    ``sliceable`` says whether the unembedding's weights are at hand, for ``token_logits`` and ``log_normaliser``.
 
     Args:
         norms: What is applied before the unembedding, in turn; callables.
@@ -26,7 +26,13 @@ class Head:
     def __init__(self, norms: list[Any], unembedding: Any, module: torch.nn.Module, softcap: float | None) -> None:
         self._norms, self._unembedding, self._module = norms, unembedding, module
         self._softcap = softcap
-        self.sliceable = type(module) is torch.nn.Linear and module.weight.device.type != "meta"
+
+    @property
+    def sliceable(self) -> bool:
+        """Whether ``token_logits`` and ``log_normaliser`` may be used: the unembedding is its weights alone."""
+        module = self._module
+        hooked = module._forward_hooks or module._forward_pre_hooks or own_forward(module) is not None
+        return type(module) is torch.nn.Linear and module.weight.device.type != "meta" and not hooked
 
     def logits(self, states: Tensor) -> Tensor:
         """Logits of shape ``(..., vocab_size)`` from what leaves the last block."""
@@ -64,7 +70,8 @@ class Head:
             logits = self._cap(at_least_float32(logits))
             top = logits.amax(dim=-1)
             greatest.append(top)
-            sums.append(logits.sub_(top[:, None]).exp_().sum(dim=-1))
+            finite = top.clamp(min=torch.finfo(top.dtype).min)  # in a slice of padding all logits may be -inf
+            sums.append(logits.sub_(finite[:, None]).exp_().sum(dim=-1))
         tops, parts = torch.stack(greatest), torch.stack(sums)
         top = tops.amax(dim=0)
         return top + torch.log((parts * torch.exp(tops - top)).sum(dim=0))

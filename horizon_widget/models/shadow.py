@@ -7,6 +7,7 @@ another cell or thread, never meet ours. The copy is of one moment: ``fingerprin
 
 from __future__ import annotations
 
+import functools
 from collections import OrderedDict
 from collections.abc import Callable
 from types import MethodType
@@ -37,9 +38,32 @@ def shadow_of(module: torch.nn.Module) -> torch.nn.Module | None:
         state = {name: _copy(value, copies, containers) for name, value in part.__dict__.items() if name not in NNSIGHT}
         state["_parameters"] = part._parameters  # the very same, so that a replaced parameter is followed at once
         copied.__dict__.update(state)
-        if forward is not None:
-            copied.__dict__["forward"] = MethodType(cast("MethodType", forward).__func__, copied)
+        body = None if forward is None else cast("MethodType", forward).__func__
+        if part._forward_hooks:
+            body = _hooked(body or type(part).forward, copied)
+        if body is not None:
+            copied.__dict__["forward"] = MethodType(body, copied)
     return copies[id(module)]
+
+
+def _hooked(body: Callable[..., Any], module: torch.nn.Module) -> Callable[..., Any]:
+    """A ``forward`` that ends with the module's hooks, which the module then has no more.
+
+    nnsight reads and writes what ``forward`` returns, and a hook that torch calls afterwards is not seen by it.
+    """
+    hooks, with_kwargs = module._forward_hooks, module._forward_hooks_with_kwargs
+    for name in ("_forward_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called"):
+        setattr(module, name, OrderedDict())
+
+    @functools.wraps(body)
+    def forward(self: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
+        output = body(self, *args, **kwargs)
+        for key, hook in hooks.items():
+            changed = hook(self, args, kwargs, output) if key in with_kwargs else hook(self, args, output)
+            output = output if changed is None else changed
+        return output
+
+    return forward
 
 
 def own_forward(module: torch.nn.Module) -> Callable[..., Any] | None:

@@ -7,10 +7,11 @@ import logging
 import torch
 from torch import Tensor
 
-from horizon_widget.errors import QueryError
+from horizon_widget.errors import ModelError, QueryError
 from horizon_widget.models.clean_run import CleanRun
 from horizon_widget.models.edits import Edits
 from horizon_widget.models.model import Model
+from horizon_widget.models.plain import plain_logits
 from horizon_widget.models.readout import Readout
 from horizon_widget.models.sites import Site
 from horizon_widget.models.ways import FULL, SUFFIX, run
@@ -48,6 +49,8 @@ def first_that_agrees(model: Model, clean: CleanRun, site: Site) -> str:
     Sources at two layers are overwritten, so that the copies enter one after the other, half-way through the prompt:
     masks, positions and the order of copies all matter. Once up to the prompt's end, and once not so far.
     """
+    if any(block._module._forward_pre_hooks for block in model.blocks):
+        return FULL  # the captured call of a block comes after these, and to call the block is to run them again
     stops = [clean.n_tokens, clean.n_tokens - 1] if clean.n_tokens > 1 else [1]
     expected = [_logits(model, clean, site, stop, FULL) for stop in stops]
     for way in model.shortcuts:
@@ -58,7 +61,7 @@ def first_that_agrees(model: Model, clean: CleanRun, site: Site) -> str:
         except Exception as error:  # whatever an unknown architecture does when it is called in parts
             logger.info("%s cannot be entered by %s: %s: %s", model.name, way, type(error).__name__, error)
             continue
-        difference = max(map(_difference, got, expected))
+        difference = max(map(difference_of, got, expected))
         if difference <= agreement(model.dtype):
             return way
         logger.info("%s entered by %s: logits differ by %.2g of their spread", model.name, way, difference)
@@ -86,8 +89,33 @@ def _logits(model: Model, clean: CleanRun, site: Site, stop: int, way: str) -> T
     return run(model, clean, site, edits, score, way=way, stop=stop)
 
 
-def _difference(got: Tensor, expected: Tensor) -> float:
-    difference = float((got - expected.to(got.device)).abs().max() / expected.std())
+def check_alone(model: Model, clean: CleanRun, readout: Readout) -> None:
+    """Refuse a model with hooks that traces do not see, by a forward pass of the transformers model itself.
+
+    Raises:
+        ModelError: if its predictions for the unchanged prompt differ.
+    """
+    if not model.may_hide_hooks:
+        return
+    everywhere = torch.arange(clean.n_tokens, device=model.device)
+    got = model.inside_trace(clean, lambda: readout.logits(torch.zeros_like(everywhere), everywhere))
+    if difference_of(got, plain_logits(model, clean.input_ids)[0]) > agreement(model.dtype):
+        raise ModelError(
+            f"{model.name} predicts otherwise when it is traced than alone: one of the hooks on it is not traced.",
+            advice="Remove it. Hooks on single modules are traced, unless the model is spread over devices.",
+        )
+
+
+def difference_of(got: Tensor, expected: Tensor) -> float:
+    """Largest difference relative to the spread; infinite where one has a value that is not finite and the other not.
+
+    Tokens that a model rules out have logits of minus infinity, in both.
+    """
+    expected = expected.to(got.device)
+    finite = torch.isfinite(expected)
+    if not torch.equal(got[~finite], expected[~finite]):
+        return float("inf")
+    difference = float((got - expected)[finite].abs().max() / expected[finite].std())
     return difference if difference == difference else float("inf")
 
 

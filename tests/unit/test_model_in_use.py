@@ -62,6 +62,98 @@ def test_a_user_s_hooks_are_part_of_the_model(model):
     np.testing.assert_array_equal(row(model), before)
 
 
+def _mixes(values):
+    """Not a mere factor, which a norm would hide."""
+    return 1.5 * values + values.roll(1, dims=-1)
+
+
+def _hooks_into(hf_model, path):
+    """A hook on a module's output; on its input, where the path ends so."""
+    module = hf_model.get_submodule(path.removesuffix(", input"))
+    if path.endswith(", input"):
+        return module.register_forward_pre_hook(lambda _module, args: (_mixes(args[0]), *args[1:]))
+
+    def hook(_module, _args, output):
+        if isinstance(output, torch.Tensor):
+            return _mixes(output)
+        if isinstance(output, tuple):
+            return (_mixes(output[0]), *output[1:])
+        name = "logits" if hasattr(output, "logits") else "last_hidden_state"
+        output[name] = _mixes(output[name])
+        return output
+
+    return module.register_forward_hook(hook)
+
+
+HOOKED = ("", "model", "model.embed_tokens", "model.norm", "lm_head", "model.layers.1", "model.layers.3")
+HOOKED += ("model.layers.2.self_attn", "model.layers.2.mlp")
+HOOKED_INPUTS = ("model.layers.1, input", "model.layers.2, input", "model.norm, input", "lm_head, input")
+
+
+@pytest.mark.parametrize("layer", [1, 3])
+@pytest.mark.parametrize("path", [*HOOKED, *HOOKED_INPUTS])
+def test_a_hook_on_any_module_is_part_of_the_model(model, path, layer):
+    before = row(model, layer)
+    handle = _hooks_into(model.hf_model, path)
+    for metric in ("logprob", "entropy"):
+        zero = torch.zeros(model.d_model)
+        expected = reference.ablated_row(model.hf_model, model.tokenize(SHORT), layer, 3, zero, metric=metric)
+        np.testing.assert_allclose(row(model, layer, metric=metric)[3:], expected[3:], atol=1e-4)
+    ids = model.tokenize(SHORT)
+    columns = row(model, layer, method="gradient")[3:]
+    for target in (5, 10):
+        by_state = reference.gradient_column(model.hf_model, ids, target, [layer])[0, 3]
+        expected = float(by_state @ reference.entering_states(model.hf_model, ids)[layer][3])
+        assert columns[target - 4] == pytest.approx(expected, abs=1e-4)
+    handle.remove()
+    np.testing.assert_array_equal(row(model, layer), before)
+
+
+@pytest.mark.parametrize(
+    ("site", "path"),
+    [("attention_output", "self_attn"), ("mlp_output", "mlp"), ("value", "self_attn.v_proj")],
+)
+def test_what_a_site_has_is_what_hooks_on_it_leave(model, site, path):
+    _hooks_into(model.hf_model, f"model.layers.1.{path}")
+    ids = model.tokenize(SHORT)
+    states = reference.site_values(model.hf_model, ids, 1, site)
+    mean = states[1:].mean(dim=0)
+    expected = reference.ablated_row(model.hf_model, ids, 1, 3, mean, site=site)
+    np.testing.assert_allclose(row(model, site=site, baseline="mean")[3:], expected[3:], atol=1e-4)
+    assert hw.verify(model, SHORT, 1, 3, 9, site=site, baseline="mean").difference == pytest.approx(0, abs=1e-4)
+
+
+def test_a_hook_that_a_trace_does_not_see_is_refused(byte_tokenizer):
+    """A module that runs another's ``forward`` is traced itself, and its hooks run after what is read."""
+    hf_model = ARCHITECTURES["llama"]()
+    hf_model.model.norm.forward = type(hf_model.model.norm)(32).eval().forward
+    model = hw.load_model(hf_model, tokenizer=byte_tokenizer)
+    assert model._traced._module is hf_model
+    assert np.isfinite(row(model)).all()
+    handle = _hooks_into(hf_model, "")
+    with pytest.raises(hw.ModelError, match="predicts otherwise when it is traced than alone"):
+        row(model)
+    handle.remove()
+    assert np.isfinite(row(model)).all()
+
+
+def test_a_hook_on_every_module_is_followed_or_refused(model):
+    """torch calls such hooks after a module's own, and so after what a trace reads of the whole model."""
+    before = row(model)
+
+    def hook(module, _args, output):
+        if module is model.hf_model or module is model._traced._module:
+            output.logits = _mixes(output.logits)
+
+    handle = torch.nn.modules.module.register_module_forward_hook(hook)
+    try:
+        with pytest.raises(hw.ModelError, match="predicts otherwise when it is traced than alone"):
+            row(model)
+    finally:
+        handle.remove()
+    np.testing.assert_array_equal(row(model), before)
+
+
 def test_a_hook_that_acts_on_one_position_acts_on_that_position(model):
     """Called on a part of the prompt, it would take another position for it."""
 
