@@ -24,10 +24,10 @@ class Metric:
     """The scalar ``m[j]`` scored at prediction position ``j``.
 
     Attributes:
-        name: ``"logprob"``: log p of a token; ``"logit"``; ``"centred_logit"``: logit minus the mean logit;
-            ``"contrast"``: logit(a) - logit(b); ``"entropy"`` of the predicted distribution; ``"kl"``: its
-            Kullback-Leibler divergence from the clean one, where influence is KL(clean || ablated), never negative;
-            ``"function"``: the user's own.
+        name: ``"logprob"``: log p of a token; ``"logit"``; ``"centred_logit"``: logit minus the mean logit, over all
+            tokens that the model does not rule out by a logit of -inf; ``"contrast"``: logit(a) - logit(b);
+            ``"entropy"`` of the predicted distribution; ``"kl"``: its Kullback-Leibler divergence from the clean one,
+            where influence is KL(clean || ablated), never negative; ``"function"``: the user's own.
         tokens: The tokens named: one for the first three (none: the actual next token), two for a contrast.
         function: ``(logits (T, V), input_ids (T,)) -> (T,)``, element ``j`` from ``logits[j]`` alone.
         label: As shown, such as ``"logprob of ' Paris'"``.

@@ -194,14 +194,17 @@ def _metric(
     if name == "contrast":
         first, second = tokens
         return logits[:, first] - logits[:, second]
-    log_p = torch.log_softmax(logits, dim=-1)
+    possible = (logits > -torch.inf).all(dim=0)  # of tokens that a model rules out there is nothing to sum
+    log_p = torch.log_softmax(logits[:, possible], dim=-1)
     if name == "entropy":
         return -(log_p.exp() * log_p).sum(dim=-1)
     if name == "kl":
         assert clean_logits is not None
-        clean_log_p = torch.log_softmax(clean_logits.double(), dim=-1)
+        clean_log_p = torch.log_softmax(clean_logits.double()[:, possible], dim=-1)
         return (clean_log_p.exp() * (clean_log_p - log_p)).sum(dim=-1)
-    values = {"logprob": log_p, "logit": logits, "centred_logit": logits - logits.mean(dim=-1, keepdim=True)}[name]
+    log_p = torch.log_softmax(logits, dim=-1)
+    centred = logits - logits[:, possible].mean(dim=-1, keepdim=True)
+    values = {"logprob": log_p, "logit": logits, "centred_logit": centred}[name]
     if tokens:
         (token,) = tokens
         return values[:, token]

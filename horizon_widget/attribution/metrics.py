@@ -142,18 +142,25 @@ def _contrast(scorer: Scorer, readout: Readout, copy: Tensor, position: Tensor) 
 
 def _centred_logit(scorer: Scorer, readout: Readout, copy: Tensor, position: Tensor) -> Tensor:
     logits = at_least_float32(readout.logits(copy, position))
-    return logits.gather(-1, scorer.tokens(position).to(logits.device))[:, 0] - logits.mean(dim=-1)
+    possible = logits != -torch.inf
+    mean = logits.masked_fill(~possible, 0.0).sum(dim=-1) / possible.sum(dim=-1)
+    return logits.gather(-1, scorer.tokens(position).to(logits.device))[:, 0] - mean
 
 
 def _entropy(_scorer: Scorer, readout: Readout, copy: Tensor, position: Tensor) -> Tensor:
-    logp = torch.log_softmax(at_least_float32(readout.logits(copy, position)), dim=-1)
-    return -(logp.exp() * logp).sum(dim=-1)
+    logp = _logp(readout, copy, position)
+    return -(logp.exp() * logp.masked_fill(logp == -torch.inf, 0.0)).sum(dim=-1)  # 0 log 0 = 0
 
 
 def _minus_kl(scorer: Scorer, readout: Readout, copy: Tensor, position: Tensor) -> Tensor:
-    ablated = torch.log_softmax(at_least_float32(readout.logits(copy, position)), dim=-1)
-    clean = torch.log_softmax(at_least_float32(scorer.clean.logits(torch.zeros_like(copy), position)), dim=-1)
-    return -(clean.exp() * (clean - ablated)).sum(dim=-1)
+    ablated, clean = _logp(readout, copy, position), _logp(scorer.clean, torch.zeros_like(copy), position)
+    ratio = (clean - ablated).masked_fill(clean == -torch.inf, 0.0)  # 0 log (0 / q) = 0, for any q
+    return -(clean.exp() * ratio).sum(dim=-1)
+
+
+def _logp(readout: Readout, copy: Tensor, position: Tensor) -> Tensor:
+    """Log-probabilities of all tokens, shape ``(N, vocab_size)``; -inf for those that the model rules out."""
+    return torch.log_softmax(at_least_float32(readout.logits(copy, position)), dim=-1)
 
 
 Score = Callable[[Scorer, Readout, Tensor, Tensor], Tensor]
