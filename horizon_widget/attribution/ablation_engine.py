@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from horizon_widget.attribution import words
 from horizon_widget.attribution.ablation import PATIENCE
 from horizon_widget.attribution.engine import Engine
 from horizon_widget.attribution.plan import Interest, Part, next_part, wanted
@@ -32,6 +33,11 @@ class AblationEngine(Engine[Part]):
         size = self._size(patient=interest.patient)
         done = self.map.done_for(interest.targets)
         return next_part(done, interest, size.rows, in_batches=size.in_batches)
+
+    def in_words(self, part: Part, interest: Interest) -> str:
+        """The one row or column that is wanted, or else the part's layers."""
+        layers = sorted({layer for layer, _ in part.cells})
+        return words.only_line(interest, self.map.tokens) or words.several("layer", layers)
 
     def _size(self, *, patient: bool) -> Size:
         if self.rows_per_part is None:

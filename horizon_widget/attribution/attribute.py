@@ -91,10 +91,15 @@ def attribute(
     engine = engine_for(model, query, memory_limit=memory_limit)
     total = max(engine.missing(interest), 1.0)
     bar_format = "{desc} {percentage:3.0f}% |{bar}| {elapsed}<{remaining}{postfix}"
+
+    def say(part: Any) -> None:
+        bar.set_description_str(engine.in_words(part, interest))
+
     with tqdm(total=total, disable=not progress, bar_format=bar_format) as bar, _told(model, bar):
         try:
-            for part in compute(engine, interest):
-                bar.set_description_str(str(part), refresh=False)
+            for _ in compute(
+                engine, interest, begin=lambda part: bar.set_description_str(engine.in_words(part, interest))
+            ):
                 bar.update(total - engine.missing(interest) - bar.n)
         except KeyboardInterrupt:
             raise AttributionInterrupted(_only(engine.map, interest)) from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -44,6 +44,10 @@ class Engine(ABC, Generic[P]):
     @abstractmethod
     def next_part(self, interest: Interest) -> P | None:
         """The most wanted part that is not yet done, or ``None`` if all that is wanted is."""
+
+    @abstractmethod
+    def in_words(self, part: P, interest: Interest) -> str:
+        """What a part of what is wanted is, in few words."""
 
     @abstractmethod
     def missing(self, interest: Interest) -> float:
@@ -114,11 +118,19 @@ class Engine(ABC, Generic[P]):
                 self.map.record(layer, [source], row[None])
 
 
-def compute(engine: Engine[Any], interest: Interest) -> Iterator[Any]:
+def compute(
+    engine: Engine[Any], interest: Interest, *, begin: Callable[[Any], None] = lambda part: None
+) -> Iterator[Any]:
     """Compute all that is wanted, most wanted first; yields each part when it is in the map.
 
     To stop iterating is to stop computing. May be called from any thread.
+
+    Args:
+        engine: Whose map is filled.
+        interest: What is wanted.
+        begin: Called with each part before it is computed.
     """
     while (part := engine.next_part(interest)) is not None:
+        begin(part)
         engine.model.thread.run(partial(engine.compute, part))
         yield part

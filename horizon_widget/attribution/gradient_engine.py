@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from horizon_widget.attribution import gradient
+from horizon_widget.attribution import gradient, words
 from horizon_widget.attribution.baselines import default_kind
 from horizon_widget.attribution.engine import Engine
 from horizon_widget.attribution.plan import Interest
@@ -49,6 +49,12 @@ class GradientEngine(Engine[Columns]):
         # The longest first: the others of a part go as far as the first. No small rest is left over.
         at_once = self._targets_per_part(missing[-1], patient=interest.patient)
         return Columns(tuple(missing if len(missing) <= 1.25 * at_once else missing[-at_once:]))
+
+    def in_words(self, part: Columns, interest: Interest) -> str:
+        """The part's targets, by name if it is one; they are computed for every source, whichever are wanted."""
+        del interest
+        one = len(part.targets) == 1
+        return words.column_of(part.targets[0], self.map.tokens) if one else words.several("target", part.targets)
 
     def _targets_per_part(self, target: int, *, patient: bool) -> int:
         size = self.runner.size(patient=patient)

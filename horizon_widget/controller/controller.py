@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from horizon_widget.attribution import words
 from horizon_widget.attribution.ablation_engine import AblationEngine
 from horizon_widget.attribution.ask import exact_engine_for
 from horizon_widget.attribution.findings import Cell
@@ -416,5 +417,5 @@ class Controller:
         if not asked_for:
             return self._filled
         if self._source is not None and not self.map.done[:, self._source].all():
-            return f"token {self._source} at every layer"
-        return f"layer {self._layer}"
+            return words.row_of(self._source, self.map.tokens)
+        return words.several("layer", [self._layer])

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from horizon_widget.attribution import words
 from horizon_widget.attribution.plan import (
     CostModel,
     Interest,
@@ -14,6 +15,7 @@ from horizon_widget.attribution.plan import (
     next_part,
     wanted,
 )
+from horizon_widget.tokens import Token
 
 
 def fresh(n_layers=6, n_tokens=9):
@@ -141,3 +143,8 @@ def test_neighbours_stay_in_the_prompt():
     assert neighbours_of(4, 9) == (5, 3, 6, 2)
     assert neighbours_of(0, 2) == (1,)
     assert neighbours_of(8, 9) == (7, 6)
+
+
+def test_a_long_token_is_cut_where_a_row_is_named():
+    tokens = [Token(0, "\n" + "=" * 60)]
+    assert words.row_of(0, tokens) == "row of '\\n==================…'"
