@@ -97,9 +97,7 @@ def attribute(
 
     with tqdm(total=total, disable=not progress, bar_format=bar_format) as bar, _told(model, bar):
         try:
-            for _ in compute(
-                engine, interest, begin=lambda part: bar.set_description_str(engine.in_words(part, interest))
-            ):
+            for _ in compute(engine, interest, begin=say):
                 bar.update(total - engine.missing(interest) - bar.n)
         except KeyboardInterrupt:
             raise AttributionInterrupted(_only(engine.map, interest)) from None
