@@ -15,7 +15,7 @@ from horizon_widget.baseline import Baseline
 from horizon_widget.errors import QueryError
 from horizon_widget.map_statistics import MapStatistics
 from horizon_widget.query import Query, check_index, check_layers
-from horizon_widget.tokens import Token, Word, read_words
+from horizon_widget.tokens import Token, Word, label_tokens, read_words
 
 LARGEST_MAP = 4e9  # bytes
 Done = npt.NDArray[np.bool_]
@@ -33,6 +33,7 @@ class HorizonMap(MapStatistics):
     - ``baseline`` (layer): what a state was replaced by, and ``baseline_shock`` (layer): whether the mean baseline is
       itself a shock to the model there;
     - ``resample_positions`` (draw, source): whose state took the source's place;
+    - ``source_token`` and ``target_token``: each token's text, with its id where a different token has the same text;
     - ``state_norm`` (layer, source): length of each state, and ``sink`` (source): whether the token is an attention
       sink, left out of summaries.
 
@@ -69,7 +70,7 @@ class HorizonMap(MapStatistics):
         influence = np.full((n_layers, n_tokens, n_targets), np.nan, dtype=np.float32)
         source, target = np.arange(n_tokens), np.arange(1, n_targets + 1)
         influence[:, target[None, :] <= source[:, None]] = 0.0
-        texts = np.array([*(token.text for token in tokens), ""], dtype=object)  # the last: after the prompt
+        texts = np.array([*label_tokens(tokens), ""], dtype=object)  # the last: after the prompt
         unit = {"unit": query.unit}
         dataset = xr.Dataset(
             {
@@ -216,7 +217,7 @@ class HorizonMap(MapStatistics):
 
         Args:
             layer: One layer, or several.
-            source: A position, several, or the text of a token: every position that has it.
+            source: A position, several, or a token as it is shown, with its id or without: every position that has it.
             target: Likewise.
             offset: ``k``: the influence of each source on the target ``source + k``, instead of ``target``.
 
@@ -255,8 +256,9 @@ class HorizonMap(MapStatistics):
 
     def _positions(self, field: str, value: Any) -> Any:
         if isinstance(value, str):
-            texts = self.dataset[f"{field}_token"].values
-            found = [index for index, text in enumerate(texts) if text == value]
+            labels = self.dataset[f"{field}_token"].values
+            texts = [*(token.text for token in self.tokens), ""][field == "target" :]
+            found = [index for index, shown in enumerate(zip(labels, texts, strict=False)) if value in shown]
             if not found:
                 raise QueryError(field, f"no token reads {value!r}.", advice="Mind its leading space.")
             return found

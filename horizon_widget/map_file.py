@@ -37,7 +37,7 @@ from horizon_widget.baseline import KINDS, Baseline
 from horizon_widget.errors import MapFileError
 from horizon_widget.metric import FUNCTION, NAMES, Metric
 from horizon_widget.query import Query
-from horizon_widget.tokens import Token
+from horizon_widget.tokens import Token, label_tokens
 
 FORMAT, VERSION = "horizon_widget map", 1
 MIGRATIONS: dict[int, Callable[[xr.Dataset], xr.Dataset]] = {}
@@ -301,7 +301,7 @@ def _read_token(fields: dict[str, Any]) -> Token:
 
 def _with_coordinates(stored: xr.Dataset, tokens: tuple[Token, ...], query: Query) -> xr.Dataset:
     source, target = np.arange(query.n_tokens), np.arange(1, query.n_targets + 1)
-    texts = np.array([*(token.text for token in tokens), ""], dtype=object)
+    texts = np.array([*label_tokens(tokens), ""], dtype=object)
     offset = target[None, :] - source[:, None]
     if not (stored["influence"].values[:, offset < 1] == 0).all():
         raise ValueError("it has influence on earlier tokens")

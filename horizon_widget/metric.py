@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,10 +24,10 @@ class Metric:
     """The scalar ``m[j]`` scored at prediction position ``j``.
 
     Attributes:
-        name: ``"logprob"``: log p of a token; ``"logit"``; ``"centred_logit"``: logit minus the mean logit, over all
-            tokens that the model does not rule out by a logit of -inf; ``"contrast"``: logit(a) - logit(b);
-            ``"entropy"`` of the predicted distribution; ``"kl"``: its Kullback-Leibler divergence from the clean one,
-            where influence is KL(clean || ablated), never negative; ``"function"``: the user's own.
+        name: What it is, whatever its label. ``"logprob"``: log p of a token; ``"logit"``; ``"centred_logit"``: logit
+            minus the mean logit, over all tokens that the model does not rule out by a logit of -inf; ``"contrast"``:
+            logit(a) - logit(b); ``"entropy"`` of the predicted distribution; ``"kl"``: its Kullback-Leibler divergence
+            from the clean one, where influence is KL(clean || ablated), never negative; ``"function"``: the user's own.
         tokens: The tokens named: one for the first three (none: the actual next token), two for a contrast.
         function: ``(logits (T, V), input_ids (T,)) -> (T,)``, element ``j`` from ``logits[j]`` alone.
         label: As shown, such as ``"logprob of ' Paris'"``.
@@ -52,20 +52,25 @@ class Metric:
         return self.label or self.name
 
 
-def read_metric(value: object, token_id: Callable[[object], int]) -> Metric:
+def read_metric(value: object, token_id: Callable[[object], int], token_name: Callable[[int], str] = str) -> Metric:
     """A ``Metric`` from what a user wrote.
 
     Args:
         value: A name; ``(name, token)``; ``("contrast", token, token)``; a function; or a ``Metric``.
         token_id: Turns a token as written (its text or id) into its id, or raises ``QueryError``.
+        token_name: Turns an id into the text that names it.
 
     Raises:
         QueryError: naming what is wrong.
     """
     if isinstance(value, Metric):
         if value.name == FUNCTION and value.function is None:
-            raise QueryError("metric", f"{value} was a function, which no file holds.", advice="Pass it as metric=.")
-        return value
+            raise QueryError(
+                "metric",
+                f"{value.label or value.name} was a function, which no file holds.",
+                advice="Pass it as metric=.",
+            )
+        return _naming(value.name, value.tokens, token_id, token_name) if value.tokens else value
     if isinstance(value, str) and value in NAMES and value != "contrast":
         return Metric(value)
     if callable(value):
@@ -73,7 +78,13 @@ def read_metric(value: object, token_id: Callable[[object], int]) -> Metric:
     if isinstance(value, (tuple, list)) and value and isinstance(value[0], str):
         name, *named = value
         if (name in OF_ONE_TOKEN and len(named) == 1) or (name == "contrast" and len(named) == 2):
-            tokens = tuple(token_id(token) for token in named)
-            joined = " - ".join(repr(token) for token in named)
-            return Metric(name, tokens, label=f"{name} of {joined}" if name != "contrast" else f"contrast {joined}")
+            return _naming(name, named, token_id, token_name)
     raise QueryError("metric", f"{value!r} is not offered.", advice=ADVICE)
+
+
+def _naming(
+    name: str, named: Iterable[object], token_id: Callable[[object], int], token_name: Callable[[int], str]
+) -> Metric:
+    tokens = tuple(token_id(token) for token in named)
+    joined = " - ".join(repr(token_name(token)) for token in tokens)
+    return Metric(name, tokens, label=f"contrast {joined}" if name == "contrast" else f"{name} of {joined}")

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 LONGEST_SPLIT = 8  # a character has at most 4 bytes; joined emoji tokens may carry a few more
+WITH_ID = re.compile(r"(.*) #([0-9]{1,9})", re.DOTALL)  # a token's text and its id
+AT_ONCE = 64  # tokens decoded together
+
+Decode = Callable[[Sequence[int]], str]
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,7 @@ class Token:
     piece: tuple[int, int] | None = None
 
 
-def read_tokens(ids: Sequence[int], decode: Callable[[Sequence[int]], str]) -> list[Token]:
+def read_tokens(ids: Sequence[int], decode: Decode) -> list[Token]:
     """Split a prompt's text into the text of each token.
 
     Byte-level vocabularies may cut a character into tokens that mean nothing alone; those are grouped until they
@@ -59,9 +65,7 @@ def read_tokens(ids: Sequence[int], decode: Callable[[Sequence[int]], str]) -> l
     ]
 
 
-def _next_group(
-    ids: Sequence[int], before: Sequence[int], decode: Callable[[Sequence[int]], str]
-) -> tuple[int, str, bool]:
+def _next_group(ids: Sequence[int], before: Sequence[int], decode: Decode) -> tuple[int, str, bool]:
     """How many of these tokens make whole characters, the text they add, and whether there is such a number."""
     prefix = decode(before) if before else ""
     first = ""
@@ -74,6 +78,99 @@ def _next_group(
         if REPLACEMENT not in added:
             return n, added, True
     return 1, first, False
+
+
+class Vocabulary:
+    """How each token is shown on its own, and which token a text names.
+
+    A token's text is what it adds to a text that it continues, as within a prompt. Several tokens may have the same
+    text, such as the bytes that are no character alone; a name tells them apart.
+
+    Args:
+        size: Number of tokens; ids are ``0 .. size-1``.
+        decode: Turns token ids into text, special tokens included.
+        before: An ordinary token, or none, after which a token continues a text.
+        opening: The special tokens that the tokenizer puts at the start of a text.
+    """
+
+    def __init__(self, size: int, decode: Decode, *, before: Sequence[int] = (), opening: Sequence[int] = ()) -> None:
+        self.size = size
+        self.decode, self._before, self._opening = decode, tuple(before), tuple(opening)
+
+    def text(self, token: int) -> str:
+        """The text of a token where it continues a text."""
+        return self._added(self._before, token)
+
+    def name(self, token: int) -> str:
+        """The token's text, followed by ``" #"`` and its id where the text alone does not name it; see ``find``."""
+        text = self.text(token)
+        return text if self.find(text) == ((token,), ()) else with_id(text, token)
+
+    def find(self, name: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The tokens that a text may name.
+
+        Args:
+            name: A token's text, or its text, ``" #"`` and its id.
+
+        Returns:
+            Those with this text, and those that are shown so at the start of a text alone.
+        """
+        match = WITH_ID.fullmatch(name)
+        if match and int(match[2]) < self.size and self.text(int(match[2])) == match[1]:
+            return (int(match[2]),), ()
+        if not name:
+            return (), ()
+        found = tuple(token for token, text in enumerate(self._texts) if text == name)
+        spaced = (
+            token for token, text in enumerate(self._texts) if text.endswith(name) and text[: -len(name)].isspace()
+        )
+        return found, tuple(token for token in spaced if self._added(self._opening, token) == name)
+
+    def _added(self, before: Sequence[int], token: int) -> str:
+        return self._text_of([*before, token])[len(self._text_of(before)) :]
+
+    def _text_of(self, ids: Sequence[int]) -> str:
+        try:
+            return self.decode(ids) if ids else ""
+        except Exception:  # whatever a tokenizer makes of an id that it has no token for
+            return ""
+
+    @cached_property
+    def _texts(self) -> tuple[str, ...]:
+        """The text of every token. To decode many together, each after ``before``, takes a quarter of the time."""
+        texts: list[str] = []
+        for start in range(0, self.size, AT_ONCE):
+            ids = range(start, min(start + AT_ONCE, self.size))
+            texts += self._apart(ids) or [self.text(token) for token in ids]
+        return tuple(texts)
+
+    def _apart(self, ids: Sequence[int]) -> list[str]:
+        """The texts of some tokens, decoded together; none where they cannot be told from what is between them."""
+        first = self._text_of(self._before)
+        between = self._added(self._before, self._before[0]) if self._before else ""
+        if not between or between.count(between[0]) > 1:  # it might overlap with itself
+            return []
+        joined = self._text_of([*(part for token in ids for part in (*self._before, token)), *self._before])
+        texts = joined[len(first) :].split(between)
+        return texts[:-1] if len(texts) == len(ids) + 1 and joined.startswith(first) else []
+
+
+def with_id(text: str, token: int) -> str:
+    """A token's text and its id."""
+    return f"{text} #{token}"
+
+
+def tell_apart(ids: Sequence[int], texts: Sequence[str]) -> list[str]:
+    """Texts of tokens for a table, each with its id where two different tokens have the same text, or one has none."""
+    ids_of: dict[str, set[int]] = {"": {-1}}
+    for token, text in zip(ids, texts, strict=True):
+        ids_of.setdefault(text, set()).add(token)
+    return [with_id(text, token) if len(ids_of[text]) > 1 else text for token, text in zip(ids, texts, strict=True)]
+
+
+def label_tokens(tokens: Sequence[Token]) -> list[str]:
+    """The text of each token of a prompt, with its id where that of a different one is the same."""
+    return tell_apart([token.id for token in tokens], [token.text for token in tokens])
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ FLOOR = 0.3
 
 
 def empty(n_tokens=T, **options):
-    query = Query(tuple(range(n_tokens)), **options)
-    tokens = [Token(position, [" a", " b", " c"][position % 3]) for position in range(n_tokens)]
+    query = Query(tuple(position % 3 for position in range(n_tokens)), **options)
+    tokens = [Token(token_id, [" a", " b", " c"][token_id]) for token_id in query.token_ids]
     return HorizonMap.empty(query, tokens, n_layers=L, attrs={"model": "m"})
 
 

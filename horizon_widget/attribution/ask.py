@@ -52,7 +52,7 @@ def read_query(
     check_model(model)
     model.check_eval_mode()
     ids = prompt.query.token_ids if isinstance(prompt, HorizonMap) else model.tokenize(prompt)
-    asked: Metric = read_metric(metric, model.token_id)
+    asked: Metric = read_metric(metric, model.token_id, model.vocabulary.name)
     replaced: Baseline = read_baseline(baseline, model.tokenize)
     if replaced.layers and len(replaced.layers) != model.n_layers:
         raise QueryError(

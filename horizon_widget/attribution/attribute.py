@@ -54,7 +54,8 @@ def attribute(
             ``<dm[j]/dh, h - b>``, and ``"energy"``, ``|dm[j]/dh| |h - b|``, an upper bound of its magnitude.
         metric: ``m[j]``: ``"logprob"`` (of the actual next token, in nats), ``"logit"``, ``"centred_logit"``,
             ``"entropy"``, ``"kl"``; ``("logprob", " Paris")`` for a token named; ``("contrast", " Paris", " Rome")``;
-            or a function of ``(logits (T, V), input_ids (T,))`` that gives ``(T,)``.
+            or a function of ``(logits (T, V), input_ids (T,))`` that gives ``(T,)``. A token is named by its text as
+            the map and ``predictions`` show it, or by its id.
         baseline: ``b``: ``"mean"``, ``"zero"``, ``"resample"``; ``("mean", texts)`` or ``("resample", texts)`` for a
             reference corpus; ``("counterfactual", other_prompt)``; another map's ``.baseline``; ``"auto"``: the mean,
             but ``"zero"`` for two tokens and ``"resample"`` at layers where the mean itself disturbs every prediction

@@ -21,6 +21,7 @@ from horizon_widget.models.readout import FromLogits
 from horizon_widget.models.sites import RESIDUAL
 from horizon_widget.models.ways import exported
 from horizon_widget.query import Query, check_index
+from horizon_widget.tokens import tell_apart
 
 T = TypeVar("T")
 Steps = Generator[None, None, T]  # pieces of work, some tenths of a second each, between which one may stop
@@ -67,7 +68,7 @@ class Prediction:
     """A token that is probable at the target.
 
     Attributes:
-        token: Its text.
+        token: Its text; with its id where another one's is the same.
         kept: Its probability on the unchanged prompt.
         removed: With the state replaced by the baseline; the mean over its draws.
         actual: Whether it is the token that follows in the prompt.
@@ -154,7 +155,7 @@ def predictions(ablation: Ablation, cell: Cell, n: int = TOKENS_SHOWN) -> Steps[
     if actual is not None and actual not in chosen:
         chosen.append(actual)
     chosen.sort(key=lambda token: -float(kept[token]))
-    texts = [ablation.model.read_tokens([token])[0].text for token in chosen]
+    texts = tell_apart(chosen, [ablation.model.vocabulary.text(token) for token in chosen])
     return [
         Prediction(text, float(kept[token]), float(removed[token]), token == actual)
         for token, text in zip(chosen, texts, strict=True)

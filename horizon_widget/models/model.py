@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 from typing import Any, NoReturn, cast
 
 import nnsight
@@ -19,13 +20,13 @@ from horizon_widget.models.block_call import BlockCall
 from horizon_widget.models.clean_run import CleanRun
 from horizon_widget.models.fingerprint import Fingerprint, fingerprint, global_hooks
 from horizon_widget.models.layout import layout_of
-from horizon_widget.models.prompts import read_prompt, token_id
+from horizon_widget.models.prompts import read_prompt, token_id, vocabulary_of
 from horizon_widget.models.readout import Head
 from horizon_widget.models.shadow import own_forward
 from horizon_widget.models.sites import RESIDUAL, Site
 from horizon_widget.models.ways import REPLAY, SUFFIX
 from horizon_widget.models.writing import Writing, continuation
-from horizon_widget.tokens import Token, read_tokens
+from horizon_widget.tokens import Token, Vocabulary, read_tokens
 
 # Functions of these packages belong to how a model runs; any other is the user's.
 FRAMEWORKS = ("accelerate", "nnsight", "transformers", "torch")
@@ -170,16 +171,16 @@ class Model:
         Raises:
             QueryError: if it is not exactly one token of the vocabulary.
         """
-        return token_id(token, tokenizer=self.tokenizer, vocab_size=self.vocab_size)
+        return token_id(token, tokenizer=self.tokenizer, vocabulary=self.vocabulary)
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """How each token is shown, and which one a text names."""
+        return vocabulary_of(self.tokenizer, self.vocab_size)
 
     def read_tokens(self, ids: Sequence[int]) -> list[Token]:
-        """The text of each token."""
-        return read_tokens(
-            ids,
-            lambda part: self.tokenizer.decode(
-                list(part), skip_special_tokens=False, clean_up_tokenization_spaces=False
-            ),
-        )
+        """The text of each token of a prompt."""
+        return read_tokens(ids, self.vocabulary.decode)
 
     def write_on(self, token_ids: Sequence[int], n_tokens: int) -> tuple[int, ...]:
         """What the model writes after a prompt, the most probable token each time.

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from horizon_widget.errors import QueryError
+from horizon_widget.tokens import Vocabulary, with_id
 
+TOKENS_LISTED = 12
 KINDS = "Pass a text, token ids, or chat messages ({'role': …, 'content': …})."
 
 
@@ -41,28 +43,69 @@ def read_prompt(
     return ids
 
 
-def token_id(token: object, *, tokenizer: Any, vocab_size: int) -> int:
-    """The id of a token given as its text, such as ``" Paris"``, or its id.
+def vocabulary_of(tokenizer: Any, vocab_size: int) -> Vocabulary:
+    """How the tokens of a tokenizer are shown, as far as the model knows them."""
+    plain, whole = (
+        [int(i) for i in tokenizer("a the", add_special_tokens=some)["input_ids"]] for some in (False, True)
+    )
+    opening = whole[: whole.index(plain[0])] if plain and plain[0] in whole else []
+
+    def decode(ids: Sequence[int]) -> str:
+        text: str = tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        return text
+
+    return Vocabulary(vocab_size, decode, before=plain[-1:], opening=opening)
+
+
+def token_id(token: object, *, tokenizer: Any, vocabulary: Vocabulary) -> int:
+    """The id of a token given as it is shown, such as ``" Paris"``, or as its id.
 
     Raises:
-        QueryError: if it is not exactly one token of the vocabulary.
+        QueryError: if it is not exactly one token of the vocabulary, listing those it may be.
     """
     if isinstance(token, str):
-        ids = [int(i) for i in tokenizer(token, add_special_tokens=False)["input_ids"]]
-        if len(ids) != 1:
-            pieces = ", ".join(repr(tokenizer.decode([i])) for i in ids)
-            raise QueryError(
-                "metric",
-                f"{token!r} is {len(ids)} tokens ({pieces}), and one is needed.",
-                advice="Name its first token, with the leading space if it has one, or an id.",
-            )
-        return ids[0]
+        found, at_start = vocabulary.find(token)
+        if len(found) == 1 and not at_start:
+            return found[0]
+        raise _no_one_token(token, found, at_start, tokenizer, vocabulary)
     number = _whole(token)
-    if number is None or not 0 <= number < vocab_size:
+    if number is None or not 0 <= number < vocabulary.size:
         raise QueryError(
-            "metric", f"{token!r} is no token.", advice=f"Give its text, or an id of 0 to {vocab_size - 1}."
+            "metric", f"{token!r} is no token.", advice=f"Give its text, or an id of 0 to {vocabulary.size - 1}."
         )
     return number
+
+
+def _no_one_token(
+    token: str, found: Sequence[int], at_start: Sequence[int], tokenizer: Any, vocabulary: Vocabulary
+) -> QueryError:
+    """Says which tokens a text may name, or which it is made of."""
+
+    def listed(ids: Sequence[int]) -> str:
+        names = [repr(with_id(vocabulary.text(i), i)) for i in ids[:TOKENS_LISTED]]
+        pieces = tokenizer.convert_ids_to_tokens(list(ids[:TOKENS_LISTED]))
+        rest = [f"and {len(ids) - TOKENS_LISTED} more"] if len(ids) > TOKENS_LISTED else []
+        return ", ".join(
+            [f"{name} ({piece} in the vocabulary)" for name, piece in zip(names, pieces, strict=True)] + rest
+        )
+
+    several = [f"{len(found)} tokens are shown as {token!r}: {listed(found)}"] if found else []
+    several += [f"at the start of a text alone, {token!r} is {listed(at_start)}"] if at_start else []
+    if several:
+        return QueryError("metric", f"{'; '.join(several)}.", advice="Name one of them so, or by its id.")
+    text = token.encode(errors="ignore").decode()  # tokenizers refuse lone surrogates
+    ids = [int(i) for i in tokenizer(text, add_special_tokens=False)["input_ids"]]
+    if len(ids) < 2:
+        read = f" The tokenizer reads it as {listed(ids)}." if ids else ""  # other capitals, other spaces
+        return QueryError(
+            "metric", f"no token is shown as {token!r}.{read}", advice="Name one as it is shown, or an id."
+        )
+    pieces = ", ".join(repr(vocabulary.text(i)) for i in ids)
+    return QueryError(
+        "metric",
+        f"{token!r} is {len(ids)} tokens ({pieces}), and one is needed.",
+        advice="Name its first token, with the leading space if it has one, or an id.",
+    )
 
 
 def _of_text(prompt: str, tokenizer: Any) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from horizon_widget.horizon_map import HorizonMap
 from horizon_widget.models.model import Model
 from horizon_widget.query import Query
 from horizon_widget.statistics import STATISTICS
-from horizon_widget.tokens import Token
+from horizon_widget.tokens import Token, tell_apart
 
 
 def text_of(tokens: list[Token] | tuple[Token, ...]) -> str:
@@ -21,11 +21,18 @@ def text_of(tokens: list[Token] | tuple[Token, ...]) -> str:
 
 
 def describe_tokens(hmap: HorizonMap) -> list[dict[str, Any]]:
-    """Text, piece of a character and number of the word, of each token."""
+    """Text, piece of a character and number of the word, of each token; its id where another one looks the same."""
     words = [number for number, word in enumerate(hmap.words) for _ in range(word.start, word.stop)]
+    looks = [f"{token.piece} {token.text}" for token in hmap.tokens]
+    names = tell_apart([token.id for token in hmap.tokens], looks)
     return [
-        {"text": token.text, "piece": None if token.piece is None else list(token.piece), "word": word}
-        for token, word in zip(hmap.tokens, words, strict=True)
+        {
+            "text": token.text,
+            "piece": None if token.piece is None else list(token.piece),
+            "id": None if name == look else token.id,
+            "word": word,
+        }
+        for token, word, look, name in zip(hmap.tokens, words, looks, names, strict=True)
     ]
 
 
@@ -36,10 +43,10 @@ def describe_query(hmap: HorizonMap) -> dict[str, Any]:
 
 
 def describe_metric(model: Model, query: Query) -> list[str]:
-    """The metric's name, and the tokens it names; of a function, the name it has in Python."""
+    """The metric's name, and the names of its tokens; of a function, the name it has in Python."""
     if query.metric.function is not None:
         return ["function", str(query.metric)]
-    return [query.metric.name, *(model.read_tokens([token])[0].text for token in query.metric.tokens)]
+    return [query.metric.name, *(model.vocabulary.name(token) for token in query.metric.tokens)]
 
 
 def describe_baseline(given: object, query: Query) -> list[str] | None:

@@ -158,8 +158,9 @@ class WidgetTraits(anywidget.AnyWidget):
     tokens = traitlets.List(
         traitlets.Dict(),
         read_only=True,
-        help="{text, piece, word} of each token: piece is [k, n] for the k-th of n tokens that one character is split "
-        "over, else None; word is the number of its word.",
+        help="{text, piece, id, word} of each token: piece is [k, n] for the k-th of n tokens that one character is "
+        "split over, else None; id is its number in the vocabulary where a different token has the same text, else "
+        "None; word is the number of its word.",
     ).tag(sync=True)
     n_targets = traitlets.Int(
         read_only=True, help="Targets are 1 to n_targets; len(tokens) is the prediction after the prompt."

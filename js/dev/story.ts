@@ -8,7 +8,7 @@ const STORY =
   "her. One night the tin was empty, and the librarian knew at once that the library would stay closed until someone " +
   "found the key. She called Tom and waited in the rain.";
 
-const HARD: readonly Omit<Token, "word">[] = [
+const HARD: readonly Pick<Token, "text" | "piece">[] = [
   { text: "def", piece: null },
   { text: " f", piece: null },
   { text: "(x):\n", piece: null },
@@ -37,13 +37,13 @@ export function storyTokens(repeat = 1): Token[] {
   const words = STORY.match(/ ?[A-Za-z]+|[^A-Za-z\s]+/g) ?? [];
   return Array.from({ length: repeat }, () => words)
     .flat()
-    .map((text, word) => ({ text, piece: null, word }));
+    .map((text, word) => ({ text, piece: null, id: null, word }));
 }
 
 export function hardTokens(): Token[] {
   return Array.from({ length: 3 }, () => HARD)
     .flat()
-    .map((token, word) => ({ ...token, word }));
+    .map((token, word) => ({ ...token, id: null, word }));
 }
 
 export const STATISTICS: readonly Statistic[] = [

@@ -36,6 +36,22 @@ describe("the editor", () => {
     expect(field(within, "layers", "input")).toMatchObject({ value: "0-1, 3" });
   });
 
+  it("sends the tokens that it was filled with as they were, also those that no field can hold", async () => {
+    const asked = { ...ASKED, metric: ["contrast", "\n", "A #68"], baseline: ["zero"] };
+    const within = await editing({ asked });
+    const [first, second] = within.all('[data-field="metric"] input') as HTMLInputElement[];
+    expect(first?.value).toBe("");
+    type(field(within, "layers", "input"), "0");
+    button(within, "Run").click();
+    expect(within.model.asked.at(-1)).toMatchObject({ metric: ["contrast", "\n", "A #68"] });
+    type(second as HTMLElement, " Rome");
+    button(within, "Run").click();
+    expect(within.model.asked.at(-1)).toMatchObject({ metric: ["contrast", "\n", " Rome"] });
+    type(first as HTMLElement, " Paris");
+    button(within, "Run").click();
+    expect(within.model.asked.at(-1)).toMatchObject({ metric: ["contrast", " Paris", " Rome"] });
+  });
+
   it("runs with Ctrl+Enter, and closes when the new map is there", async () => {
     const within = await editing();
     const prompt = field(within, "prompt", "textarea");

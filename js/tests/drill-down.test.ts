@@ -208,7 +208,7 @@ describe("the card of a cell", () => {
   });
 
   it("calls an estimate an estimate", () => {
-    const query = { method: "gradient", metric: "logprob", unit: "nats", site: "residual", exact: false };
+    const query = { ...traits().query, method: "gradient", exact: false };
     const { model, find, paint } = opened({ ...CELL, query });
     tellMap(model);
     paint();
@@ -318,6 +318,23 @@ describe("the card of a cell", () => {
     expect(store.reading.value).toEqual({ kind: "column", target: 7 });
     expect(store.cell.value).toEqual({ layer: 1, source: 3, target: 7 });
     expect(find(".heat-map").dataset["target"]).toBe("7");
+  });
+
+  it("shows no two predictions alike, however long they are", () => {
+    const { model, texts, paint } = opened(CELL);
+    tellMap(model);
+    const long = " internationalization";
+    const tokens = [long, `${long}s`, " internationally", "A #68", "A #263"];
+    const found = tokens.map((token) => ({ token, kept: 0.5, removed: 0.25, actual: false }));
+    model.tell(finding("predictions", undefined, found));
+    paint();
+    expect(texts(".predictions tbody th")).toEqual([
+      "“ internationalization”",
+      "“ internationalizations”",
+      "“ internationally”",
+      "“A #68”",
+      "“A #263”",
+    ]);
   });
 
   it("shows tokens of the model as text, whatever they say", () => {

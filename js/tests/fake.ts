@@ -123,7 +123,7 @@ export function traits(changes: Partial<Traits> = {}): Traits {
     ...INITIAL,
     map_id: 1,
     model_name: "tiny",
-    tokens: WORDS.map((text, word) => ({ text, piece: null, word })),
+    tokens: WORDS.map((text, word) => ({ text, piece: null, id: null, word })),
     n_targets: WORDS.length - 1,
     n_layers: N_LAYERS,
     window: 4,

@@ -1,8 +1,18 @@
 import { describe, expect, it } from "vitest";
-import { duration, mark, number, parts, quote, quoteAll, signed, withUnit } from "../src/page/format";
+import {
+  duration,
+  mark,
+  number,
+  parts,
+  quote,
+  quoteAll,
+  shortLabel,
+  signed,
+  withUnit,
+} from "../src/page/format";
 
 const shown = (text: string): string =>
-  parts({ text, piece: null, word: 0 })
+  parts({ text, piece: null, id: null, word: 0 })
     .map(({ mark: isMark, text: part }) => (isMark ? `[${part}]` : part))
     .join("");
 
@@ -31,22 +41,33 @@ describe("tokens", () => {
   });
 
   it("split over a character show it once", () => {
-    expect(parts({ text: "🙂", piece: [1, 2], word: 0 })).toEqual([{ mark: false, text: "🙂" }]);
-    expect(parts({ text: "🙂", piece: [2, 2], word: 0 })).toEqual([{ mark: true, text: "·" }]);
+    expect(parts({ text: "🙂", piece: [1, 2], id: null, word: 0 })).toEqual([{ mark: false, text: "🙂" }]);
+    expect(parts({ text: "🙂", piece: [2, 2], id: null, word: 0 })).toEqual([{ mark: true, text: "·" }]);
   });
 
   it("are quoted on one line", () => {
-    expect(quote({ text: " key", piece: null, word: 0 })).toBe("“ key”");
-    expect(quote({ text: "\n", piece: null, word: 0 })).toBe("“↵”");
-    expect(quote({ text: "é", piece: [2, 2], word: 0 })).toBe("“é”, piece 2 of 2");
-    expect(quote({ text: "a".repeat(80), piece: null, word: 0 })).toHaveLength(26);
+    expect(quote({ text: " key", piece: null, id: null, word: 0 })).toBe("“ key”");
+    expect(quote({ text: "\n", piece: null, id: null, word: 0 })).toBe("“↵”");
+    expect(quote({ text: "é", piece: [2, 2], id: null, word: 0 })).toBe("“é”, piece 2 of 2");
+    expect(quote({ text: "a".repeat(80), piece: null, id: null, word: 0 })).toHaveLength(26);
     expect(quote(undefined)).toBe("“?”");
+  });
+
+  it("that look like a different one are told by their number", () => {
+    const token = { text: "A", piece: null, id: 318, word: 0 };
+    expect(quote(token)).toBe("“A” #318");
+    expect(quote({ ...token, text: "A".repeat(80) })).toMatch(/…” #318$/u);
+    expect(quoteAll([token])).toBe("“A” #318");
+    expect(shortLabel(token, 8)).toBe("A #318");
+    expect(shortLabel({ ...token, text: "é", piece: [1, 2], id: null }, 8)).toBe("é 1/2");
+    expect(shortLabel({ ...token, text: " ", id: null }, 8)).toBe("␣");
   });
 
   it("are quoted as the word that they make", () => {
     const word = ["libr", "🙂", "🙂", "an"].map((text, i) => ({
       text,
       piece: text === "🙂" ? ([i, 2] as const) : null,
+      id: null,
       word: 0,
     }));
     expect(quoteAll(word)).toBe("“libr🙂an”");

@@ -150,6 +150,7 @@ class Fuzz {
     const texts = {
       text: this.pick(TEXTS),
       piece: this.pick([null, [1, 2], [3, 2 ** 40]]),
+      id: this.pick([null, 0, 2 ** 40]),
       word: this.below(9),
     };
     const unusual: { readonly [K in keyof Traits]?: unknown } = {
@@ -339,7 +340,7 @@ describe("tokens and names", () => {
   it("are shown as text, invisible characters as marks", () => {
     const shown = show();
     const { model, page } = shown;
-    const tokens = evil.map((text, word) => ({ text, piece: null, word }));
+    const tokens = evil.map((text, word) => ({ text, piece: null, id: null, word }));
     model.fromKernel({
       ...traits({ map_id: 2, tokens, n_targets: tokens.length - 1, model_name: MARKUP[0] ?? "" }),
       prompt: evil.join(""),

@@ -95,7 +95,7 @@ describe("where each layer’s influence goes", () => {
 
   it("says which offset of a range the tokens are coloured by, and tells of that one", async () => {
     const n = 100;
-    const tokens = Array.from({ length: n }, (_, word) => ({ text: " a", piece: null, word }));
+    const tokens = Array.from({ length: n }, (_, word) => ({ text: " a", piece: null, id: null, word }));
     const within = opened({ tokens, n_targets: n - 1, selected_layer: 0, selected_offset: 38 });
     const row = (source: number): number[] => Array.from({ length: n - 1 }, (_, c) => (c + 1 - source) / 100);
     const sources = tokens.map((_, i) => i);

@@ -83,10 +83,11 @@ describe("traits", () => {
   });
 
   it.each([
-    ["tokens", [{ text: 3, piece: null, word: 0 }]],
-    ["tokens", [{ text: "a", piece: [2, 1], word: 0 }]],
+    ["tokens", [{ text: 3, piece: null, id: null, word: 0 }]],
+    ["tokens", [{ text: "a", piece: [2, 1], id: null, word: 0 }]],
     ["tokens", [{ text: "a", piece: [1], word: 0 }]],
     ["tokens", [{ text: "a", piece: null }]],
+    ["tokens", [{ text: "a", piece: null, id: -1, word: 0 }]],
     ["tokens", "abc"],
     ["n_layers", -1],
     ["n_layers", 2 ** 31],

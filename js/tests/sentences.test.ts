@@ -15,8 +15,8 @@ import {
 const QUERY: Query = { method: "ablation", metric: "logprob", unit: "nats", site: "residual", exact: true };
 const LAYER: Layer = { baseline: "mean", shock: false, noise_floor: 0, n_done: 2 };
 const TOKENS: Token[] = [
-  { text: "a", piece: null, word: 0 },
-  { text: " b", piece: null, word: 1 },
+  { text: "a", piece: null, id: null, word: 0 },
+  { text: " b", piece: null, id: null, word: 1 },
 ];
 
 function meaning(query: Partial<Query>, value: number): string {
@@ -55,7 +55,7 @@ describe("what a value means depends on the metric", () => {
 
 describe("a token without a value", () => {
   const statistic = { name: "x", label: "x", unit: "", low: 0, high: 1, description: "" };
-  const tokens = Array.from({ length: 6 }, (_, word) => ({ text: "a", piece: null, word }));
+  const tokens = Array.from({ length: 6 }, (_, word) => ({ text: "a", piece: null, id: null, word }));
   const said = (position: number, nTargets: number): string =>
     statisticValue(
       { tokens, query: QUERY, window: 4, layers: [LAYER], nTargets, sinks: [] },

@@ -251,7 +251,7 @@ describe("traits", () => {
 
   it("may come apart, targets before their tokens", () => {
     const { model, store } = openStore();
-    const longer = [...WORDS, " again"].map((text, word) => ({ text, piece: null, word }));
+    const longer = [...WORDS, " again"].map((text, word) => ({ text, piece: null, id: null, word }));
     model.fromKernel({ map_id: 2, n_targets: T + 1 });
     model.fromKernel({ tokens: longer });
     expect(store.rows.value).toMatchObject({ nTokens: T + 1, nTargets: T + 1 });

@@ -136,7 +136,7 @@ describe("the text", () => {
 
 describe("words", () => {
   // “ old key” is one word of two tokens.
-  const tokens = WORDS.map((text, i) => ({ text, piece: null, word: Math.min(i, 6) }));
+  const tokens = WORDS.map((text, i) => ({ text, piece: null, id: null, word: Math.min(i, 6) }));
 
   it("are read as one, by their last token or by the sum over their tokens", async () => {
     const view = await filled({ tokens, show_words: true, selected_source: 3 });

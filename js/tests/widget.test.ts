@@ -110,7 +110,7 @@ describe("Python", () => {
     model.fromKernel({ selected_source: 2 });
     await frame();
     expect(token(2).dataset["kind"]).toBe("source");
-    const tokens = [{ text: "New", piece: null, word: 0 }];
+    const tokens = [{ text: "New", piece: null, id: null, word: 0 }];
     model.fromKernel({ map_id: 2, tokens, n_targets: 0, selected_source: null });
     await frame();
     expect(token(0).textContent).toContain("New");

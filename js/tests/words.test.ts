@@ -6,11 +6,11 @@ import { influence, rows, WORDS } from "./fake";
 
 /** “The lighthouse keeper.” in five tokens, three words. */
 const TOKENS: readonly Token[] = [
-  { text: "The", piece: null, word: 0 },
-  { text: " light", piece: null, word: 1 },
-  { text: "house", piece: null, word: 1 },
-  { text: " keeper", piece: null, word: 2 },
-  { text: ".", piece: null, word: 3 },
+  { text: "The", piece: null, id: null, word: 0 },
+  { text: " light", piece: null, id: null, word: 1 },
+  { text: "house", piece: null, id: null, word: 1 },
+  { text: " keeper", piece: null, id: null, word: 2 },
+  { text: ".", piece: null, id: null, word: 3 },
 ];
 
 describe("words", () => {
@@ -79,10 +79,10 @@ describe("what is looked for", () => {
 
   it("is found in characters that are split over tokens", () => {
     const split: readonly Token[] = [
-      { text: "a", piece: null, word: 0 },
-      { text: "é", piece: [1, 2], word: 0 },
-      { text: "é", piece: [2, 2], word: 0 },
-      { text: "b", piece: null, word: 0 },
+      { text: "a", piece: null, id: null, word: 0 },
+      { text: "é", piece: [1, 2], id: null, word: 0 },
+      { text: "é", piece: [2, 2], id: null, word: 0 },
+      { text: "b", piece: null, id: null, word: 0 },
     ];
     expect(occurrences(split, "aé")).toEqual([{ start: 0, stop: 3 }]);
     expect(occurrences(split, "b")).toEqual([{ start: 3, stop: 4 }]);
@@ -90,7 +90,7 @@ describe("what is looked for", () => {
   });
 
   it("ends, however long the text", () => {
-    const long = Array.from({ length: 2000 }, (_, word) => ({ text: "aa", piece: null, word }));
+    const long = Array.from({ length: 2000 }, (_, word) => ({ text: "aa", piece: null, id: null, word }));
     expect(occurrences(long, "a")).toHaveLength(4000);
   });
 });

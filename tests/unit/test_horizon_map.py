@@ -169,11 +169,11 @@ def test_a_snapshot_holds_only_what_was_asked_for():
 
 def test_the_baseline_used_is_frozen():
     hmap = make()
-    assert hmap.baseline == Baseline("mean", (tuple(range(T)),), ("mean",) * L, (False,) * L)
+    assert hmap.baseline == Baseline("mean", (hmap.query.token_ids,), ("mean",) * L, (False,) * L)
     hmap.dataset["baseline"].values[1] = "resample"
     hmap.dataset["baseline_shock"].values[1] = True
     frozen = hmap.baseline
-    assert frozen == Baseline("auto", (tuple(range(T)),), ("mean", "resample", "mean"), (False, True, False))
+    assert frozen == Baseline("auto", (hmap.query.token_ids,), ("mean", "resample", "mean"), (False, True, False))
     hmap.dataset["baseline"].values[:] = "zero"
     assert frozen.layers == ("mean", "resample", "mean")
     assert hmap.baseline.kind == "zero"
@@ -189,4 +189,5 @@ def test_a_baseline_with_its_own_reference_keeps_it():
 
 
 def test_a_map_not_begun_has_decided_nothing():
-    assert empty().baseline == Baseline("auto", (tuple(range(T)),), ("",) * L, (False,) * L)
+    hmap = empty()
+    assert hmap.baseline == Baseline("auto", (hmap.query.token_ids,), ("",) * L, (False,) * L)

@@ -28,6 +28,8 @@ export interface Token {
   readonly text: string;
   /** `[k, n]`: the k-th of the n tokens that one character is split over. */
   readonly piece: readonly [number, number] | null;
+  /** Its number in the vocabulary, where a different token of the prompt has the same text; else null. */
+  readonly id: number | null;
   /** Number of the word it belongs to. */
   readonly word: number;
 }
@@ -184,7 +186,7 @@ const CHECKS: { readonly [K in TraitName]: Check<Traits[K]> } = {
   map_id: count,
   model_name: text,
   prompt: text,
-  tokens: list(record<Token>({ text, piece: optional(piece), word: count })),
+  tokens: list(record<Token>({ text, piece: optional(piece), id: optional(count), word: count })),
   n_targets: count,
   n_layers: upTo(MOST_LAYERS),
   query: record<Query>({ method: text, metric: text, unit: text, site: text, exact: flag }),

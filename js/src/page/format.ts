@@ -49,7 +49,7 @@ export function parts(token: Token): Part[] {
 export function quote(token: Token | undefined, longest = 24): string {
   if (token === undefined) return "“?”";
   const piece = token.piece === null ? "" : `, piece ${token.piece[0]} of ${token.piece[1]}`;
-  return `“${oneLine(token, longest)}”${piece}`;
+  return `“${oneLine(token, longest)}”${idNote(token)}${piece}`;
 }
 
 /** Tokens that are read as one, within one pair of quotes; pieces of one character show it once. */
@@ -57,11 +57,22 @@ export function quoteAll(tokens: readonly Token[], longest = 24): string {
   const [first, ...rest] = tokens;
   if (first === undefined || rest.length === 0) return quote(first, longest);
   const text = tokens.map(({ text: t, piece }) => (piece === null || piece[0] === 1 ? t : "")).join("");
-  return quote({ ...first, text, piece: null }, longest);
+  return quote({ ...first, text, piece: null, id: null }, longest);
 }
 
-/** One line of at most `longest` characters, for labels. */
-export function oneLine(token: Token, longest: number): string {
+/** ` #318`: the number of a token that looks like a different one. */
+function idNote({ id }: Token): string {
+  return id === null ? "" : ` #${id}`;
+}
+
+/** As short as it can be told from others: for the columns of a heat map. */
+export function shortLabel(token: Token, longest: number): string {
+  const piece = token.piece === null ? "" : ` ${token.piece.join("/")}`;
+  return `${oneLine(token, longest).trim() || "␣"}${idNote(token)}${piece}`;
+}
+
+/** One line of at most `longest` characters. */
+export function oneLine(token: Pick<Token, "text">, longest: number): string {
   const characters = [
     ...split(token.text, NAMED)
       .map(({ text }) => text)

@@ -42,7 +42,7 @@ export class EditorView {
     metric: new Field(
       "metric",
       "Metric",
-      "A token is named with its leading space.",
+      "A token is named as it is shown, with its leading space.",
       this.#metric,
       ...this.#tokens,
     ),
@@ -85,6 +85,8 @@ export class EditorView {
   #mapId: number;
   /** What stood in the fields before the reader changed them; a field may not keep a text as it is. */
   #filled = "";
+  /** The tokens that the fields were filled with, and what stood there then: a line break does not stay in a field. */
+  #named: readonly { readonly name: string; readonly typed: string }[] = [];
 
   constructor(view: View) {
     this.#view = view;
@@ -133,8 +135,11 @@ export class EditorView {
     const choice = metricChoice(metric);
     offer(this.#metric, METRICS, choice === null);
     this.#metric.value = choice?.value ?? AS_SET;
-    for (const [i, token] of this.#tokens.entries())
-      token.value = choice === null ? "" : (metric[i + 1] ?? "");
+    this.#named = this.#tokens.map((token, i) => {
+      const name = choice === null ? "" : (metric[i + 1] ?? "");
+      token.value = name;
+      return { name, typed: token.value };
+    });
     offer(this.#baseline, BASELINES, baseline === null);
     this.#baseline.value = baseline?.[0] ?? AS_SET;
     this.#other.value = baseline?.[1] ?? "";
@@ -210,7 +215,11 @@ export class EditorView {
   #metricNow(): readonly string[] {
     const choice = METRICS.find(({ value }) => value === this.#metric.value);
     if (choice === undefined) return this.#view.store.traits.asked.value.metric;
-    return [choice.name, ...this.#tokens.slice(0, choice.nTokens).map(({ value }) => value)];
+    const names = this.#tokens.map(({ value }, i) => {
+      const filled = this.#named[i];
+      return filled?.typed === value ? filled.name : value;
+    });
+    return [choice.name, ...names.slice(0, choice.nTokens)];
   }
 
   #baselineNow(): readonly string[] | null {

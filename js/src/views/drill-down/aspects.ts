@@ -34,14 +34,27 @@ export function predictionsPart(view: View): AspectPart<"predictions"> {
     paint: (found, { target }) => {
       const { tokens } = contextOf(view.store);
       setText(caption, `Probabilities at ${named(tokens, target)}, with the state kept and with it removed`);
-      rows.replaceChildren(...found.map(predictionRow));
+      const names = shortened(found.map(({ token }) => token));
+      rows.replaceChildren(...found.map((line, i) => predictionRow(line, names[i] ?? "")));
     },
   });
 }
 
-function predictionRow({ token, kept, removed, actual }: Findings["predictions"][number]): HTMLElement {
-  const text = `“${oneLine({ text: token, piece: null, word: 0 }, LONGEST_TOKEN)}”`;
-  const name = h("th", { scope: "row" }, h("bdi", {}, text));
+/** Texts cut to a length, but for those that would then look the same. */
+function shortened(texts: readonly string[]): readonly string[] {
+  const short = texts.map((text) => oneLine({ text }, LONGEST_TOKEN));
+  return texts.map((text, i) =>
+    short.some((other, k) => k !== i && other === short[i])
+      ? oneLine({ text }, Number.POSITIVE_INFINITY)
+      : (short[i] ?? ""),
+  );
+}
+
+function predictionRow(
+  { kept, removed, actual }: Findings["predictions"][number],
+  text: string,
+): HTMLElement {
+  const name = h("th", { scope: "row" }, h("bdi", {}, `“${text}”`));
   if (actual) name.append(h("span", { class: "quiet" }, " in the prompt"));
   const row = h("tr", {}, name, h("td", {}, probability(kept)), h("td", {}, probability(removed)));
   setAttribute(row, "data-actual", actual);

@@ -2,7 +2,7 @@
 
 import { disturbed, type Token } from "../../kernel/traits";
 import { h, setAttribute, setText } from "../../page/dom";
-import { number, oneLine, signed, withUnit } from "../../page/format";
+import { number, shortLabel, signed, withUnit } from "../../page/format";
 import { AFTER_THE_PROMPT, cellMeaning, cellPlace, cellValue, named } from "../../page/sentences";
 import { anchorOf, type Cell } from "../../state/reading";
 import type { Place } from "../grid/geometry";
@@ -116,7 +116,7 @@ export class HeatMapView {
       rows: { count: nLayers, label: String, name: String },
       columns: {
         count: nColumns,
-        label: (column) => shortLabel(tokens, first + column),
+        label: (column) => columnLabel(tokens, first + column),
         name: (column) => named(tokens, first + column),
         strengths: columnStrengths(drilled, layers, LABEL_LEAST * scale),
       },
@@ -227,7 +227,7 @@ export class HeatMapView {
   }
 }
 
-function shortLabel(tokens: readonly Token[], position: number): string {
+function columnLabel(tokens: readonly Token[], position: number): string {
   const token = tokens[position];
-  return token === undefined ? AFTER_THE_PROMPT : oneLine(token, LONGEST_LABEL).trim() || "␣";
+  return token === undefined ? AFTER_THE_PROMPT : shortLabel(token, LONGEST_LABEL);
 }

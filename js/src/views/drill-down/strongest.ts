@@ -2,7 +2,7 @@
 
 import { alphaOf } from "../../page/colour";
 import { h, listen, setAttribute, setText } from "../../page/dom";
-import { oneLine, signed } from "../../page/format";
+import { quote, signed } from "../../page/format";
 import { AFTER_THE_PROMPT } from "../../page/sentences";
 import { type Cell, type Link, positionOf } from "../../state/reading";
 import { contextOf, type View } from "../shared";
@@ -83,7 +83,7 @@ export class StrongestView {
       setAttribute(item.swatch, "data-sign", value > 0 ? "needed" : "hindering");
       item.swatch.style.opacity = (alphaOf(value, scale) / 255).toFixed(3);
       setText(item.value, signed(value));
-      setText(item.token, token === undefined ? AFTER_THE_PROMPT : `“${oneLine(token, LONGEST_TOKEN)}”`);
+      setText(item.token, token === undefined ? AFTER_THE_PROMPT : quote(token, LONGEST_TOKEN));
       const offset = link.target - link.source;
       setText(item.offset, offset === 1 ? "next token" : `${offset} ahead`);
     }
