@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from horizon_widget.errors import QueryError
+from horizon_widget.errors import QueryError, sendable
 
 OF_ONE_TOKEN = ("logprob", "logit", "centred_logit")
 NAMES = (*OF_ONE_TOKEN, "contrast", "entropy", "kl")
@@ -30,7 +30,7 @@ class Metric:
             from the clean one, where influence is KL(clean || ablated), never negative; ``"function"``: the user's own.
         tokens: The tokens named: one for the first three (none: the actual next token), two for a contrast.
         function: ``(logits (T, V), input_ids (T,)) -> (T,)``, element ``j`` from ``logits[j]`` alone.
-        label: As shown, such as ``"logprob of ' Paris'"``.
+        label: As shown, such as ``"logprob of ' Paris'"``; of a function, its name in Python.
     """
 
     name: str = "logprob"
@@ -49,6 +49,8 @@ class Metric:
         return self.name in OF_ONE_TOKEN and not self.tokens
 
     def __str__(self) -> str:
+        if self.name == FUNCTION and self.label:  # which may be that of another metric
+            return f"function {self.label}"
         return self.label or self.name
 
 
@@ -74,7 +76,7 @@ def read_metric(value: object, token_id: Callable[[object], int], token_name: Ca
     if isinstance(value, str) and value in NAMES and value != "contrast":
         return Metric(value)
     if callable(value):
-        return Metric(FUNCTION, function=value, label=getattr(value, "__name__", FUNCTION))
+        return Metric(FUNCTION, function=value, label=sendable(str(getattr(value, "__name__", ""))))
     if isinstance(value, (tuple, list)) and value and isinstance(value[0], str):
         name, *named = value
         if (name in OF_ONE_TOKEN and len(named) == 1) or (name == "contrast" and len(named) == 2):

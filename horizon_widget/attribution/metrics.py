@@ -83,13 +83,13 @@ def apply_function(metric: Metric, logits: Tensor, input_ids: Tensor) -> Tensor:
         values = metric.function(logits, input_ids.to(logits.device))
     except Exception as error:
         raise QueryError(
-            "metric", f"the function {metric} failed: {type(error).__name__}: {error}", advice=FUNCTION_ADVICE
+            "metric", f"the {metric} failed: {type(error).__name__}: {error}", advice=FUNCTION_ADVICE
         ) from error
     if not isinstance(values, Tensor) or values.shape != input_ids.shape or not values.dtype.is_floating_point:
         got = f"shape {tuple(values.shape)}, {values.dtype}" if isinstance(values, Tensor) else type(values).__name__
         raise QueryError(
             "metric",
-            f"the function {metric} gave {got}, where one number for each of {len(input_ids)} positions is needed.",
+            f"the {metric} gave {got}, where one number for each of {len(input_ids)} positions is needed.",
             advice=FUNCTION_ADVICE,
         )
     return values
@@ -112,7 +112,7 @@ def check_function(metric: Metric, logits: Tensor, input_ids: Tensor) -> None:
     values = apply_function(metric, logits, input_ids)
     if not bool(torch.isfinite(values).all()):
         position = int((~torch.isfinite(values)).nonzero()[0])
-        raise QueryError("metric", f"the function {metric} is not finite at token {position} of the clean prompt.")
+        raise QueryError("metric", f"the {metric} is not finite at token {position} of the clean prompt.")
     middle = len(input_ids) // 2
     for changed in (slice(middle, None), slice(0, middle)):
         other = logits.clone()
@@ -122,7 +122,7 @@ def check_function(metric: Metric, logits: Tensor, input_ids: Tensor) -> None:
         if not torch.allclose(apply_function(metric, other, input_ids)[kept], values[kept], rtol=1e-4, atol=1e-5):
             raise QueryError(
                 "metric",
-                f"the function {metric} mixes positions: its value at one changes with the logits of another.",
+                f"the {metric} mixes positions: its value at one changes with the logits of another.",
                 advice="Element j must come from logits[j] alone.",
             )
 

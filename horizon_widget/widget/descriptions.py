@@ -9,6 +9,7 @@ import numpy as np
 from horizon_widget.controller.listener import Status
 from horizon_widget.errors import QueryError
 from horizon_widget.horizon_map import HorizonMap
+from horizon_widget.metric import FUNCTION
 from horizon_widget.models.model import Model
 from horizon_widget.query import Query
 from horizon_widget.statistics import STATISTICS
@@ -37,16 +38,18 @@ def describe_tokens(hmap: HorizonMap) -> list[dict[str, Any]]:
 
 
 def describe_query(hmap: HorizonMap) -> dict[str, Any]:
-    """What the values are, as shown."""
-    attrs = hmap.dataset.attrs
-    return {name: attrs[name] for name in ("method", "metric", "unit", "site")} | {"exact": bool(attrs["exact"])}
+    """What the values are: the kind of the metric, and all the rest as shown."""
+    attrs, metric = hmap.dataset.attrs, hmap.query.metric
+    shown = {name: attrs[name] for name in ("method", "metric", "unit", "site")} | {"exact": bool(attrs["exact"])}
+    return shown | {"kind": metric.name, "actual": metric.needs_actual_token}
 
 
 def describe_metric(model: Model, query: Query) -> list[str]:
     """The metric's name, and the names of its tokens; of a function, the name it has in Python."""
-    if query.metric.function is not None:
-        return ["function", str(query.metric)]
-    return [query.metric.name, *(model.vocabulary.name(token) for token in query.metric.tokens)]
+    metric = query.metric
+    if metric.name == FUNCTION:
+        return [FUNCTION, metric.label or FUNCTION]
+    return [metric.name, *(model.vocabulary.name(token) for token in metric.tokens)]
 
 
 def describe_baseline(given: object, query: Query) -> list[str] | None:

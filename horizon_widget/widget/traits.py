@@ -166,7 +166,11 @@ class WidgetTraits(anywidget.AnyWidget):
         read_only=True, help="Targets are 1 to n_targets; len(tokens) is the prediction after the prompt."
     ).tag(sync=True)
     n_layers = traitlets.Int(read_only=True, help="Layers are 0 to n_layers - 1.").tag(sync=True)
-    query = traitlets.Dict(read_only=True, help="{method, metric, unit, site, exact}, for labels.").tag(sync=True)
+    query = traitlets.Dict(
+        read_only=True,
+        help="{method, kind, actual, metric, unit, site, exact}: kind is what the metric is, actual whether it scores "
+        "the prompt's own next token; the rest is for labels.",
+    ).tag(sync=True)
     asked = traitlets.Dict(
         read_only=True,
         help="The arguments of attribute that give this map: {metric, baseline, site, head, seed, draws, token_ids, "

@@ -395,8 +395,8 @@ describe("pins compared", () => {
     ["logprob", "up: needed here, down: removal would help"],
     ["entropy", "up: lowered by removal, down: raised by removal"],
     ["kl", "up: moved by removal"],
-  ])("say of %s what up and down are, as the legend does", (metric, sides) => {
-    const { find } = opened({ pinned_sources: [3], query: { ...traits().query, metric } });
+  ])("say of %s what up and down are, as the legend does", (kind, sides) => {
+    const { find } = opened({ pinned_sources: [3], query: { ...traits().query, kind } });
     expect(find(".pins h3").textContent).toMatch(new RegExp(`· ${sides}$`, "u"));
   });
 

@@ -179,6 +179,8 @@ class Fuzz {
       state: this.pick(["empty", "computing", "ready", "error"]),
       query: {
         method: "gradient",
+        kind: this.pick(["logprob", "kl", "function", this.pick(TEXTS)]),
+        actual: this.chance(0.5),
         metric: this.pick(TEXTS),
         unit: this.pick(TEXTS),
         site: "key",

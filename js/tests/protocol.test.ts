@@ -89,6 +89,7 @@ describe("traits", () => {
     ["tokens", [{ text: "a", piece: null }]],
     ["tokens", [{ text: "a", piece: null, id: -1, word: 0 }]],
     ["tokens", "abc"],
+    ["query", { method: "ablation", metric: "kl", unit: "nats", site: "residual", exact: true }],
     ["n_layers", -1],
     ["n_layers", 2 ** 31],
     ["n_targets", "7"],

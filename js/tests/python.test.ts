@@ -113,10 +113,10 @@ describe("the call that makes a view", () => {
   it("says in comments what it cannot write, on one line each", () => {
     const call = pythonCall({
       ...STORY,
-      query: { ...STORY.query, metric: "mine\nimport os" },
-      asked: { ...STORY.asked, metric: ["function"], baseline: null },
+      query: { ...STORY.query, kind: "function", metric: "function mine\nimport os" },
+      asked: { ...STORY.asked, metric: ["function", "mine\nimport os"], baseline: null },
     });
-    expect(call).toContain("\n# metric: a function, mine\\nimport os; pass it as metric=\n");
+    expect(call).toContain("\n# metric: the function mine\\nimport os; pass it as metric=\n");
     expect(call).toContain("\n# baseline: as set in Python; pass it as baseline=\n");
     expect(call).not.toContain("baseline=(");
   });

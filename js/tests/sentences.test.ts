@@ -1,18 +1,24 @@
 import { describe, expect, it } from "vitest";
-import type { Layer, Query, Token } from "../src/kernel/traits";
+import { INITIAL, type Layer, type Query, type Token } from "../src/kernel/traits";
 import {
   baselineNote,
   cellMeaning,
+  columnMeaning,
   hostNote,
   layersDone,
   progressNote,
   queryLabels,
   rowMeaning,
   scaleEnds,
+  scaleNote,
   statisticValue,
 } from "../src/page/sentences";
 
-const QUERY: Query = { method: "ablation", metric: "logprob", unit: "nats", site: "residual", exact: true };
+const QUERY: Query = INITIAL.query;
+/** Functions of the user’s own, whose names say nothing of what they are. */
+const NAMED_LIKE_OTHERS = ["kl", "logprob", "entropy", "function kl", "<lambda>"].map(
+  (metric): Query => ({ ...QUERY, kind: "function", actual: false, metric, unit: "" }),
+);
 const LAYER: Layer = { baseline: "mean", shock: false, noise_floor: 0, n_done: 2 };
 const TOKENS: Token[] = [
   { text: "a", piece: null, id: null, word: 0 },
@@ -32,24 +38,40 @@ describe("what a value means depends on the metric", () => {
   it("says more or less likely for the log-probability alone", () => {
     expect(meaning({}, 2)).toMatch(/less likely by 2\S* nats/u);
     expect(meaning({}, -2)).toMatch(/more likely by 2\S* nats/u);
-    expect(meaning({ metric: "entropy" }, 2)).toContain("lowers the entropy");
-    expect(meaning({ metric: "my_metric", unit: "" }, -2)).toContain("raises the my_metric");
-    expect(meaning({ metric: "kl" }, 2)).toContain("moves the prediction");
+    expect(meaning({ kind: "entropy", metric: "entropy" }, 2)).toContain("lowers the entropy");
+    expect(meaning({ kind: "function", metric: "function mine", unit: "" }, -2)).toContain(
+      "raises the function mine",
+    );
+    expect(meaning({ kind: "kl" }, 2)).toContain("moves the prediction");
+    const named = { actual: false, metric: "logprob of ' Paris'" };
+    expect(meaning(named, 2)).toContain("lowers the logprob of ' Paris' at “ b” by 2");
   });
 
   it("names the row and the ends of its scale accordingly", () => {
     expect(rowMeaning(QUERY)).toBe("nats lost at that token if this state is removed");
-    expect(rowMeaning({ ...QUERY, metric: "logit", unit: "logits" })).toContain(
+    expect(rowMeaning({ ...QUERY, kind: "logit", metric: "logit", unit: "logits" })).toContain(
       "how much logit (logits) falls",
     );
-    expect(rowMeaning({ ...QUERY, metric: "my_metric", unit: "" })).toContain("how much my_metric falls");
-    expect(rowMeaning({ ...QUERY, metric: "kl" })).toContain("how far");
+    expect(rowMeaning({ ...QUERY, kind: "kl" })).toContain("how far");
+    expect(columnMeaning({ ...QUERY, kind: "kl" })).toContain("how far");
     expect(scaleEnds(QUERY)).toEqual(["removal would help", "needed here"]);
     expect(scaleEnds(QUERY, "sources")[1], "in a column the coloured tokens are not where it is needed").toBe(
       "needed there",
     );
-    expect(scaleEnds({ ...QUERY, metric: "kl" })[0]).toBe("");
-    expect(scaleEnds({ ...QUERY, metric: "entropy" })).toEqual(["raised by removal", "lowered by removal"]);
+    expect(scaleEnds({ ...QUERY, kind: "kl" })[0]).toBe("");
+    expect(scaleEnds({ ...QUERY, kind: "entropy" })).toEqual(["raised by removal", "lowered by removal"]);
+    expect(scaleEnds({ ...QUERY, actual: false })).toEqual(["raised by removal", "lowered by removal"]);
+    expect(scaleNote(4, { ...QUERY, kind: "kl" })).toBe("0 to 4 nats or more");
+  });
+
+  it.each(NAMED_LIKE_OTHERS)("takes $metric for nothing but the user’s own", (query) => {
+    const { metric } = query;
+    expect(meaning(query, 2)).toBe(`Removing this state lowers the ${metric} at “ b” by 2.`);
+    expect(rowMeaning(query)).toBe(`how much ${metric} falls there if this state is removed`);
+    expect(columnMeaning(query)).toBe(`how much ${metric} falls here if that state is removed`);
+    expect(scaleEnds(query)).toEqual(["raised by removal", "lowered by removal"]);
+    expect(scaleNote(4, query)).toBe("± 4 or more");
+    expect(queryLabels(query)).toEqual(["exact ablation", metric]);
   });
 });
 

@@ -44,10 +44,10 @@ describe("the legend of pins", () => {
   it.each([
     ["entropy", "; dashed where raised by removal"],
     ["kl", ""],
-  ])("says of %s what a dashed line is, if there is one", async (metric, dashed) => {
-    const within = await filled({ pinned_sources: [3], query: { ...traits().query, metric } });
+  ])("says of %s what a dashed line is, if there is one", async (kind, dashed) => {
+    const within = await filled({ pinned_sources: [3], query: { ...traits().query, kind } });
     const said = within.find('[data-key="pins"]').textContent ?? "";
-    expect(said).toContain(`${metric === "kl" ? "0 to" : "±"} 4 nats or more${dashed}`);
+    expect(said).toContain(`${kind === "kl" ? "0 to" : "±"} 4 nats or more${dashed}`);
     expect(said.includes("dashed")).toBe(dashed !== "");
   });
 });

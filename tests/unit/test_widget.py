@@ -24,6 +24,8 @@ def test_traits_describe_the_map(widget):
     assert widget.query == {
         "method": "ablation",
         "metric": "logprob",
+        "kind": "logprob",
+        "actual": True,
         "unit": "nats",
         "site": "residual",
         "exact": True,

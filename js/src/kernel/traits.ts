@@ -36,7 +36,11 @@ export interface Token {
 
 export interface Query {
   readonly method: string;
-  /** As shown. */
+  /** What the metric is, whatever it is called. */
+  readonly kind: string;
+  /** Whether it scores the prompt’s own next token. */
+  readonly actual: boolean;
+  /** The metric, and all the rest, as shown. */
   readonly metric: string;
   readonly unit: string;
   readonly site: string;
@@ -189,7 +193,15 @@ const CHECKS: { readonly [K in TraitName]: Check<Traits[K]> } = {
   tokens: list(record<Token>({ text, piece: optional(piece), id: optional(count), word: count })),
   n_targets: count,
   n_layers: upTo(MOST_LAYERS),
-  query: record<Query>({ method: text, metric: text, unit: text, site: text, exact: flag }),
+  query: record<Query>({
+    method: text,
+    kind: text,
+    actual: flag,
+    metric: text,
+    unit: text,
+    site: text,
+    exact: flag,
+  }),
   asked: record<Asked>({
     metric: list(text),
     baseline: optional(list(text)),
@@ -259,7 +271,15 @@ export const INITIAL: Traits = {
   tokens: [],
   n_targets: 0,
   n_layers: 0,
-  query: { method: "ablation", metric: "logprob", unit: "nats", site: "residual", exact: true },
+  query: {
+    method: "ablation",
+    kind: "logprob",
+    actual: true,
+    metric: "logprob",
+    unit: "nats",
+    site: "residual",
+    exact: true,
+  },
   asked: {
     metric: ["logprob"],
     baseline: ["auto"],

@@ -76,7 +76,7 @@ type Argument = readonly [name: string, value: string];
 function askedFor({ asked, query, layers }: Viewed, notes: string[]): Argument[] {
   const found: Argument[] = [];
   const [metric] = asked.metric;
-  if (metric === "function") notes.push(`# metric: a function, ${comment(query.metric)}; pass it as metric=`);
+  if (metric === "function") notes.push(`# metric: the ${comment(query.metric)}; pass it as metric=`);
   else if (metric !== undefined && (metric !== "logprob" || asked.metric.length > 1))
     found.push(["metric", oneOrSeveral(asked.metric)]);
   if (asked.baseline === null) notes.push("# baseline: as set in Python; pass it as baseline=");

@@ -17,6 +17,16 @@ export const AFTER_THE_PROMPT = "after the prompt";
 const NO_BREAK = "\u00a0";
 export const WRITTEN = "written by the model";
 
+/** Whether influence is how far a prediction moves: a divergence has no other side. */
+export function isDivergence({ kind }: Query): boolean {
+  return kind === "kl";
+}
+
+/** Whether influence is how much less likely the prompt’s own next token becomes. */
+function isLikelihood({ kind, actual }: Query): boolean {
+  return kind === "logprob" && actual;
+}
+
 /** The map of one moment, as far as words need it. */
 export interface Context {
   readonly tokens: readonly Token[];
@@ -72,9 +82,9 @@ export function cellMeaning(
   const token =
     target === context.tokens.length ? `the token ${AFTER_THE_PROMPT}` : quote(context.tokens[target]);
   const amount = withUnit(number(Math.abs(value)), context.query.unit);
-  if (context.query.metric === "kl")
+  if (isDivergence(context.query))
     return `Removing this state moves the prediction of ${token} by ${amount} (Kullback–Leibler divergence).`;
-  if (context.query.metric !== "logprob")
+  if (!isLikelihood(context.query))
     return `Removing this state ${value > 0 ? "lowers" : "raises"} the ${context.query.metric} at ${token} by ${amount}.`;
   return `Removing this state makes ${token} ${value > 0 ? "less" : "more"} likely by ${amount}.`;
 }
@@ -139,10 +149,10 @@ export function windowNote(window: number | null): string {
 }
 
 /** A source’s own next token, and what a kept scale does not reach, may lie beyond its ends. */
-export function scaleNote(scale: number, { metric, unit }: Query): string {
+export function scaleNote(scale: number, query: Query): string {
   if (Number.isNaN(scale)) return "";
-  const end = withUnit(mark(scale), unit);
-  return metric === "kl" ? `0 to ${end} or more` : `± ${end} or more`;
+  const end = withUnit(mark(scale), query.unit);
+  return isDivergence(query) ? `0 to ${end} or more` : `± ${end} or more`;
 }
 
 /** Layers of which every source is computed, and those that are asked for. */
@@ -217,7 +227,7 @@ function theRest(seconds: number | null): string {
 }
 
 export function queryLabels(query: Query): readonly string[] {
-  const metric = query.metric === "logprob" ? "log p" : query.metric;
+  const metric = isLikelihood(query) ? "log p" : query.metric;
   return [
     `${query.exact ? "exact" : "estimated"} ${query.method}`,
     query.unit === "" ? metric : `${metric} (${query.unit})`,
@@ -226,25 +236,27 @@ export function queryLabels(query: Query): readonly string[] {
 }
 
 /** What each number of a token's row is. */
-export function rowMeaning({ metric, unit }: Query): string {
-  if (metric === "kl") return `how far, in ${unit}, the prediction there moves if this state is removed`;
-  if (metric === "logprob") return `${unit} lost at that token if this state is removed`;
+export function rowMeaning(query: Query): string {
+  const { metric, unit } = query;
+  if (isDivergence(query)) return `how far, in ${unit}, the prediction there moves if this state is removed`;
+  if (isLikelihood(query)) return `${unit} lost at that token if this state is removed`;
   return `how much ${withUnit(metric, unit === "" ? "" : `(${unit})`)} falls there if this state is removed`;
 }
 
 /** What each number of a token's column is. */
-export function columnMeaning({ metric, unit }: Query): string {
-  if (metric === "kl") return `how far, in ${unit}, its prediction moves if that state is removed`;
-  if (metric === "logprob") return `${unit} it loses if that state is removed`;
+export function columnMeaning(query: Query): string {
+  const { metric, unit } = query;
+  if (isDivergence(query)) return `how far, in ${unit}, its prediction moves if that state is removed`;
+  if (isLikelihood(query)) return `${unit} it loses if that state is removed`;
   return `how much ${withUnit(metric, unit === "" ? "" : `(${unit})`)} falls here if that state is removed`;
 }
 
 /** The two ends of the scale of influence; what is coloured: targets in a row, else the states they come from. */
 export function scaleEnds(
-  { metric }: Query,
+  query: Query,
   coloured: "targets" | "sources" = "targets",
 ): readonly [low: string, high: string] {
-  if (metric === "logprob")
+  if (isLikelihood(query))
     return ["removal would help", coloured === "targets" ? "needed here" : "needed there"];
-  return metric === "kl" ? ["", "moved by removal"] : ["raised by removal", "lowered by removal"];
+  return isDivergence(query) ? ["", "moved by removal"] : ["raised by removal", "lowered by removal"];
 }

@@ -3,7 +3,7 @@
 import { css, type Palette, type Rgb } from "../../page/colour";
 import { h, listen, setAttribute, setText } from "../../page/dom";
 import { mark, withUnit } from "../../page/format";
-import { baselineNote, scaleEnds, scaleNote } from "../../page/sentences";
+import { baselineNote, isDivergence, scaleEnds, scaleNote } from "../../page/sentences";
 import { contextOf, type View } from "../shared";
 import { Keys } from "./keys";
 import { legendTitle, readingNote, statisticNote, wordsNote } from "./legend-words";
@@ -120,8 +120,7 @@ export class LegendView {
     setText(this.#high, high);
     setText(this.#scale, (scaleNote(store.scale.value, query) || `… ${query.unit}`) + kept);
     const { palette } = surroundings.value;
-    // A divergence has no other side.
-    const gradient = query.metric === "kl" ? halfGradient(palette.needed) : signedGradient(palette);
+    const gradient = isDivergence(query) ? halfGradient(palette.needed) : signedGradient(palette);
     this.#bar.style.backgroundImage = gradient;
   }
 }

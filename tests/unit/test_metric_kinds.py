@@ -1,0 +1,81 @@
+"""What a metric is, is told by its kind; a label is for reading alone."""
+
+from __future__ import annotations
+
+import functools
+import json
+
+import numpy as np
+import pytest
+
+import horizon_widget as hw
+from horizon_widget.metric import Metric
+from tests.conftest import PROMPT
+
+
+def first_logit(logits, input_ids):
+    return logits[:, 0]
+
+
+def called(name):
+    """A metric function with any name."""
+
+    def metric(logits, input_ids):
+        return first_logit(logits, input_ids)
+
+    metric.__name__ = name
+    return metric
+
+
+@pytest.mark.parametrize("name", ["kl", "entropy", "logprob", "contrast", "logprob of ' Paris'", "<lambda>", "\ud800"])
+def test_a_function_is_told_as_one_whatever_its_name(model, name):
+    widget = hw.HorizonWidget(model, PROMPT, metric=called(name), baseline="zero")
+    shown = name.encode("utf-8", "backslashreplace").decode()
+    assert (widget.query["kind"], widget.query["actual"]) == ("function", False)
+    assert (widget.query["metric"], widget.query["unit"]) == (f"function {shown}", "")
+    assert widget.asked["metric"] == ["function", shown]
+    assert json.dumps(widget.get_state(None)).encode()
+    widget.close()
+
+
+@pytest.mark.parametrize("function", [called(""), functools.partial(first_logit)])
+def test_a_function_without_a_name_is_a_function(model, function):
+    widget = hw.HorizonWidget(model, PROMPT, metric=function, baseline="zero")
+    assert (widget.query["kind"], widget.query["metric"]) == ("function", "function")
+    assert widget.asked["metric"] == ["function", "function"]
+    assert "function" in repr(widget.map)
+    widget.close()
+
+
+@pytest.mark.parametrize(
+    ("metric", "kind", "actual"),
+    [
+        ("logprob", "logprob", True),
+        (("logprob", "a"), "logprob", False),
+        ("logit", "logit", True),
+        (("contrast", "a", "b"), "contrast", False),
+        ("entropy", "entropy", False),
+        ("kl", "kl", False),
+        (Metric("kl", label="how far it moves"), "kl", False),
+    ],
+)
+def test_the_page_is_told_the_kind_beside_the_label(model, metric, kind, actual):
+    widget = hw.HorizonWidget(model, PROMPT, metric=metric, baseline="zero")
+    assert (widget.query["kind"], widget.query["actual"]) == (kind, actual)
+    assert widget.query["metric"] == str(widget.map.query.metric)
+    widget.close()
+
+
+def test_a_function_named_like_a_metric_is_neither_shown_nor_computed_as_that(model, tmp_path):
+    own = hw.attribute(model, PROMPT, layers=1, metric=called("kl"), baseline="zero", progress=False)
+    plain = hw.attribute(model, PROMPT, layers=1, metric=first_logit, baseline="zero", progress=False)
+    np.testing.assert_array_equal(own.values, plain.values)
+    assert own.dataset.attrs["metric"] == "function kl"
+    assert "function kl" in repr(own)
+    own.save(tmp_path / "map.nc")
+    loaded = hw.HorizonMap.load(tmp_path / "map.nc")
+    assert (loaded.query.metric.name, str(loaded.query.metric)) == ("function", "function kl")
+    with pytest.raises(hw.QueryError, match="metric: kl was a function, which no file holds"):
+        hw.attribute(model, PROMPT, metric=loaded.query.metric, progress=False)
+    estimate = hw.attribute(model, PROMPT, layers=1, metric=called("kl"), method="gradient", progress=False)
+    assert estimate.done.any()
