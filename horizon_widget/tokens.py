@@ -131,7 +131,7 @@ class Vocabulary:
 
     def _text_of(self, ids: Sequence[int]) -> str:
         try:
-            return self.decode(ids) if ids else ""
+            return self.decode(list(ids)) if ids else ""
         except Exception:  # whatever a tokenizer makes of an id that it has no token for
             return ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from horizon_widget.errors import QueryError
@@ -49,11 +50,7 @@ def vocabulary_of(tokenizer: Any, vocab_size: int) -> Vocabulary:
         [int(i) for i in tokenizer("a the", add_special_tokens=some)["input_ids"]] for some in (False, True)
     )
     opening = whole[: whole.index(plain[0])] if plain and plain[0] in whole else []
-
-    def decode(ids: Sequence[int]) -> str:
-        text: str = tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        return text
-
+    decode = partial(tokenizer.decode, skip_special_tokens=False, clean_up_tokenization_spaces=False)
     return Vocabulary(vocab_size, decode, before=plain[-1:], opening=opening)
 
 

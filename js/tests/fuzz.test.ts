@@ -147,12 +147,10 @@ class Fuzz {
 
   /** Another valid value of a trait, as far from the usual as it may be. */
   trait(name: keyof Traits): unknown {
-    const texts = {
-      text: this.pick(TEXTS),
-      piece: this.pick([null, [1, 2], [3, 2 ** 40]]),
-      id: this.pick([null, 0, 2 ** 40]),
-      word: this.below(9),
-    };
+    const text = this.pick(TEXTS);
+    const piece = this.pick([null, [1, 2], [3, 2 ** 40]]);
+    const word = this.below(9);
+    const texts = { text, piece, id: [null, 0, 2 ** 40][word % 3], word };
     const unusual: { readonly [K in keyof Traits]?: unknown } = {
       tokens: Array.from({ length: this.below(20) }, () => ({ ...texts, text: this.pick(TEXTS) })),
       n_targets: this.pick(NUMBERS),
@@ -179,8 +177,8 @@ class Fuzz {
       state: this.pick(["empty", "computing", "ready", "error"]),
       query: {
         method: "gradient",
-        kind: this.pick(["logprob", "kl", "function", this.pick(TEXTS)]),
-        actual: this.chance(0.5),
+        kind: ["logprob", "kl", "function", text][word % 4],
+        actual: word > 4,
         metric: this.pick(TEXTS),
         unit: this.pick(TEXTS),
         site: "key",
