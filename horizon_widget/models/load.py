@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ def load_model(
     Args:
         model: ``"demo"`` (SmolLM2-135M-Instruct, fetched once, then offline); a Hub id; a local folder; or a model in
             memory, from transformers or nnsight.
-        tokenizer: Needed with a transformers model in memory; otherwise the model's own.
+        tokenizer: Needed with a transformers model in memory; otherwise the model's own. A copy of it is used, which is
+            ``model.tokenizer``: what is changed in yours afterwards, such as its chat template, is to be changed there.
         dtype: A torch dtype or its name. Default: float32 on a CPU, the checkpoint's own on a GPU.
         device: Default: the first GPU if there is one, else the CPU. A model in memory stays where it is.
         revision: Of a Hub id.
@@ -53,7 +55,7 @@ def load_model(
             traced_module = model._module
         tokenizer = tokenizer if tokenizer is not None else getattr(model, "tokenizer", None)
         model = traced_module
-    return _wrap(model, tokenizer)
+    return _wrap(model, copy_of(tokenizer))
 
 
 def _load_named(name: str, tokenizer: Any, dtype: Any, device: Any, revision: str | None) -> Model:
@@ -85,7 +87,9 @@ def _load_named(name: str, tokenizer: Any, dtype: Any, device: Any, revision: st
     refuse_encoders(config, shown)
     try:
         hf_model = AutoModelForCausalLM.from_pretrained(source, revision=revision, dtype=dtype)
-        tokenizer = tokenizer if tokenizer is not None else AutoTokenizer.from_pretrained(source, revision=revision)
+        tokenizer = (
+            copy_of(tokenizer) if tokenizer is not None else AutoTokenizer.from_pretrained(source, revision=revision)
+        )
     except Exception as error:
         raise ModelError(f"model: {name!r} cannot be loaded ({first_line(error)}).") from error
     return _wrap(hf_model.to(device), tokenizer, name=shown, loaded_as=name)
@@ -122,7 +126,10 @@ def _wrap(hf_model: Any, tokenizer: Any, *, name: str | None = None, loaded_as: 
         raise ModelError(f"{name} is in training mode, so dropout may change its output.", advice="Call model.eval().")
 
     def trace() -> Any:
-        return TransformersModel(shadow_of(hf_model) or hf_model, tokenizer=tokenizer, task="text-generation")
+        # Else it would be moved to a GPU, if there is one; what accelerate has spread stays where it is without.
+        place = {} if getattr(hf_model, "hf_device_map", None) else {"device": hf_model.device}
+        shadow = shadow_of(hf_model) or hf_model
+        return TransformersModel(shadow, tokenizer=tokenizer, task="text-generation", **place)
 
     try:
         traced = trace()
@@ -150,6 +157,26 @@ def _without_peft(model: Any) -> Any:
                 advice="Adapters that change layers, such as LoRA, work.",
             )
     return model.base_model.model
+
+
+def copy_of(tokenizer: Any) -> Any:
+    """A user's tokenizer, to be our own: nnsight sets its padding, and each of its calls sets its truncation.
+
+    Raises:
+        ModelError: if it cannot be copied.
+    """
+    # A backend with a part that is written in Python cannot be copied, and is shared.
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    try:
+        try:
+            return copy.deepcopy(tokenizer)
+        except Exception:
+            return copy.deepcopy(tokenizer, {id(backend): backend})
+    except Exception as error:
+        raise ModelError(
+            f"tokenizer: a {type(tokenizer).__name__} cannot be copied ({first_line(error)}).",
+            advice="Pass a tokenizer of transformers.",
+        ) from error
 
 
 def refuse_encoders(config: Any, name: str) -> None:

@@ -133,7 +133,11 @@ def _of_messages(messages: Any, tokenizer: Any, name: str) -> tuple[int, ...]:
             )
         _of_text(message["content"] or " ", tokenizer)  # names a lone surrogate
     if getattr(tokenizer, "chat_template", None) is None:
-        raise QueryError("prompt", f"{name} has no chat template.", advice="Pass a text.")
+        raise QueryError(
+            "prompt",
+            f"{name} has no chat template.",
+            advice="Pass a text, or set model.tokenizer.chat_template.",
+        )
     # Where the assistant is to speak next, the template's opening of its turn belongs to the prompt.
     opens_turn = messages[-1]["role"] != "assistant"
     try:

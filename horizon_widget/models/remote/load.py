@@ -17,7 +17,7 @@ def load_remote(model: str, *, tokenizer: Any = None, revision: str | None = Non
 
     Args:
         model: A Hub id; or a folder that is on the host, too; ``"demo"``: that of the demo model.
-        tokenizer: By default the model's own.
+        tokenizer: By default the model's own; a copy of it is used.
         revision: Of a Hub id.
 
     Raises:
@@ -48,13 +48,15 @@ def _without_weights(source: str, tokenizer: Any, revision: str | None, shown: s
     from nnsight.modeling import huggingface
     from transformers import AutoConfig, AutoTokenizer
 
-    from horizon_widget.models.load import first_line, refuse_encoders
+    from horizon_widget.models.load import copy_of, first_line, refuse_encoders
 
     if Path(source).is_dir():
         huggingface._ID_CACHE[source] = source  # else nnsight asks the Hub for its full name
     try:
         refuse_encoders(AutoConfig.from_pretrained(source, revision=revision), shown)
-        tokenizer = tokenizer if tokenizer is not None else AutoTokenizer.from_pretrained(source, revision=revision)
+        tokenizer = (
+            copy_of(tokenizer) if tokenizer is not None else AutoTokenizer.from_pretrained(source, revision=revision)
+        )
         return TransformersModel(source, revision=revision, task=TASK, tokenizer=tokenizer, dispatch=False)
     except ModelError:
         raise
