@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 LONGEST_SPLIT = 8  # a character has at most 4 bytes; joined emoji tokens may carry a few more
@@ -30,6 +31,16 @@ class Token:
     id: int
     text: str
     piece: tuple[int, int] | None = None
+
+
+def text_of(tokens: Iterable[Token]) -> str:
+    """The text of some tokens together, each character once."""
+    return "".join(token.text for token in tokens if token.piece is None or token.piece[0] == 1)
+
+
+def n_shared(one: Sequence[object], other: Sequence[object]) -> int:
+    """How many items two sequences share at their beginning."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def read_tokens(ids: Sequence[int], decode: Decode) -> list[Token]:
@@ -68,15 +79,17 @@ def read_tokens(ids: Sequence[int], decode: Decode) -> list[Token]:
 def _next_group(ids: Sequence[int], before: Sequence[int], decode: Decode) -> tuple[int, str, bool]:
     """How many of these tokens make whole characters, the text they add, and whether there is such a number."""
     prefix = decode(before) if before else ""
-    first = ""
+    first, longest = "", 0
     for n in range(1, len(ids) + 1):
         added = decode([*before, *ids[:n]])[len(prefix) :]
         if n == 1:
             first = added
             if not added and REPLACEMENT in prefix:
                 break
-        if REPLACEMENT not in added:
+        # Of U+FFFD itself, vocabularies with a token for each byte show three, until its last byte is there.
+        if REPLACEMENT not in added or len(added) < longest:
             return n, added, True
+        longest = len(added)
     return 1, first, False
 
 

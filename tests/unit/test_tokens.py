@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from horizon_widget.tokens import Token, read_tokens, read_words
+from horizon_widget.tokens import Token, read_tokens, read_words, text_of
+from tests.vocabularies import llama2_like
 
 
 def decode_with(tokenizer):
@@ -37,6 +38,15 @@ def test_the_replacement_character_itself_is_one_character(byte_tokenizer):
         *[("\ufffd", (k, 3)) for k in (1, 2, 3)],
         ("b", None),
     ]
+
+
+def test_so_it_is_where_each_byte_is_a_token():
+    """These vocabularies show three of them until its last byte is there."""
+    tokenizer = llama2_like()
+    for text in ("the\ufffdcat", "\ufffd\ufffd", "é\ufffd🎉"):
+        tokens = read_tokens(tokenizer(text, add_special_tokens=False)["input_ids"], decode_with(tokenizer))
+        assert text_of(tokens) == text
+        assert [token.piece for token in tokens if token.text == "\ufffd"][:3] == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_a_token_without_text_stays_one_of_its_own():
