@@ -1,6 +1,13 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { LONGEST_TEXT } from "../src/kernel/messages";
-import { layersText, METRICS, metricChoice, parseLayers, tooLong } from "../src/views/controls/asking";
+import {
+  asMeant,
+  layersText,
+  METRICS,
+  metricChoice,
+  parseLayers,
+  tooLong,
+} from "../src/views/controls/asking";
 import { frame, traits } from "./fake";
 import { button, closeAll, type Opened, opened, press, type } from "./opened";
 
@@ -197,6 +204,28 @@ describe("the editor", () => {
     expect(field(within, "metric", "select").textContent).toContain("as set in Python");
     button(within, "Run").click();
     expect(within.model.asked.at(-1)).toMatchObject({ metric: ["function"], baseline: null });
+  });
+});
+
+describe("line breaks", () => {
+  it.each([
+    ["a\r\nb\rc\nd", "a\nb\nc\nd", "a\r\nb\rc\nd"],
+    ["a\r\nb\r\nc", "a\nb\nx\nc", "a\r\nb\r\nx\nc"],
+    ["a\r\nb\r\nc", "a\nx\nc", "a\r\nx\r\nc"],
+    ["a\r\nb", "x", "x"],
+    ["a\r\nb", "", ""],
+    ["", "x\ny", "x\ny"],
+    ["aa", "aaa", "aaa"],
+    ["🔑\r\n🔒", "🔒\n🔒", "🔒\r\n🔒"],
+  ])("of %j, shown and edited as %j, stay where nothing was edited", (before, typed, meant) => {
+    expect(asMeant(typed, before)).toBe(meant);
+  });
+
+  it("are asked for as they were", async () => {
+    const within = await editing({ prompt: "Anna\r\nkept the key" });
+    type(field(within, "prompt", "textarea"), "Anna\nkept the tin");
+    button(within, "Run").click();
+    expect(within.model.asked.at(-1)).toMatchObject({ prompt: "Anna\r\nkept the tin" });
   });
 });
 

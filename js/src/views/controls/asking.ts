@@ -59,6 +59,19 @@ export function tooLong(text: string): Wrong | null {
   };
 }
 
+/** The text that a reader means, who sees each line break as a line feed: what was not edited stays as it was. */
+export function asMeant(typed: string, before: string): string {
+  const kept = before.match(/\r\n|[\s\S]/g) ?? [];
+  const seen = kept.map((unit) => (unit.startsWith("\r") ? "\n" : unit));
+  const most = Math.min(seen.length, typed.length);
+  let start = 0;
+  while (start < most && seen[start] === typed[start]) start += 1;
+  let end = 0;
+  while (end < most - start && seen.at(-1 - end) === typed.at(-1 - end)) end += 1;
+  const beginning = kept.slice(0, start).join("");
+  return beginning + typed.slice(start, typed.length - end) + kept.slice(kept.length - end).join("");
+}
+
 /** `0-5, 12`, or “all”: the layers, or null for all. */
 export function parseLayers(text: string, nLayers: number): Parsed<readonly number[] | null> {
   const trimmed = text.trim();

@@ -2,7 +2,7 @@
 
 import { h, listen, setAttribute, setText } from "../../page/dom";
 import type { View } from "../shared";
-import { BASELINES, layersText, METRICS, metricChoice, parseLayers, tooLong } from "./asking";
+import { asMeant, BASELINES, layersText, METRICS, metricChoice, parseLayers, tooLong } from "./asking";
 import { Field } from "./field";
 import { WriteOnView } from "./write-on";
 
@@ -178,7 +178,7 @@ export class EditorView {
     }
     setText(this.#note, "Asking the kernel …");
     store.open({
-      prompt: this.#prompt.value,
+      prompt: asMeant(this.#prompt.value, store.traits.prompt.value),
       metric: this.#metricNow(),
       baseline,
       layers: layers.value,
