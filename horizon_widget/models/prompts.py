@@ -91,7 +91,7 @@ def _no_one_token(
     if several:
         return QueryError("metric", f"{'; '.join(several)}.", advice="Name one of them so, or by its id.")
     text = token.encode(errors="ignore").decode()  # tokenizers refuse lone surrogates
-    ids = [int(i) for i in tokenizer(text, add_special_tokens=False)["input_ids"]]
+    ids = piece_ids(text, tokenizer)
     if len(ids) < 2:
         read = f" The tokenizer reads it as {listed(ids)}." if ids else ""  # other capitals, other spaces
         return QueryError(
@@ -105,16 +105,30 @@ def _no_one_token(
     )
 
 
-def _of_text(prompt: str, tokenizer: Any) -> tuple[int, ...]:
-    if not prompt:
+def piece_ids(text: str, tokenizer: Any) -> tuple[int, ...]:
+    """Token ids of a text, without those that the tokenizer puts before and behind each."""
+    return tuple(int(i) for i in tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def check_text(text: str) -> None:
+    """Refuse what no tokenizer reads.
+
+    Raises:
+        QueryError: if it is empty or has half a pair of surrogates.
+    """
+    if not text:
         raise QueryError("prompt", "it is empty.", advice="Give a text of at least two tokens.")
-    for position, character in enumerate(prompt):
+    for position, character in enumerate(text):
         if "\ud800" <= character <= "\udfff":
             raise QueryError(
                 "prompt",
                 f"character {position} is a lone surrogate (U+{ord(character):04X}), which no text can hold.",
                 advice='Clean it with prompt.encode("utf-8", "replace").decode().',
             )
+
+
+def _of_text(prompt: str, tokenizer: Any) -> tuple[int, ...]:
+    check_text(prompt)
     return tuple(int(i) for i in tokenizer(prompt)["input_ids"])
 
 
@@ -131,7 +145,7 @@ def _of_messages(messages: Any, tokenizer: Any, name: str) -> tuple[int, ...]:
                 f"message {number} has no text under 'role' and 'content'.",
                 advice='Write {"role": "user", "content": "…"}.',
             )
-        _of_text(message["content"] or " ", tokenizer)  # names a lone surrogate
+        check_text(message["content"] or " ")
     if getattr(tokenizer, "chat_template", None) is None:
         raise QueryError(
             "prompt",

@@ -13,12 +13,7 @@ from horizon_widget.metric import FUNCTION
 from horizon_widget.models.model import Model
 from horizon_widget.query import Query
 from horizon_widget.statistics import STATISTICS
-from horizon_widget.tokens import Token, tell_apart
-
-
-def text_of(tokens: list[Token] | tuple[Token, ...]) -> str:
-    """The text of some tokens together, each character once."""
-    return "".join(token.text for token in tokens if token.piece is None or token.piece[0] == 1)
+from horizon_widget.tokens import tell_apart
 
 
 def describe_tokens(hmap: HorizonMap) -> list[dict[str, Any]]:

@@ -10,7 +10,6 @@ from typing import Any
 import traitlets
 
 from horizon_widget import protocol
-from horizon_widget.attribution.ask import read_query
 from horizon_widget.attribution.findings import Cell
 from horizon_widget.controller import Controller
 from horizon_widget.controller.listener import Status
@@ -18,24 +17,13 @@ from horizon_widget.errors import QueryError, describe
 from horizon_widget.horizon_map import HorizonMap
 from horizon_widget.models import thread
 from horizon_widget.models.model import Model
-from horizon_widget.query import Query
+from horizon_widget.tokens import n_shared
 from horizon_widget.widget import descriptions, turns
+from horizon_widget.widget.asking import Question, change_question, read_question
 from horizon_widget.widget.traits import Checked, WidgetTraits, check_wanted_layers
 
 QUESTION = ("prompt", "metric", "baseline", "layers")
 POSITIONS = ("selected_source", "selected_target", "selected_offset")
-
-
-@dataclass(frozen=True)
-class Question:
-    """What a map is opened with; ``metric`` and ``baseline`` as the user wrote them."""
-
-    query: Query
-    prompt: str
-    metric: Any
-    baseline: Any
-    layers: list[int] | None
-    written_from: int | None = None
 
 
 @dataclass(frozen=True)
@@ -124,14 +112,14 @@ class AskingWidget(WidgetTraits):
     ) -> None:
         self._model = model
         self._fixed: dict[str, Any] = {"site": site, "head": head, "seed": seed, "draws": draws}
-        query = read_query(model, prompt, metric=metric, baseline=baseline, **self._fixed)
+        question = read_question(model, prompt, metric=metric, baseline=baseline, layers=None, **self._fixed)
         try:
             super().__init__(**traits)
             self.set_trait("model_name", model.name)
             self.set_trait("n_layers", model.n_layers)
             self.selected_layer = model.n_layers // 2
             wanted = check_wanted_layers(self, "layers", layers)
-            first = self._build(Question(query, self._text_of(prompt, query), metric, baseline, wanted))
+            first = self._build(replace(question, layers=wanted))
             with turns.held():
                 self._show(first)
         except BaseException:
@@ -149,23 +137,14 @@ class AskingWidget(WidgetTraits):
     def _running(self) -> Controller:
         return self._now.controller
 
-    def _text_of(self, prompt: object, query: Query) -> str:
-        return prompt if isinstance(prompt, str) else descriptions.text_of(self._model.read_tokens(query.token_ids))
-
     def _question_with(self, old: Question, **changes: Any) -> Question:
         """A question with some of ``QUESTION`` changed.
 
         Raises:
             QueryError: if one cannot be used.
         """
-        metric, baseline = changes.get("metric", old.metric), changes.get("baseline", old.baseline)
         layers = check_wanted_layers(self, "layers", changes.get("layers", old.layers))
-        # Tokens as they were given: their text may be cut into others.
-        prompt = changes.get("prompt", old.query.token_ids)
-        query = read_query(self._model, prompt, metric=metric, baseline=baseline, **self._fixed)
-        same = query.token_ids == old.query.token_ids
-        text = self._text_of(prompt, query) if "prompt" in changes else old.prompt
-        return Question(query, text, metric, baseline, layers, old.written_from if same else None)
+        return change_question(self._model, old, changes, layers=layers, **self._fixed)
 
     def _ask(self, **changed: Any) -> None:
         """Open the map of the question with one of ``QUESTION`` changed, or anew; called in a cell or an observer.
@@ -228,13 +207,15 @@ class AskingWidget(WidgetTraits):
 
         Args:
             new: From ``_build``.
-            goes_on: Whether its prompt goes on where the old one ends: then the selection stays.
+            goes_on: Whether its prompt goes on with the old one's: then the selection stays.
             stopped: As for ``Controller.start``.
         """
         old, self._opened = self._opened, new
         self._n_opened += 1
         new.listener.map_id = self._n_opened
-        keeps = goes_on or (old is not None and old.question.query.token_ids == new.question.query.token_ids)
+        before = () if old is None else old.question.query.token_ids
+        after = new.question.query.token_ids
+        shared = n_shared(before, after) if goes_on or before == after else 0
         if old is not None:
             old.controller.close()
         # Observers are told when all is set, so that one of them may open yet another map.
@@ -244,21 +225,21 @@ class AskingWidget(WidgetTraits):
                 self.set_trait(name, value)
             for name in QUESTION:
                 self.traits()[name].show(self, getattr(new.question, name))
-            self._clear_selection(what_does_not_fit=keeps)
+            self._clear_selection(len(after) + 1 if shared == len(before) else shared)
             if self._closed:
                 new.controller.close()
             new.controller.start(
                 self._looked_at(), viewed=self._viewed, cells_running=self._cells_running, stopped=stopped
             )
 
-    def _clear_selection(self, *, what_does_not_fit: bool) -> None:
+    def _clear_selection(self, n_kept: int) -> None:
+        """Keep of it what fits and lies in the first so many positions."""
         for name in POSITIONS:
             last = len(self.tokens) - 1 if name == "selected_source" else self.n_targets
             value = getattr(self, name)
-            if not (what_does_not_fit and value is not None and value <= last):
+            if value is not None and value > min(last, n_kept - 1):
                 self.set_trait(name, None)
-        if not what_does_not_fit:
-            self.pinned_sources = []
+        self.pinned_sources = [source for source in self.pinned_sources if source < n_kept]
 
     # -- asked by the browser ----------------------------------------------------------------------------------
 
@@ -302,7 +283,8 @@ class AskingWidget(WidgetTraits):
     def _write_soon(self, n_tokens: int) -> None:
         """Let the model go on with the prompt, or with the one that is about to be opened; for whose turn it is."""
         wish = self._wish
-        self._check_may_grow(self._now.question if wish is None else wish.question)
+        question = self._now.question if wish is None else wish.question
+        self._check_may_grow(question)
         if wish is None:
             self._running.write_on(n_tokens)
         else:

@@ -18,7 +18,8 @@ from horizon_widget.attribution.findings import Cell
 from horizon_widget.errors import HorizonError, QueryError, describe
 from horizon_widget.horizon_map import HorizonMap
 from horizon_widget.models.model import Model
-from horizon_widget.widget import descriptions, turns
+from horizon_widget.tokens import text_of
+from horizon_widget.widget import turns
 from horizon_widget.widget.question import AskingWidget
 from horizon_widget.widget.traits import CONTROLS
 
@@ -156,7 +157,7 @@ class HorizonWidget(AskingWidget):
             if self._opened is before and self._wish is older:
                 self._wish = None
                 self._show(new, goes_on=True)
-        return descriptions.text_of(new.controller.map.tokens[len(prompt) :])
+        return text_of(new.controller.map.tokens[len(prompt) :])
 
     def cancel(self) -> None:
         """Stop computing; what is computed is kept."""
