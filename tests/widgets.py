@@ -19,10 +19,12 @@ def say(widget, content):
     widget._handle_custom_msg(content, [])
 
 
-def settle():
-    """Let the model thread finish what is queued now, and what that queues."""
+def settle(model=None):
+    """Let the model thread finish what is queued now, and what that queues; and that of a remote model."""
     for _ in range(200):
         thread.run(lambda: None)
+        if model is not None:
+            model.thread.run(lambda: None)
 
 
 def cancel_after(monkeypatch, widget, n_tokens):

@@ -161,9 +161,9 @@ class Controller:
         self._errands.inspect(cell, aspects)
         self._change()
 
-    def write_on(self, n_tokens: int) -> None:
-        """Let the model write on, so many tokens at most; the newest wish counts."""
-        self._errands.write(Writing(self._model, self._engine.query.token_ids, n_tokens))
+    def write_on(self, n_tokens: int, token_ids: Sequence[int]) -> None:
+        """Let the model write on from a prompt, so many tokens at most; the newest wish counts."""
+        self._errands.write(Writing(self._model, token_ids, n_tokens))
         self._change()
 
     def allow_filling(self) -> None:

@@ -193,7 +193,7 @@ class Model:
             The new tokens alone.
 
         Raises:
-            QueryError: if the prompt fills the model's context.
+            QueryError: if the prompt fills the model's context, or ends with an end-of-text token.
             ModelError: if the model is in training mode or gives no numbers.
         """
         writing = Writing(self, token_ids, n_tokens)

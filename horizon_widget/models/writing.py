@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from horizon_widget.errors import ModelError, QueryError
+from horizon_widget.models.prompts import piece_ids
 
 if TYPE_CHECKING:
     from horizon_widget.models.model import Model
@@ -47,7 +49,7 @@ class Writing:
         """Write one more token, and say whether there is more to come.
 
         Raises:
-            QueryError: if the prompt fills the model's context.
+            QueryError: if the prompt fills the model's context, or ends with an end-of-text token.
             ModelError: if the model is in training mode or gives no numbers.
         """
         token = None if self._stopped or len(self.written) == self.n_tokens else next(self._following, None)
@@ -65,7 +67,7 @@ def continuation(model: Model, token_ids: Sequence[int]) -> Iterator[int]:
         token_ids: The prompt.
 
     Raises:
-        QueryError: if the prompt fills the model's context.
+        QueryError: if the prompt fills the model's context, or ends with an end-of-text token.
         ModelError: if the model is in training mode or gives no numbers.
     """
     model.check_eval_mode()
@@ -73,6 +75,13 @@ def continuation(model: Model, token_ids: Sequence[int]) -> Iterator[int]:
     if room is not None and room < 1:
         raise QueryError("prompt", f"it fills the {model.context_length} tokens that {model.name} reads.")
     ends = end_tokens(model)
+    if len(token_ids) > 1 and token_ids[-1] in ends:  # alone, it is what some models take for the beginning of a text
+        raise QueryError(
+            "prompt",
+            f"it already ends with an end-of-text token ({model.tokenizer.decode([token_ids[-1]])!r}), after which "
+            "another text would begin.",
+            advice="Take that token away to have the text before it written on.",
+        )
     ids, cache = list(token_ids), _new_cache(model)
     unread = ids
     while room is None or len(ids) < len(token_ids) + room:
@@ -97,6 +106,23 @@ def _new_cache(model: Model) -> Any:
 
     takes_one = "past_key_values" in inspect.signature(type(model.hf_model).forward).parameters and model.may_cache
     return DynamicCache(config=model.config) if takes_one and model.layout.place("key") is not None else None
+
+
+def without_appended_end(model: Model, text: str, token_ids: Sequence[int]) -> tuple[int, ...]:
+    """Token ids of a text, but for an end-of-text token that the tokenizer put behind it: a model goes on before that.
+
+    Args:
+        model: Which is to go on.
+        text: As the user wrote it; an end of text in it stays.
+        token_ids: What ``model.tokenize`` gives for it.
+    """
+    ends = end_tokens(model) | {model.tokenizer.eos_token_id}
+    written = _n_trailing(ends, piece_ids(text, model.tokenizer))
+    return tuple(token_ids[: len(token_ids) - max(0, _n_trailing(ends, token_ids) - written)])
+
+
+def _n_trailing(ends: Container[int | None], token_ids: Sequence[int]) -> int:
+    return sum(1 for _ in takewhile(ends.__contains__, reversed(token_ids)))
 
 
 def end_tokens(model: Model) -> set[int]:

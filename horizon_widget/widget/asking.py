@@ -8,6 +8,7 @@ from typing import Any
 from horizon_widget.attribution.ask import read_query
 from horizon_widget.models.editing import edited
 from horizon_widget.models.model import Model
+from horizon_widget.models.writing import without_appended_end
 from horizon_widget.query import Query
 from horizon_widget.tokens import n_shared, text_of
 
@@ -73,3 +74,9 @@ def change_question(
     first = old.written_from
     still_there = first is not None and first < n_shared(ids, new.query.token_ids)
     return replace(new, written_from=first if still_there else None)
+
+
+def to_be_written_on(model: Model, question: Question) -> tuple[int, ...]:
+    """The tokens of a prompt, without an end of text that the tokenizer put behind the user's text."""
+    ids = question.query.token_ids
+    return without_appended_end(model, question.prompt, ids) if question.is_text else ids

@@ -19,7 +19,7 @@ from horizon_widget.models import thread
 from horizon_widget.models.model import Model
 from horizon_widget.tokens import n_shared
 from horizon_widget.widget import descriptions, turns
-from horizon_widget.widget.asking import Question, change_question, read_question
+from horizon_widget.widget.asking import Question, change_question, read_question, to_be_written_on
 from horizon_widget.widget.traits import Checked, WidgetTraits, check_wanted_layers
 
 QUESTION = ("prompt", "metric", "baseline", "layers")
@@ -273,7 +273,7 @@ class AskingWidget(WidgetTraits):
         self._wish = None
         self._show(new, stopped=(wish.cancelled, wish.cancelled))
         if wish.n_tokens:
-            self._running.write_on(wish.n_tokens)
+            self._running.write_on(wish.n_tokens, to_be_written_on(self._model, wish.question))
 
     def _give_up(self, wish: _Wish, error: Exception) -> None:
         if self._wish is wish:
@@ -286,7 +286,7 @@ class AskingWidget(WidgetTraits):
         question = self._now.question if wish is None else wish.question
         self._check_may_grow(question)
         if wish is None:
-            self._running.write_on(n_tokens)
+            self._running.write_on(n_tokens, to_be_written_on(self._model, question))
         else:
             wish.n_tokens = n_tokens
 
@@ -302,7 +302,7 @@ class AskingWidget(WidgetTraits):
 
     def _build_written(self, old: Question, token_ids: Sequence[int]) -> Opened:
         """The map of a prompt and what the model wrote after it."""
-        first = len(old.query.token_ids) if old.written_from is None else old.written_from
+        first = len(to_be_written_on(self._model, old)) if old.written_from is None else old.written_from
         return self._build(replace(self._question_with(old, prompt=list(token_ids)), written_from=first))
 
     # -- selection ---------------------------------------------------------------------------------------------

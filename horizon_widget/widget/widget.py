@@ -20,6 +20,7 @@ from horizon_widget.horizon_map import HorizonMap
 from horizon_widget.models.model import Model
 from horizon_widget.tokens import text_of
 from horizon_widget.widget import turns
+from horizon_widget.widget.asking import to_be_written_on
 from horizon_widget.widget.question import AskingWidget
 from horizon_widget.widget.traits import CONTROLS
 
@@ -133,7 +134,8 @@ class HorizonWidget(AskingWidget):
     def write_on(self, n_tokens: Any = 20) -> str:
         """Let the model go on with the prompt, and open the map of prompt and continuation.
 
-        The most probable token is taken each time. Metric, baseline and selection stay; ``written_from`` says where the
+        The most probable token is taken each time. An end-of-text token that the tokenizer put behind your text is left
+        out: the model goes on with what you wrote. Metric, baseline and selection stay; ``written_from`` says where the
         model's own text begins. Where another map is opened meanwhile, that one stays.
 
         Args:
@@ -143,15 +145,16 @@ class HorizonWidget(AskingWidget):
             What it wrote.
 
         Raises:
-            QueryError: if the prompt cannot become longer: it fills the model's context, or a counterfactual prompt of
-                the same length belongs to it, or the model's host does not let it write.
+            QueryError: if the prompt cannot become longer: it fills the model's context, or ends with an end-of-text
+                token, or a counterfactual prompt of the same length belongs to it, or the model's host does not let it
+                write.
         """
         if isinstance(n_tokens, bool) or not isinstance(n_tokens, int) or not 1 <= n_tokens <= protocol.MOST_WRITTEN:
             raise QueryError("n_tokens", f"{n_tokens!r} is not a whole number of 1 to {protocol.MOST_WRITTEN}.")
         with turns.held():
             before, older = self._now, self._wish
         self._check_may_grow(before.question)
-        prompt = before.question.query.token_ids
+        prompt = to_be_written_on(self._model, before.question)
         new = self._build_written(before.question, (*prompt, *self._model.write_on(prompt, n_tokens)))
         with turns.held():
             if self._opened is before and self._wish is older:

@@ -351,7 +351,7 @@ def test_what_is_written_before_a_fault_is_opened(controller, remote, host, monk
     controller.start()
     controller.wait(timeout=LONG)
     host.change = lambda answer: setattr(host, "failure", FAULT) if "ended" in answer else None
-    controller.write_on(3)
+    controller.write_on(3, remote.tokenize(SHORT))
     wait_for(lambda: controller._listener.written)
     assert len(controller._listener.written[0]) == len(SHORT) + 1
     assert controller._listener.failures[0][1]["title"] == "The host was lost."

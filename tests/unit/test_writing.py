@@ -7,8 +7,11 @@ import torch
 
 import horizon_widget as hw
 from horizon_widget.models.writing import Writing
+from tests import stand_ins
 from tests.architectures import ARCHITECTURES
 from tests.conftest import PROMPT
+from tests.vocabularies import gpt2_like, sized_for
+from tests.widgets import OPEN, say, sent, settle
 
 
 def generated(hf_model, ids, n):
@@ -80,3 +83,81 @@ def test_what_is_no_number_is_not_written(model):
         model.hf_model.model.norm.weight.fill_(float("nan"))
     with pytest.raises(hw.ModelError, match="no number"):
         model.write_on(model.tokenize(PROMPT), 2)
+
+
+# -- a prompt that ends a text -----------------------------------------------------------------------------------------
+
+TEXT = "the cat sat on the mat"
+
+
+@pytest.fixture(params=["here", "on a host"])
+def appending(request):
+    """A model whose tokenizer puts ``<|endoftext|>`` behind each text."""
+    tokenizer = gpt2_like(append_eos=True)
+    hf_model = sized_for(ARCHITECTURES["llama"](), tokenizer)
+    for config in (hf_model.config, hf_model.generation_config):
+        config.eos_token_id = tokenizer.eos_token_id
+    if request.param == "here":
+        return hw.load_model(hf_model, tokenizer=tokenizer)
+    return stand_ins.remote_model(hf_model, tokenizer)
+
+
+@pytest.fixture
+def opened(appending, widget):
+    made = hw.HorizonWidget(appending, TEXT, baseline="zero")
+    made.sent = widget.sent
+    made.sent.clear()
+    yield made
+    made.close()
+
+
+def in_python(widget):
+    widget.write_on(3)
+
+
+def in_the_page(widget):
+    say(widget, {"type": "write_on", "n_tokens": 3})
+    settle(widget._model)
+
+
+def in_the_page_s_editor(widget):
+    say(widget, {**OPEN, "prompt": "the key", "n_tokens": 3})
+    settle(widget._model)
+
+
+@pytest.mark.parametrize("write", [in_python, in_the_page, in_the_page_s_editor])
+def test_it_goes_on_before_the_end_of_text_that_the_tokenizer_put_behind_the_user_s_text(opened, write):
+    model, end = opened._model, opened._model.tokenizer.eos_token_id
+    assert opened.map.query.token_ids[-1] == end
+    write(opened)
+    text = "the key" if write is in_the_page_s_editor else TEXT
+    ids = tuple(model.tokenizer(text, add_special_tokens=False)["input_ids"])
+    assert opened.map.query.token_ids == (*ids, *model.write_on(ids, 3))
+    assert opened.written_from == len(ids)
+    assert opened.prompt.startswith(text)
+    assert "<|endoftext|>" not in opened.prompt[: len(text) + 5]
+
+
+def test_what_was_selected_of_that_token_is_let_go(opened):
+    last = len(opened.tokens) - 1
+    opened.selected_source, opened.selected_target, opened.pinned_sources = last, last, [2, last]
+    opened.write_on(3)
+    assert (opened.selected_source, opened.selected_target, opened.pinned_sources) == (None, None, [2])
+
+
+def test_after_an_end_of_text_of_the_user_s_own_or_the_model_s_nothing_is_written(appending, opened):
+    ids = appending.tokenize(TEXT)
+    with pytest.raises(hw.QueryError, match=r"prompt: it already ends with an end-of-text token \('<\|endoftext\|>'\)"):
+        appending.write_on(ids, 3)
+    opened.prompt = TEXT + "<|endoftext|>"
+    with pytest.raises(hw.QueryError, match="it already ends with an end-of-text token"):
+        opened.write_on(3)
+    opened.prompt = list(ids)
+    say(opened, {"type": "write_on", "n_tokens": 3})
+    settle(appending)
+    assert sent(opened, "failed")[0]["field"] == "prompt"
+    assert opened.map.query.token_ids == ids
+
+
+def test_a_token_that_ends_texts_and_begins_them_is_written_on_from_alone(appending):
+    assert len(appending.write_on([appending.tokenizer.bos_token_id], 3)) >= 1
