@@ -25,7 +25,7 @@ from horizon_widget.errors import HorizonError
 T = TypeVar("T")
 
 _PREFIX = "horizon-widget-model"
-FORK_WAITS = 5.0  # seconds, for the piece of work under way; as a rule that takes some tenths of one
+FORK_WAITS = 10.0  # seconds, for the piece of work under way; as a rule that takes less than one
 
 
 class ModelThread:
@@ -49,6 +49,7 @@ class ModelThread:
             cut: Whether this process, or one before it, was forked in the middle of a piece of work.
         """
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=self._name)
+        self._next = threading.Lock()  # held while waiting for the piece under way: a fork waits for no more than one
         self._working = threading.Lock()  # held during a piece of work
         self._cut = cut
 
@@ -95,8 +96,19 @@ class ModelThread:
             raise
 
     def _do(self, work: Callable[[], T]) -> T:
-        with self._working:
+        with self._next:
+            self._working.acquire()
+        try:
             return work()
+        finally:
+            self._working.release()
+
+    def _rest(self) -> bool:
+        """Do no work until ``_working`` is released, and say whether it was to be had in time."""
+        if self.is_this:
+            return False
+        with self._next:
+            return self._working.acquire(timeout=FORK_WAITS)
 
     def _check_whole(self) -> None:
         if self._cut:
@@ -128,7 +140,7 @@ def _mind_forks() -> None:
 
 def _before_fork() -> None:
     _forking.idle = False
-    _forking.idle = not LOCAL.is_this and LOCAL._working.acquire(timeout=FORK_WAITS)
+    _forking.idle = LOCAL._rest()
 
 
 def _after_in_parent() -> None:

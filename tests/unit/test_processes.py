@@ -135,6 +135,29 @@ def test_a_fork_waits_for_the_computation_under_way(model):
 
 
 @forks
+def test_a_fork_has_its_turn_between_pieces_of_work_that_follow_at_once(model):
+    """As those of a widget that fills its map."""
+    expected = row(model)
+    model.kept.clear()
+    enough, ended = threading.Event(), threading.Event()
+
+    def piece():
+        torch.rand(200, 200) @ torch.rand(200, 200)
+        if enough.is_set():
+            ended.set()
+        else:
+            thread.submit(piece)
+
+    thread.submit(piece)
+    try:
+        np.testing.assert_array_equal(in_child(lambda: row(model)), expected)
+        assert not ended.is_set()
+    finally:
+        enough.set()
+        assert ended.wait(LIMIT)
+
+
+@forks
 def test_forked_in_the_middle_of_a_computation_a_process_says_that_it_cannot_use_models(
     model, held_model_thread, monkeypatch
 ):
@@ -187,6 +210,7 @@ def test_a_model_on_a_gpu_is_refused_in_a_forked_process(model):
 def test_no_lock_of_another_thread_s_is_held_in_a_forked_process(widget, lock):
     """Each is used by what the child does here: a map, another widget of it, traits that it sets."""
     widget.wait(timeout=LIMIT)
+    thread.run(lambda: None)  # the widget has told all
     held, done = threading.Event(), threading.Event()
 
     def hold():
