@@ -164,7 +164,7 @@ def test_frozen_parameters_have_gradients_to_states_all_the_same(model):
 def test_what_has_no_gradient_is_refused(model):
     with pytest.raises(hw.QueryError, match="metric: the gradient of kl at the clean state is zero"):
         hw.attribute(model, SHORT, method="gradient", metric="kl")
-    with pytest.raises(hw.QueryError, match="metric: argmax has no gradient"):
+    with pytest.raises(hw.QueryError, match="metric: function argmax has no gradient"):
         hw.attribute(model, SHORT, method="gradient", metric=argmax, progress=False)
 
 

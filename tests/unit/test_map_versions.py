@@ -52,7 +52,9 @@ def test_a_map_of_0_1_0_is_read_as_it_was():
     np.testing.assert_allclose(hmap.dataset["state_norm"].values[3, -2:], [33.67, 61.48], atol=0.01)
     assert hmap.dataset["resample_positions"].values[1].tolist() == [18, 19, 0, 10, 17, 2, 16, 2, 9, 17, 6]
     assert hmap.dataset["sink"].values.tolist() == [True] + [False] * 10
-    assert "".join(hmap.dataset["target_token"].values) == "oëë has it"
+    assert "".join(hmap.dataset["target_token"].values) == "oë #127ë #104 has it", (
+        "two tokens of one text are told apart"
+    )
     assert hmap.values.attrs == {"unit": "logits", "long_name": "influence"}
     attrs = hmap.dataset.attrs
     assert (attrs["site"], attrs["model_type"], attrs["version_horizon_widget"]) == ("value, head 1", "llama", "0.1.0")

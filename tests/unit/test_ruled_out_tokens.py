@@ -146,7 +146,7 @@ def test_predictions_give_a_token_that_is_ruled_out_no_probability(byte_tokenize
 
 def test_the_metric_of_a_token_that_is_ruled_out_is_refused(byte_tokenizer):
     model = ruling_out(_hook_on_head, byte_tokenizer)
-    with pytest.raises(hw.ModelError, match="logprob of 250 is not finite on the unchanged prompt"):
+    with pytest.raises(hw.ModelError, match="logprob of '. #250' is not finite on the unchanged prompt"):
         hw.attribute(model, SHORT, metric=("logprob", 250), progress=False)
 
 
