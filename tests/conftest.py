@@ -99,8 +99,9 @@ def held_model_thread() -> Iterator[Callable[[], None]]:
     """Keeps the model thread busy until called, so that a test can ask several things before the first is done."""
     import threading
 
-    gate = threading.Event()
-    thread.submit(gate.wait)
+    busy, gate = threading.Event(), threading.Event()
+    thread.submit(lambda: (busy.set(), gate.wait()))
+    busy.wait()
     yield gate.set
     gate.set()
 

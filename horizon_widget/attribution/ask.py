@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any
+from weakref import WeakValueDictionary
 
 from horizon_widget.attribution.ablation_engine import AblationEngine
 from horizon_widget.attribution.engine import Engine
@@ -17,7 +18,6 @@ from horizon_widget.models.model import Model
 from horizon_widget.query import Query, check_index
 
 ENGINES_KEPT = 4
-_keeping = Lock()  # engines are asked for in cells and on the model thread
 
 
 def read_query(
@@ -95,26 +95,34 @@ def check_model(model: object) -> None:
         raise QueryError("model", f"a {type(model).__name__} is not a loaded model.", advice="Use hw.load_model(…).")
 
 
-def engine_for(model: Model, query: Query, *, memory_limit: int | None = None) -> Engine[Any]:
-    """The model's engine for this query.
+class Engines:
+    """A model's engines, each kept while somebody uses it; the last few also after that."""
 
-    The last few are kept, so that a repeated question goes on where it was, unless the model has changed since.
-    """
-    engines = model.kept.setdefault("engines", {})
-    key = (query, memory_limit)
-    with _keeping:
-        engine: Engine[Any] | None = engines.pop(key, None)
-    if engine is not None and engine.is_outdated():
-        engine = None
-    if engine is None:
-        kind: type[Engine[Any]] = AblationEngine if query.is_exact else GradientEngine
-        engine = kind(model, query, memory_limit=memory_limit)
-    with _keeping:
-        engines.pop(key, None)
-        engines[key] = engine
-        while len(engines) > ENGINES_KEPT:
-            engines.pop(next(iter(engines)))
-    return engine
+    def __init__(self) -> None:
+        self._lock = Lock()  # engines are asked for in cells and on the model thread
+        self._known: WeakValueDictionary[Hashable, Engine[Any]] = WeakValueDictionary()
+        self._recent: dict[Hashable, Engine[Any]] = {}
+
+    def get(self, key: Hashable, make: Callable[[], Engine[Any]]) -> Engine[Any]:
+        """The engine of a key, the same for all who ask; a new one if there is none, or the model has changed."""
+        known = self._known.get(key)
+        outdated = known is not None and known.is_outdated()  # may wait for the model thread
+        with self._lock:
+            engine = self._known.get(key)
+            if engine is None or (outdated and engine is known):
+                engine = self._known[key] = make()
+            self._recent.pop(key, None)
+            self._recent[key] = engine
+            while len(self._recent) > ENGINES_KEPT:
+                self._recent.pop(next(iter(self._recent)))
+        return engine
+
+
+def engine_for(model: Model, query: Query, *, memory_limit: int | None = None) -> Engine[Any]:
+    """The model's engine for this query: a repeated question goes on where it was, unless the model has changed."""
+    engines: Engines = model.kept.setdefault("engines", Engines())
+    kind: type[Engine[Any]] = AblationEngine if query.is_exact else GradientEngine
+    return engines.get((query, memory_limit), lambda: kind(model, query, memory_limit=memory_limit))
 
 
 def exact_engine_for(model: Model, query: Query, *, memory_limit: int | None = None) -> AblationEngine:

@@ -70,13 +70,14 @@ def estimate(
     engine = engine_for(model, query, memory_limit=memory_limit)
     missing = engine.missing(interest)
 
-    def work() -> tuple[float, float]:
+    def work() -> tuple[float, float, float]:
         engine.begin()
         before, began = engine.operations, time.perf_counter()
         part = engine.next_part(interest)
         if part is not None:
             engine.compute(part)
-        return engine.operations - before, time.perf_counter() - began
+        took = time.perf_counter() - began
+        return engine.operations - before, took, engine.memory_needed()
 
-    done, took = model.thread.run(work)
-    return Estimate(took * missing / done if done else 0.0, missing, engine.memory_needed())
+    done, took, memory = model.thread.run(work)
+    return Estimate(took * missing / done if done else 0.0, missing, memory)

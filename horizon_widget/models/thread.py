@@ -24,7 +24,7 @@ from horizon_widget.errors import HorizonError
 
 T = TypeVar("T")
 
-_PREFIX = "horizon-widget-model"
+_current = threading.local()  # ``thread``: which ``ModelThread`` this thread is of, if any
 FORK_WAITS = 10.0  # seconds, for the piece of work under way; as a rule that takes less than one
 
 
@@ -37,7 +37,7 @@ class ModelThread:
     """
 
     def __init__(self, name: str, under: Callable[[threading.Event], Any] = lambda _: nullcontext()) -> None:
-        self._name = f"{_PREFIX}-{name}"
+        self._name = f"horizon-widget-model-{name}"
         self._under = under
         self._begin()
         _threads.add(self)
@@ -55,8 +55,8 @@ class ModelThread:
 
     @property
     def is_this(self) -> bool:
-        """Whether the caller is on this thread, or on another of its name."""
-        return threading.current_thread().name.startswith(self._name)
+        """Whether the caller is on this thread."""
+        return getattr(_current, "thread", None) is self
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
         """Queue ``work``.
@@ -96,6 +96,7 @@ class ModelThread:
             raise
 
     def _do(self, work: Callable[[], T]) -> T:
+        _current.thread = self
         with self._next:
             self._working.acquire()
         try:
@@ -125,7 +126,7 @@ submit, run = LOCAL.submit, LOCAL.run
 
 def is_current() -> bool:
     """Whether this is a thread of models: what waits for one here may wait for ever."""
-    return threading.current_thread().name.startswith(_PREFIX)
+    return hasattr(_current, "thread")
 
 
 _minds_forks = threading.Lock()  # taken once, and kept

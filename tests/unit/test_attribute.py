@@ -57,7 +57,7 @@ def test_the_stop_button_stops_within_a_part_keeps_what_is_done_and_the_next_cal
         return compute(self, part)
 
     monkeypatch.setattr(AblationEngine, "compute", slow)
-    model.kept["engines"] = {}
+    model.kept.clear()
     engine = engine_for(model, Query(model.tokenize(PROMPT)))
     engine.rows_per_part = 16
     with pytest.raises(hw.AttributionInterrupted, match="goes on from there") as stopped:

@@ -206,7 +206,7 @@ def test_a_model_on_a_gpu_is_refused_in_a_forked_process(model):
 
 
 @forks
-@pytest.mark.parametrize("lock", [ask._keeping, idle._lock, turns._left_lock, turns._lock])
+@pytest.mark.parametrize("lock", [ask.Engines()._lock, idle._lock, turns._left_lock, turns._lock])
 def test_no_lock_of_another_thread_s_is_held_in_a_forked_process(widget, lock):
     """Each is used by what the child does here: a map, another widget of it, traits that it sets."""
     widget.wait(timeout=LIMIT)
