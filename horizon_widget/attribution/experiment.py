@@ -90,13 +90,6 @@ class Experiment:
         memory = MemoryPlan.of(model, query, chosen, memory_limit)
         return cls(model, query, clean, site, chosen, scorer, metric, memory)
 
-    def agrees_with(self, other: CleanRun) -> bool:
-        """Whether another run over the same prompt left the same states: nobody has changed the model since."""
-        return all(
-            bool(torch.equal(mine, theirs.to(mine)))
-            for mine, theirs in zip(self.clean.states, other.states, strict=True)
-        )
-
     def predicts_as(self, other: Experiment) -> bool:
         """Whether the metric of the unchanged prompt is that of another one, which may enter the model otherwise."""
         mine, theirs = self.clean_metric, other.clean_metric.to(self.clean_metric)

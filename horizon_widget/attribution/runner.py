@@ -89,21 +89,23 @@ class Here:
 
     def steps(self, task: str, arguments: dict[str, Any]) -> Steps[Any]:
         """See ``Runner``; what a model gave that was changed meanwhile is dropped."""
-        if self._distrusts:
-            self._distrusts = False
-            try:
-                self.computation.check_current(thorough=True)
-            except OutdatedError:
-                self._distrusts = True  # so is what is asked next
-                raise
         performed = perform(self.computation, task, arguments)
         while True:
+            self._check_current()
             try:
                 next(performed)
             except StopIteration as end:
-                self.computation.check_current()
+                self._check_current()
                 return end.value
             yield
+
+    def _check_current(self) -> None:
+        distrusts, self._distrusts = self._distrusts, False
+        try:
+            self.computation.check_current(thorough=distrusts)
+        except OutdatedError:
+            self._distrusts = distrusts  # so is what is asked next
+            raise
 
     def is_outdated(self) -> bool:
         """See ``Runner``."""

@@ -106,7 +106,7 @@ class Controller:
     @property
     def is_outdated(self) -> bool:
         """Whether it stopped because the model has changed: only a new map goes on."""
-        return self._outdated
+        return self._outdated and self._error is not None
 
     def start(
         self,

@@ -33,3 +33,11 @@ class CleanRun:
     def n_tokens(self) -> int:
         """``T``."""
         return int(self.input_ids.shape[1])
+
+    def distance(self, other: CleanRun) -> float:
+        """Largest difference between the states of two runs over one prompt, each layer's relative to its largest."""
+        apart = 0.0
+        for mine, theirs in zip(self.states, other.states, strict=True):
+            difference = (mine - theirs.to(mine)).abs().max() / mine.abs().max().clamp(min=1e-30)
+            apart = max(apart, float(difference))
+        return apart

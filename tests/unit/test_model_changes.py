@@ -14,6 +14,8 @@ from transformers.models.llama.modeling_llama import LlamaMLP
 
 import horizon_widget as hw
 from horizon_widget.attribution.ask import engine_for, read_query
+from horizon_widget.attribution.engine import compute
+from horizon_widget.attribution.plan import Interest
 from tests import reference
 from tests.conftest import PROMPT, tiny_llama
 from tests.widgets import LONG, say, settle
@@ -309,6 +311,33 @@ def test_a_change_that_only_replaced_states_meet_outdates_the_map(model):
         block.input_layernorm[1].added = 1.0
 
     assert_follows(model, act)
+
+
+def test_a_change_that_is_taken_back_leaves_the_map_as_it_was(model):
+    """Another question has followed the change meanwhile."""
+    engine = engine_for(model, read_query(model, SHORT, baseline="zero"))
+    list(compute(engine, Interest(layer=0, layers=[0])))
+    for factor in (3, 1 / 3):
+        for block in model.hf_model.model.layers:
+            block.self_attn.scaling *= factor
+        if factor == 3:
+            row(model, metric="logit")
+    list(compute(engine, Interest(layer=LAYER, layers=[LAYER])))
+    np.testing.assert_allclose(engine.map.values.values[LAYER, SOURCE, SOURCE:], plain_row(model)[SOURCE:], atol=1e-4)
+
+
+def test_a_model_whose_runs_differ_slightly_is_the_same_model_until_it_is_changed(model):
+    """As on GPUs, where some sums are taken in any order."""
+    block = model.hf_model.model.layers[0]
+    block.mlp.register_forward_hook(lambda _module, _args, output: output + 1e-6 * torch.randn_like(output))
+    engine = engine_for(model, read_query(model, SHORT, baseline="zero"))
+    for layer in range(3):
+        list(compute(engine, Interest(layer=layer, layers=[layer])))
+        engine.distrust_model()
+    assert engine_for(model, engine.query) is engine
+    write_to_data(model.hf_model)
+    with pytest.raises(hw.ModelError, match="has changed since this map was begun"):
+        list(compute(engine, Interest(layer=3, layers=[3])))
 
 
 def test_what_a_module_records_is_not_touched_by_our_passes(model):
