@@ -15,7 +15,6 @@ from horizon_widget.attribution.plan import first_cells
 from horizon_widget.attribution.preparation import Preparation, Preparing
 from horizon_widget.baseline import Baseline
 from horizon_widget.errors import ModelError
-from horizon_widget.models.trial import agreement
 
 # Positions computed at once: a few tenths of a second at the demo model's first layers on two CPU cores.
 ROWS_AT_ONCE = {"cpu": 256}
@@ -34,7 +33,7 @@ def rows_at_once(device: torch.device) -> int:
 class Ablation(Computation):
     """Computes exact influence by ablation."""
 
-    _witness: tuple[tuple[int, int], Sequence[int] | None, Array] | None = None  # the earliest cell's values
+    _witness: tuple[tuple[int, int], Sequence[int] | None, Array] | None = None  # the strongest values
 
     @classmethod
     def after(cls, experiment: Experiment) -> Ablation:
@@ -95,9 +94,9 @@ class Ablation(Computation):
             left = [cell for cell in cells if prepared[cell[0]].baseline == kind and cell not in rows]
             for batch in self._batches(left, targets):
                 rows |= dict(zip(batch, self.influence(batch, kind, targets), strict=True))
-        earliest = min(cells)
-        if self._witness is None or earliest < self._witness[0]:
-            self._witness = (earliest, targets, rows[earliest])
+        strongest = max(cells, key=lambda cell: np.abs(rows[cell]).max())
+        if self._witness is None or np.abs(rows[strongest]).max() > np.abs(self._witness[2]).max():
+            self._witness = (strongest, targets, rows[strongest])
         return np.stack([rows[cell] for cell in cells])
 
     def _batches(self, cells: Cells, targets: Sequence[int] | None) -> Iterator[list[tuple[int, int]]]:
@@ -181,7 +180,7 @@ class Ablation(Computation):
             return False
         (layer, source), targets, row = self._witness
         again = self.influence([(layer, source)], self.preparations[layer].baseline, targets)[0]
-        return not np.abs(again - row).max() <= agreement(self.model.dtype) * np.abs(row).max()
+        return not self.are_same(again, row)
 
     def memory_needed(self, rows: int) -> float:
         """Bytes held at once, at most, by the plan, where parts have so many positions."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import xarray as xr
 
 from horizon_widget.attribution.ablation_engine import AblationEngine
 from horizon_widget.attribution.ask import exact_engine_for, query_of, read_positions
 from horizon_widget.attribution.findings import ROBUSTNESS_BASELINES, Cell
-from horizon_widget.errors import QueryError
+from horizon_widget.errors import OutdatedError, QueryError
 from horizon_widget.horizon_map import HorizonMap
 from horizon_widget.models.model import Model
+from horizon_widget.models.trial import agreement
 from horizon_widget.query import Query, check_index, check_layers
 
 if TYPE_CHECKING:
@@ -104,6 +106,7 @@ def direct_links(
 
     Raises:
         QueryError: if the map's values are estimates.
+        OutdatedError: if the model has changed since the map was computed, or is another one.
     """
     engine = exact_engine_for(model, query_of(model, hmap, {"method": hmap.query.method}))
     links = hmap.strongest_links(n, layers=layers, least_offset=least_offset, sinks=sinks)
@@ -112,6 +115,10 @@ def direct_links(
     total, straight = model.thread.run(lambda: engine.ask("total_and_direct", cells=cells, targets=targets))
     row = [cells.index((layer, source)) for layer, source in zip(links["layer"], links["source"], strict=True)]
     column = links["target"].to_numpy() - 1
+    scale = max(float(links["influence"].abs().max()), float(np.abs(total).max(initial=0))) if len(links) else 0.0
+    apart = np.abs(total[row, column] - links["influence"].to_numpy()).max(initial=0)
+    if not apart <= agreement(model.dtype) * scale:
+        raise OutdatedError(f"{model.name} gives other values than this map has.", advice="Compute the map anew.")
     parts = links.assign(direct=straight[row, column], relayed=(total - straight)[row, column])
     sizes = parts[["direct", "relayed"]].abs().sum()
     parts.attrs = {**links.attrs, "direct_share": float(sizes["direct"] / sizes.sum()) if len(parts) else float("nan")}

@@ -17,6 +17,7 @@ from horizon_widget.errors import ASK_AGAIN, ModelError, OutdatedError
 from horizon_widget.models.clean_run import CleanRun
 from horizon_widget.models.fingerprint import Fingerprint, first_difference
 from horizon_widget.models.model import Model
+from horizon_widget.models.trial import agreement
 from horizon_widget.query import Query
 
 Array = npt.NDArray[np.floating]
@@ -135,6 +136,11 @@ class Computation:
         """Whether a run left the states of an experiment's: the very same, or as near as two runs are, on some GPUs."""
         apart = now.distance(experiment.clean)
         return apart == 0 or apart <= NOISE * now.distance(self._run_clean(experiment))
+
+    def are_same(self, some: Array, other: Array) -> bool:
+        """Whether values of some cells are as near as two ways to compute them are."""
+        scale = max(float(np.abs(other).max(initial=0)), float(self.experiment.clean_metric.abs().mean()))
+        return bool(np.abs(some - other).max(initial=0) <= agreement(self.model.dtype) * scale)
 
     def _gives_other_values(self) -> bool:
         """Whether a value that is known comes out otherwise now; ``False`` if none is known."""

@@ -99,6 +99,10 @@ class Engine(ABC, Generic[P]):
         """See ``Runner``."""
         self.runner.distrust_model()
 
+    def check_model(self) -> None:
+        """See ``Runner``."""
+        self.runner.check_model()
+
     def _learn(self, learnt: Learnt) -> None:
         """Enter in the map what is new."""
         dataset, entered = self.map.dataset, self._entered

@@ -58,6 +58,7 @@ class Gradient(Computation):
     def __init__(self, *arguments: Any, batched: bool | None = None, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._batched = batched
+        self._witness: tuple[list[int], Array] | None = None  # a target, and its column
 
     def columns(self, targets: Sequence[int]) -> Array:
         """Influence on some targets, ascending, of every state.
@@ -92,7 +93,15 @@ class Gradient(Computation):
                 continue
             left = left[: len(left) - len(some)]
         columns: Array = np.concatenate(parts[::-1], axis=-1)
+        self._witness = (list(targets[-1:]), columns[..., -1:])
         return columns
+
+    def _gives_other_values(self) -> bool:
+        """What only the way back meets is not seen in states."""
+        if self._witness is None:
+            return False
+        targets, column = self._witness
+        return not self.are_same(self._checked(targets), column)
 
     def _checked(self, targets: list[int]) -> Array:
         columns = self._columns(targets, batched=self.batched)

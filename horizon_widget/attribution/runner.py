@@ -61,9 +61,16 @@ class Runner(Protocol):
         """Whether the model has changed since the prompt was run; from any thread."""
 
     def distrust_model(self) -> None:
-        """Compare the model with what it was, in full, before the next task; from any thread, returns at once.
+        """Compare the model in full at the next ``check_model``; from any thread, returns at once.
 
-        Small changes of weights can be seen in no other way.
+        What is written through ``parameter.data`` can be seen in no other way.
+        """
+
+    def check_model(self) -> None:
+        """Refuse a model that has changed since the prompt was run; on the thread that owns it.
+
+        Raises:
+            OutdatedError: naming what has changed.
         """
 
     def size(self, *, patient: bool) -> Size:
@@ -91,15 +98,19 @@ class Here:
         """See ``Runner``; what a model gave that was changed meanwhile is dropped."""
         performed = perform(self.computation, task, arguments)
         while True:
-            self._check_current()
+            self.check_model()
             try:
                 next(performed)
             except StopIteration as end:
-                self._check_current()
+                self.check_model()
                 return end.value
+            except Exception:
+                self.check_model()  # is the model's change why it failed?
+                raise
             yield
 
-    def _check_current(self) -> None:
+    def check_model(self) -> None:
+        """See ``Runner``."""
         distrusts, self._distrusts = self._distrusts, False
         try:
             self.computation.check_current(thorough=distrusts)

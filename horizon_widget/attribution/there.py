@@ -113,6 +113,9 @@ class There:
     def distrust_model(self) -> None:
         """See ``Runner``: each answer is compared with the first one."""
 
+    def check_model(self) -> None:
+        """See ``Runner``: no request is made for it."""
+
     def size(self, *, patient: bool) -> Size:
         """See ``Runner``: by what is known of the host's speed."""
         return Size(self._rows(PATIENT_SECONDS if patient else SECONDS), in_batches=True)

@@ -66,7 +66,7 @@ class Controller:
         self._target: int | None = None  # of which the column is looked at
         self._filled = "all layers" if layers is None else "the chosen layers"
         self._fill_order = [layer for layer in bisecting(model.n_layers) if layers is None or layer in layers]
-        self._errands = Errands(self._engine, listener)
+        self._errands = Errands(self._engine, listener, self._fail)
         self._was_errand = False  # the last piece of work was one of these
         self.wants_idle_time = False
         self._filling = Filling(on_request=model.remote and layers is None)
@@ -79,6 +79,7 @@ class Controller:
         self._deaf: Callable[[], None] | None = None  # ends listening to the model's news
         self._error: dict[str, str] | None = None
         self._outdated = False  # the error is that the model has changed
+        self._unchecked = False  # a cell has run, which may have changed the model
         self._progress = Progress()
 
     # -- what the reader does; from any thread, returns at once --------------------------------------------------
@@ -176,8 +177,8 @@ class Controller:
         """The user's own cells run (filling waits) or have ended."""
         self._filling.cells_running = running
         if not running:
-            self._engine.distrust_model()  # the cell may have changed it
-        self._change()
+            self._engine.distrust_model()
+        self._change(_unchecked=not running)
 
     def cancel(self) -> None:
         """Compute nothing more until asked again, and fill nothing more until ``resume``.
@@ -308,18 +309,30 @@ class Controller:
             self._condition.notify_all()
 
     def _has_work(self) -> bool:
-        return not self._closed and (bool(self._errands) or self._next() is not None)
+        return not self._closed and (self._may_check() or bool(self._errands) or self._next() is not None)
 
     def _take_work(self) -> Callable[[], None] | None:
         """Errands go before parts, but rows that are asked for meanwhile take turns with them."""
         if self._closed:
             return None
+        if self._may_check():
+            self._unchecked = False
+            return self._check_model
         errand, part = self._errands.next(), self._next()
         turn_of_part = errand is None or (self._was_errand and self._asked_for())
         self._was_errand = part is None or not turn_of_part
         if part is not None and turn_of_part:
             return partial(self._compute, part)
         return errand
+
+    def _may_check(self) -> bool:
+        return self._unchecked and not (self._cancelled or self._error)
+
+    def _check_model(self) -> None:
+        try:
+            self._engine.check_model()
+        except Exception as error:
+            self._fail(error)
 
     def _compute(self, part: Part) -> None:
         began, before = time.perf_counter(), self._engine.operations

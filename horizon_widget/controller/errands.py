@@ -25,11 +25,15 @@ class Errands:
     Args:
         engine: Of the map.
         listener: Told of findings, of what was written and of failures.
+        on_outdated: Told of an error that ends the map, not only the errand.
     """
 
-    def __init__(self, engine: AblationEngine, listener: Listener) -> None:
+    def __init__(
+        self, engine: AblationEngine, listener: Listener, on_outdated: Callable[[Exception], None] = lambda error: None
+    ) -> None:
         self._engine = engine
         self._listener = listener
+        self._on_outdated = on_outdated
         self._lock = Lock()
         self._inspections: tuple[Inspection, ...] = ()  # all of one cell
         self._writing: Writing | None = None
@@ -84,6 +88,8 @@ class Errands:
         except Exception as error:
             logger.debug("%s of %s failed", inspection.aspect, inspection.cell, exc_info=True)
             going_on, problem = False, describe(error)
+            if getattr(error, "outdates_map", False):
+                self._on_outdated(error)
         if going_on:
             return
         with self._lock:

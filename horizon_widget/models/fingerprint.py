@@ -8,13 +8,15 @@ from typing import Any
 import torch
 from torch.nn.modules import module as torch_module
 
-from horizon_widget.models.shadow import NNSIGHT, own_forward
+from horizon_widget.models.shadow import NOT_COPIED, own_forward
 
 Fingerprint = dict[str, tuple[Any, ...]]  # what there is of each module, by its path
 
 _PLAIN = (type(None), bool, int, str, bytes, torch.dtype, torch.device, torch.Size)
-_TORCHS_OWN = frozenset(vars(torch.nn.Module())) - {"training"} | {*NNSIGHT}
+_TORCHS_OWN = frozenset(vars(torch.nn.Module())) - {"training"} | {*NOT_COPIED}
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 _GLOBAL_HOOKS = ("_global_forward_hooks", "_global_forward_pre_hooks")
+_LONGEST, _DEEPEST = 10_000, 20  # containers that are read
 _IDENTITY_ONLY = ("torch", "nnsight", "accelerate")  # objects of these packages change while a model runs
 
 
@@ -31,10 +33,9 @@ def fingerprint(module: torch.nn.Module) -> Fingerprint:
             _Same(type(part)),
             _Same(type(part).forward),
             values.of(own_forward(part)),
-            tuple(map(_Same, part._forward_pre_hooks.values())),
-            tuple(map(_Same, part._forward_hooks.values())),
+            tuple(tuple(map(_Same, list(getattr(part, name).values()))) for name in _HOOKS),
             tuple((name, values.of(tensor)) for name, tensor in [*part._parameters.items(), *part._buffers.items()]),
-            tuple((name, values.of(value)) for name, value in part.__dict__.items() if name not in _TORCHS_OWN),
+            tuple((name, values.of(value)) for name, value in list(part.__dict__.items()) if name not in _TORCHS_OWN),
         )
         for path, part in module.named_modules(remove_duplicate=False)
     }
@@ -44,7 +45,7 @@ def fingerprint(module: torch.nn.Module) -> Fingerprint:
 
 def global_hooks() -> list[Any]:
     """Hooks that torch calls for every module."""
-    return [hook for name in _GLOBAL_HOOKS for hook in getattr(torch_module, name).values()]
+    return [hook for name in _GLOBAL_HOOKS for hook in list(getattr(torch_module, name).values())]
 
 
 def first_difference(one: Fingerprint, other: Fingerprint) -> str:
@@ -72,6 +73,7 @@ class _Values:
 
     def __init__(self) -> None:
         self._read: dict[int, Any] = {}
+        self._depth = 0
 
     def of(self, value: Any) -> Any:
         kind = type(value)
@@ -85,21 +87,22 @@ class _Values:
             return _Same(value.__self__), _Same(value.__func__)
         if id(value) not in self._read:
             self._read[id(value)] = _Same(value)  # for what contains itself
-            self._read[id(value)] = self._of_object(value)
+            self._depth += 1
+            self._read[id(value)] = _Same(value) if self._depth > _DEEPEST else self._of_object(value)
+            self._depth -= 1
         return self._read[id(value)]
 
     def _of_object(self, value: Any) -> Any:
         kind = type(value)
-        if isinstance(value, dict):
-            return kind, tuple((self.of(key), self.of(item)) for key, item in value.items())
-        if isinstance(value, (list, tuple)):
-            return kind, tuple(map(self.of, value))
-        if isinstance(value, (set, frozenset)):
-            return kind, frozenset(map(self.of, value))
+        if isinstance(value, (dict, list, tuple, set, frozenset)):
+            if len(value) > _LONGEST:
+                return _Same(value), len(value)
+            items = list(value.items()) if isinstance(value, dict) else list(value)  # at once: others may change it
+            return kind, (tuple if not isinstance(value, (set, frozenset)) else frozenset)(map(self.of, items))
         opaque = callable(value) or isinstance(value, (torch.nn.Module, ModuleType))
         if opaque or not hasattr(value, "__dict__") or kind.__module__.partition(".")[0] in _IDENTITY_ONLY:
             return _Same(value)
-        return _Same(value), tuple((name, self.of(item)) for name, item in vars(value).items())
+        return _Same(value), tuple((name, self.of(item)) for name, item in list(vars(value).items()))
 
 
 def _tensor(value: torch.Tensor) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 from horizon_widget.errors import ModelError
 from horizon_widget.models.model import Model
-from horizon_widget.models.shadow import shadow_of
+from horizon_widget.models.shadow import has_lost_forward, shadow_of
 
 
 def load_model(
@@ -128,11 +128,19 @@ def _wrap(hf_model: Any, tokenizer: Any, *, name: str | None = None, loaded_as: 
     def trace() -> Any:
         # Else it would be moved to a GPU, if there is one; what accelerate has spread stays where it is without.
         place = {} if getattr(hf_model, "hf_device_map", None) else {"device": hf_model.device}
+        for path, module in hf_model.named_modules():
+            if has_lost_forward(module):
+                raise ModelError(
+                    f"{name} has a hook of accelerate and a forward of its own on {path}, and only one can be traced.",
+                    advice="Remove one of them.",
+                )
         shadow = shadow_of(hf_model) or hf_model
         return TransformersModel(shadow, tokenizer=tokenizer, task="text-generation", **place)
 
     try:
         traced = trace()
+    except ModelError:
+        raise
     except Exception as error:
         raise ModelError(
             f"{name} ({type(hf_model).__name__}) cannot be traced by nnsight ({first_line(error)}).",

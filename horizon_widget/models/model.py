@@ -19,17 +19,14 @@ from horizon_widget.models import thread
 from horizon_widget.models.block_call import BlockCall
 from horizon_widget.models.clean_run import CleanRun
 from horizon_widget.models.fingerprint import Fingerprint, fingerprint, global_hooks
+from horizon_widget.models.hooks import has_user_hooks
 from horizon_widget.models.layout import layout_of
 from horizon_widget.models.prompts import read_prompt, token_id, vocabulary_of
 from horizon_widget.models.readout import Head
-from horizon_widget.models.shadow import own_forward
 from horizon_widget.models.sites import RESIDUAL, Site
 from horizon_widget.models.ways import REPLAY, SUFFIX
 from horizon_widget.models.writing import Writing, continuation
 from horizon_widget.tokens import Token, Vocabulary, read_tokens
-
-# Functions of these packages belong to how a model runs; any other is the user's.
-FRAMEWORKS = ("accelerate", "nnsight", "transformers", "torch")
 
 
 class Model:
@@ -81,6 +78,10 @@ class Model:
         self.config = traced._module.config
         self.layout = layout_of(traced._module, self.name)
         self.blocks: list[Any] = list(self.layout.part(traced, self.layout.blocks))
+        if len({id(block._module) for block in self.blocks}) < len(self.blocks):
+            raise ModelError(
+                f"One block of {self.name} stands at several layers.", advice="Give each layer a block of its own."
+            )
         self.head = self._find_head()
         weight = next(self.blocks[0]._module.parameters())
         self.dtype, self.device = weight.dtype, weight.device
@@ -348,12 +349,17 @@ class Model:
         self.check_eval_mode()
         if self._trace is None or (now := self.fingerprint()) == self.followed:
             return
-        self._enter(self._trace())
-        if self._sizes != self._loaded_sizes:
-            raise ModelError(
-                f"{self.name} has {self._sizes} now, and had {self._loaded_sizes} when it was loaded.",
-                advice="Load it again with hw.load_model.",
-            )
+        before = dict(vars(self))
+        try:
+            self._enter(self._trace())
+            if self._sizes != self._loaded_sizes:
+                raise ModelError(
+                    f"{self.name} has {self._sizes} now, and had {self._loaded_sizes} when it was loaded.",
+                    advice="Load it again with hw.load_model.",
+                )
+        except BaseException:
+            vars(self).update(before)
+            raise
         self.followed = now
 
     def check_eval_mode(self) -> None:
@@ -375,23 +381,11 @@ class Model:
                     advice="Call model.eval() on it.",
                 )
 
-    def has_user_hooks(self) -> bool:
-        """Whether somebody hooked into a module of it: calls on a part of the prompt might then mean another thing.
-
-        A ``forward`` that somebody put in the place of a module's own counts too.
-        """
-        hooked = [*global_hooks()]
-        for module in self.hf_model.modules():
-            hooked += [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]
-            forward = own_forward(module)
-            if forward is not None and "_hf_hook" not in module.__dict__:
-                hooked.append(forward)
-        return any(str(getattr(hook, "__module__", "")).partition(".")[0] not in FRAMEWORKS for hook in hooked)
-
     @property
     def may_hide_hooks(self) -> bool:
         """Whether a user's hooks may run after what a trace reads: a shadow's own run before (``models.shadow``)."""
-        return self.has_user_hooks() and (self._traced._module is self.hf_model or bool(global_hooks()))
+        traced_itself = self._traced._module is self.hf_model
+        return has_user_hooks(self.hf_model) and (traced_itself or bool(global_hooks()))
 
     # -- traces ------------------------------------------------------------------------------------------------
 

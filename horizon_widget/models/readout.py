@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from horizon_widget.models.fingerprint import global_hooks
 from horizon_widget.models.shadow import own_forward
 
 # Columns of logits held at once: few enough to stay in the cache of one core.
@@ -31,7 +32,8 @@ class Head:
     def sliceable(self) -> bool:
         """Whether ``token_logits`` and ``log_normaliser`` may be used: the unembedding is its weights alone."""
         module = self._module
-        hooked = module._forward_hooks or module._forward_pre_hooks or own_forward(module) is not None
+        hooks = [*module._forward_hooks, *module._forward_pre_hooks, *global_hooks()]
+        hooked = hooks or own_forward(module) is not None
         return type(module) is torch.nn.Linear and module.weight.device.type != "meta" and not hooked
 
     def logits(self, states: Tensor) -> Tensor:

@@ -15,7 +15,8 @@ from typing import Any, cast
 
 import torch
 
-NNSIGHT = ("forward", "__nnsight__")  # what it puts on a module
+# What nnsight puts on a module, and what runs the module's own code whatever the copy has.
+NOT_COPIED = ("forward", "__nnsight__", "_compiled_call_impl")
 
 
 def shadow_of(module: torch.nn.Module) -> torch.nn.Module | None:
@@ -27,7 +28,7 @@ def shadow_of(module: torch.nn.Module) -> torch.nn.Module | None:
     """
     parts = list(module.modules())
     forwards = [own_forward(part) for part in parts]
-    if any("_hf_hook" in part.__dict__ for part in parts) or any(
+    if any("_hf_hook" in part.__dict__ or _has_slots(part) for part in parts) or any(
         forward is not None and not _is_method_of(forward, part) for forward, part in zip(forwards, parts, strict=True)
     ):
         return None
@@ -35,35 +36,57 @@ def shadow_of(module: torch.nn.Module) -> torch.nn.Module | None:
     containers: dict[int, Any] = {}
     for part, forward in zip(parts, forwards, strict=True):
         copied = copies[id(part)]
-        state = {name: _copy(value, copies, containers) for name, value in part.__dict__.items() if name not in NNSIGHT}
+        state = {
+            name: _copy(value, copies, containers) for name, value in part.__dict__.items() if name not in NOT_COPIED
+        }
         state["_parameters"] = part._parameters  # the very same, so that a replaced parameter is followed at once
         copied.__dict__.update(state)
+        copied._forward_pre_hooks = OrderedDict(
+            (key, _called_with(part, hook)) for key, hook in part._forward_pre_hooks.items()
+        )
         body = None if forward is None else cast("MethodType", forward).__func__
         if part._forward_hooks:
-            body = _hooked(body or type(part).forward, copied)
+            body = _hooked(body or type(part).forward, part, copied)
         if body is not None:
             copied.__dict__["forward"] = MethodType(body, copied)
     return copies[id(module)]
 
 
-def _hooked(body: Callable[..., Any], module: torch.nn.Module) -> Callable[..., Any]:
-    """A ``forward`` that ends with the module's hooks, which the module then has no more.
+def _called_with(module: torch.nn.Module, hook: Callable[..., Any]) -> Callable[..., Any]:
+    """A hook of a module's copy that is given the module: hooks may know their modules by identity."""
+    return lambda _copy, *args: hook(module, *args)
+
+
+def _hooked(body: Callable[..., Any], module: torch.nn.Module, copied: torch.nn.Module) -> Callable[..., Any]:
+    """A ``forward`` that ends with a module's hooks, which the module's copy then has no more.
 
     nnsight reads and writes what ``forward`` returns, and a hook that torch calls afterwards is not seen by it.
     """
-    hooks, with_kwargs = module._forward_hooks, module._forward_hooks_with_kwargs
+    hooks, with_kwargs = OrderedDict(module._forward_hooks), dict(module._forward_hooks_with_kwargs)
     for name in ("_forward_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called"):
-        setattr(module, name, OrderedDict())
+        setattr(copied, name, OrderedDict())
 
     @functools.wraps(body)
     def forward(self: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
         output = body(self, *args, **kwargs)
         for key, hook in hooks.items():
-            changed = hook(self, args, kwargs, output) if key in with_kwargs else hook(self, args, output)
+            changed = hook(module, args, kwargs, output) if key in with_kwargs else hook(module, args, output)
             output = output if changed is None else changed
         return output
 
     return forward
+
+
+def has_lost_forward(module: torch.nn.Module) -> bool:
+    """Whether tracing would drop a ``forward`` of the user's: nnsight runs the class's where accelerate has a hook."""
+    old = module.__dict__.get("_old_forward")
+    of_class = isinstance(old, MethodType) and old.__func__ is type(module).forward
+    forward = module.__dict__.get("forward")
+    of_accelerate = getattr(getattr(forward, "func", forward), "__module__", "") or ""
+    known = of_accelerate.partition(".")[0] in ("accelerate", "nnsight") or type(forward).__module__.startswith(
+        "nnsight."
+    )
+    return "_hf_hook" in module.__dict__ and forward is not None and not (of_class and known)
 
 
 def own_forward(module: torch.nn.Module) -> Callable[..., Any] | None:
@@ -78,6 +101,10 @@ def own_forward(module: torch.nn.Module) -> Callable[..., Any] | None:
     if body is type(module).forward:
         return None
     return body if body.__module__.partition(".")[0] == "nnsight" else MethodType(body, module)
+
+
+def _has_slots(module: torch.nn.Module) -> bool:
+    return any(vars(kind).get("__slots__") for kind in type(module).__mro__)
 
 
 def _is_method_of(function: object, module: torch.nn.Module) -> bool:

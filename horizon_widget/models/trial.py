@@ -10,6 +10,7 @@ from torch import Tensor
 from horizon_widget.errors import ModelError, QueryError
 from horizon_widget.models.clean_run import CleanRun
 from horizon_widget.models.edits import Edits
+from horizon_widget.models.hooks import has_user_hooks
 from horizon_widget.models.model import Model
 from horizon_widget.models.plain import plain_logits
 from horizon_widget.models.readout import Readout
@@ -54,7 +55,7 @@ def first_that_agrees(model: Model, clean: CleanRun, site: Site) -> str:
     stops = [clean.n_tokens, clean.n_tokens - 1] if clean.n_tokens > 1 else [1]
     expected = [_logits(model, clean, site, stop, FULL) for stop in stops]
     for way in model.shortcuts:
-        if way == SUFFIX and (not clean.cached or model.has_user_hooks()):
+        if way == SUFFIX and (not clean.cached or has_user_hooks(model.hf_model)):
             continue
         try:
             got = [_logits(model, clean, site, stop, way) for stop in stops]
@@ -137,7 +138,8 @@ def check_site(model: Model, clean: CleanRun, site: Site) -> None:
             f"{site.name!r} of {model.name} ({model.config.model_type}) is not where its layout says: "
             + ("the attention's cache holds other values." if site.columns is not None else "the residual stream ")
             + ("" if site.columns is not None else "is not the sum of what the blocks are said to add."),
-            advice='Use site="residual", or hw.register_architecture with the right place.',
+            advice='Use site="residual", or hw.register_architecture with the right place.'
+            + (" A hook on a block changes that sum too." if has_user_hooks(model.hf_model) else ""),
         )
 
 

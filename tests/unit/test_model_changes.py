@@ -18,7 +18,6 @@ from horizon_widget.attribution.engine import compute
 from horizon_widget.attribution.plan import Interest
 from tests import reference
 from tests.conftest import PROMPT, tiny_llama
-from tests.widgets import LONG, say, settle
 
 SHORT = PROMPT[:12]
 LAYER, SOURCE = 1, 3
@@ -182,6 +181,59 @@ def test_a_model_that_lost_layers_is_refused_each_time(model):
     for _ in range(2):
         with pytest.raises(hw.ModelError, match=r"has 3 layers.*and had 4 layers.*Load it again"):
             row(model)
+
+
+def test_a_model_whose_layers_come_back_is_used_again(model):
+    before, layers = row(model), model.hf_model.model.layers
+    for change in (lambda: setattr(model.hf_model.model, "layers", layers[:3].eval()), lambda: delete_head(model)):
+        head = model.hf_model.lm_head
+        change()
+        with pytest.raises(hw.ModelError):
+            row(model)
+        model.hf_model.model.layers, model.hf_model.lm_head = layers, head
+        np.testing.assert_array_equal(row(model), before)
+    assert model.n_layers == 4
+
+
+def delete_head(model):
+    del model.hf_model.lm_head
+
+
+def test_a_change_that_only_gradients_meet_is_followed(model):
+    class Detaching(torch.nn.Module):
+        detaches = False
+
+        def forward(self, states):
+            return states.detach() if self.detaches else states
+
+    mlp = model.hf_model.model.layers[2].mlp
+    mlp.up_proj = torch.nn.Sequential(Detaching(), mlp.up_proj).eval()
+    before = row(model, method="gradient")
+    mlp.up_proj[0].detaches = True
+    after = row(model, method="gradient")
+    expected = row(hw.load_model(model.hf_model, tokenizer=model.tokenizer), method="gradient")
+    np.testing.assert_allclose(after, expected, atol=1e-5)
+    assert not np.allclose(before, after, atol=1e-3)
+
+
+def test_links_of_an_old_map_are_not_mixed_with_values_of_a_changed_model(model):
+    hmap = hw.attribute(model, SHORT, baseline="zero", progress=False)
+    hw.direct_links(model, hmap, 5)
+    scale_attention(model.hf_model)
+    with pytest.raises(hw.ModelError, match="gives other values than this map has.*Compute the map anew"):
+        hw.direct_links(model, hmap, 5)
+
+
+def test_attributes_that_refer_to_each_other_without_end_or_change_meanwhile(model):
+    class Node:
+        def __init__(self, next_one):
+            self.next_one = next_one
+
+    chain = None
+    for _ in range(5000):
+        chain = Node(chain)
+    model.hf_model.model.layers[2].mlp.chain = chain
+    np.testing.assert_allclose(row(model)[SOURCE:], plain_row(model)[SOURCE:], atol=1e-4)
 
 
 def test_writing_on_and_the_map_are_of_the_same_model(model):
@@ -354,83 +406,3 @@ def test_what_a_module_records_is_not_touched_by_our_passes(model):
     recorded = len(mlp.records)
     hw.attribute(model, SHORT, baseline="zero", progress=False)
     assert len(mlp.records) == recorded
-
-
-# -- in a widget -----------------------------------------------------------------------------------------------------
-
-
-def test_a_widget_whose_model_changes_says_so_and_resume_opens_a_new_map(model, widget):
-    widget.wait("all", timeout=LONG)
-    before = widget.map
-    scale_attention(model.hf_model)
-    widget.selected_layer, widget.selected_source = 0, 2
-    say(widget, {"type": "inspect", "layer": 1, "source": 3, "target": 9, "aspects": ["predictions"]})
-    settle()
-    problem = next(content["problem"] for content, _ in widget.sent if content["type"] == "finding")
-    assert "has changed (model.layers.0.self_attn) since this map was begun" in problem["title"]
-    widget._cell_ends()
-    widget.prompt = PROMPT + "s"  # another question is of the model as it is
-    widget.prompt = PROMPT
-    after = widget.wait("all", timeout=LONG)
-    assert not np.allclose(before.values, after.values, atol=1e-3)
-    zero = torch.zeros(model.d_model)
-    expected = reference.ablated_row(model.hf_model, model.tokenize(PROMPT), LAYER, SOURCE, zero)
-    np.testing.assert_allclose(after.values[LAYER, SOURCE, SOURCE:], expected[SOURCE:], atol=1e-4)
-
-
-@pytest.mark.parametrize("resume", [lambda widget: widget.resume(), lambda widget: say(widget, {"type": "resume"})])
-def test_resume_begins_a_new_map_of_a_changed_model(model, widget, resume):
-    widget.wait(timeout=LONG)
-    write_to_data(model.hf_model)  # what no fingerprint sees is noticed after the cell
-    widget._cell_ends()
-    with pytest.raises(hw.HorizonError, match=r"has changed since this map was begun.*Resume begins a new map"):
-        widget.wait("all", timeout=LONG)
-    assert widget.state == "error"
-    first = widget.map_id
-    resume(widget)
-    settle()
-    after = widget.wait("all", timeout=LONG)
-    assert widget.map_id > first
-    assert widget.error is None
-    zero = torch.zeros(model.d_model)
-    expected = reference.ablated_row(model.hf_model, model.tokenize(PROMPT), LAYER, SOURCE, zero)
-    np.testing.assert_allclose(after.values[LAYER, SOURCE, SOURCE:], expected[SOURCE:], atol=1e-4)
-
-
-# -- whose a hook is ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("package", ["torch_utils.hooks", "transformersx", "nnsight_tools", "accelerate_more.hooks"])
-def test_hooks_of_a_package_whose_name_begins_like_a_framework_s_are_the_user_s(model, package):
-    """One that acts on a position needs all of them."""
-
-    def silences_token_5(_module, _args, output):
-        output = output.clone()
-        output[:, 5] = 0.0
-        return output
-
-    silences_token_5.__module__ = package
-    model.hf_model.model.layers[2].register_forward_hook(silences_token_5)
-    np.testing.assert_allclose(row(model)[SOURCE:], plain_row(model)[SOURCE:], atol=1e-4)
-    assert model.has_user_hooks()
-
-
-def test_a_patched_forward_that_acts_on_a_position_acts_on_that_position(model):
-    def silences_token_5(self, states):
-        output = LlamaMLP.forward(self, states).clone()
-        output[:, 5] = 0.0
-        return output
-
-    mlp = model.hf_model.model.layers[2].mlp
-    mlp.forward = types.MethodType(silences_token_5, mlp)
-    np.testing.assert_allclose(row(model)[SOURCE:], plain_row(model)[SOURCE:], atol=1e-4)
-    assert model.has_user_hooks()
-
-
-def test_hooks_of_a_framework_s_own_leave_the_fast_way(model):
-    def of_transformers(_module, _args, _output):
-        return None
-
-    of_transformers.__module__ = "transformers.integrations"
-    model.hf_model.model.layers[2].register_forward_hook(of_transformers)
-    assert not model.has_user_hooks()
