@@ -74,7 +74,7 @@ export function mount(store: Store, container: HTMLElement): () => void {
   };
 
   // In the order in which they are painted.
-  frames.watch([surroundings], () => {
+  frames.watch(() => {
     const { theme, paper, ink, palette } = surroundings.value;
     setAttribute(root, "data-theme", theme);
     const colours = {
@@ -99,15 +99,14 @@ export function mount(store: Store, container: HTMLElement): () => void {
   shadow.append(page);
 
   // Another reading has other cells.
-  frames.watch([store.reading, store.rows], () => {
+  frames.watch(() => {
     const cell = view.cursor.value;
     if (cell !== null && !isShown(store, cell)) view.cursor.value = null;
   });
   // Last, so that `ready` is only said of what has been painted.
-  const { traits, connection } = store;
-  frames.watch([traits.state, store.complete, connection.state, store.arrived, traits.error], () => {
+  frames.watch(() => {
     setAttribute(root, "data-state", stateOf(store));
-    setAttribute(root, "data-connection", connection.state.value);
+    setAttribute(root, "data-connection", store.connection.state.value);
   });
   frames.flush();
 

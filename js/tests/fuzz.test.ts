@@ -313,7 +313,7 @@ describe("ten thousand broken messages and traits", () => {
     store.greet();
     tellMap(model);
     const fuzz = new Fuzz(7);
-    const before = store.arrived.value;
+    const before = store.rows.value.arrived;
     for (let step = 0; step < 2000; step += 1)
       model.tell({
         type: "values",
@@ -322,7 +322,7 @@ describe("ten thousand broken messages and traits", () => {
         sources: [1],
         n_targets: 2 ** fuzz.below(40),
       });
-    expect(store.arrived.value).toBe(before);
+    expect(store.rows.value.arrived).toBe(before);
     expect(store.rows.value.influence(1, 3, 7)).toBeCloseTo(3.76, 5);
   });
 });

@@ -1,5 +1,7 @@
 /** Elements are made here, and only here; text reaches the page as text. */
 
+import { untracked } from "@preact/signals-core";
+
 type Attributes = Readonly<Record<string, string | number | boolean>>;
 
 export function h<K extends keyof HTMLElementTagNameMap>(
@@ -24,12 +26,13 @@ export function setText(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Listens until the returned function is called. */
+/** Listens until the returned function is called. A paint that sets an event off does not follow what is read then. */
 export function listen<K extends keyof HTMLElementEventMap>(
   element: HTMLElement,
   type: K,
   listener: (event: HTMLElementEventMap[K]) => void,
 ): () => void {
-  element.addEventListener(type, listener);
-  return () => element.removeEventListener(type, listener);
+  const heard = (event: HTMLElementEventMap[K]): void => untracked(() => listener(event));
+  element.addEventListener(type, heard);
+  return () => element.removeEventListener(type, heard);
 }

@@ -1,24 +1,36 @@
 /** Paints of one view: at most one per animation frame, however often the signals behind it change. */
 
-import { effect, type ReadonlySignal } from "@preact/signals-core";
+import { effect, type ReadonlySignal, untracked } from "@preact/signals-core";
+
+interface Watched {
+  readonly act: () => void;
+  due: boolean;
+  stop: () => void;
+}
 
 export class Frames {
-  readonly #paints: (() => void)[] = [];
-  readonly #dirty = new Set<() => void>();
+  readonly #watched: Watched[] = [];
   readonly #stops: (() => void)[] = [];
   #request: number | null = null;
   #disposed = false;
 
-  /** Calls `paint` in the next frame after any of `signals` changes. Paints run in the order of their `watch`. */
-  watch(signals: readonly ReadonlySignal<unknown>[], paint: () => void): void {
-    this.#paints.push(paint);
-    this.#stops.push(
-      effect(() => {
-        for (const signal of signals) signal.value;
-        this.#dirty.add(paint);
-        this.#schedule();
-      }),
-    );
+  /**
+   * Runs `act` in the next frame, and again in the next frame after any signal has changed whose value it read when it
+   * ran last. What is watched first runs first.
+   */
+  watch(act: () => void): void {
+    this.#watched.push({ act, due: true, stop: () => undefined });
+    this.#schedule();
+  }
+
+  /** Runs `act` in the next frame after `signal` has changed, whatever else it reads: for events, not for paints. */
+  on(signal: ReadonlySignal<unknown>, act: () => void): void {
+    let before = signal.peek();
+    this.watch(() => {
+      const changed = signal.value !== before;
+      before = signal.value;
+      if (changed) untracked(act);
+    });
   }
 
   /** Something to undo when the view goes. */
@@ -26,20 +38,45 @@ export class Frames {
     this.#stops.push(stop);
   }
 
-  /** Paints now what is waiting. */
+  /** Runs now what is waiting. */
   flush(): void {
     if (this.#request !== null) cancelAnimationFrame(this.#request);
     this.#request = null;
-    if (this.#disposed) return;
-    for (const paint of this.#paints) if (this.#dirty.delete(paint)) paint();
+    for (const watched of this.#watched) if (watched.due && !this.#disposed) this.#run(watched);
   }
 
   dispose(): void {
     this.#disposed = true;
     for (const stop of this.#stops) stop();
+    for (const { stop } of this.#watched) stop();
     this.#stops.length = 0;
+    this.#watched.length = 0;
     if (this.#request !== null) cancelAnimationFrame(this.#request);
     this.#request = null;
+  }
+
+  #run(watched: Watched): void {
+    watched.stop();
+    watched.due = false;
+    let first = true;
+    watched.stop = effect(() => {
+      // Called again, it reads nothing, and so follows nothing until the frame comes.
+      if (!first) {
+        watched.due = true;
+        this.#schedule();
+        return;
+      }
+      first = false;
+      try {
+        watched.act();
+      } catch (error) {
+        // Told as any error of the page; the other paints go on.
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
+    });
+    if (this.#disposed) watched.stop();
   }
 
   #schedule(): void {

@@ -1,6 +1,6 @@
-/** What was found out about single cells of one map. */
+/** What was found out about single cells of one map. Whoever reads it in an effect follows every finding and question. */
 
-import { type ReadonlySignal, signal } from "@preact/signals-core";
+import { signal } from "@preact/signals-core";
 import type { Aspect, Finding } from "../kernel/messages";
 import type { Cell } from "./reading";
 
@@ -16,17 +16,14 @@ export class CellFindings {
   readonly #changed = signal(0);
   #asked: { readonly key: string; readonly aspects: ReadonlySet<Aspect> } | null = null;
 
-  /** Changes with every finding and question. */
-  get changed(): ReadonlySignal<number> {
-    return this.#changed;
-  }
-
   of(cell: Cell): Known {
+    this.#changed.value;
     return this.#known.get(keyOf(cell)) ?? {};
   }
 
   /** Whether an aspect was asked for by the reader. */
   isWanted(cell: Cell, aspect: Aspect): boolean {
+    this.#changed.value;
     return this.#wanted.get(keyOf(cell))?.has(aspect) === true;
   }
 

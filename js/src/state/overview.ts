@@ -130,6 +130,11 @@ export class MapSummary {
     return this.#version;
   }
 
+  /** As they were counted. */
+  get layers(): readonly Layer[] {
+    return this.#counted.layers;
+  }
+
   /** Takes in what has arrived. */
   update(counted: Counted): void {
     const before = this.#counted;

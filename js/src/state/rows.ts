@@ -1,5 +1,9 @@
-/** The values of one map that have arrived: rows of influence by layer and source, statistics by layer. */
+/**
+ * The values of one map that have arrived: rows of influence by layer and source, statistics by layer. Whoever reads them
+ * in an effect follows what arrives.
+ */
 
+import { signal } from "@preact/signals-core";
 import type { Values } from "../kernel/messages";
 
 export class Rows {
@@ -14,6 +18,7 @@ export class Rows {
   readonly #nSources: number[];
   readonly #nRows: number[];
   readonly #versions: number[];
+  readonly #arrived = signal(0);
 
   constructor(nTokens: number, nTargets: number, nLayers: number, nStatistics: number) {
     this.nTokens = nTokens;
@@ -50,6 +55,7 @@ export class Rows {
       }
     }
     this.#versions[layer] = this.version(layer) + 1;
+    this.#arrived.value = this.arrived + 1;
     return null;
   }
 
@@ -62,8 +68,14 @@ export class Rows {
     this.#influence[key] = later;
   }
 
+  /** How often something has arrived. */
+  get arrived(): number {
+    return this.#arrived.value;
+  }
+
   /** Influence on each later target, nearest first; undefined while it is not here. */
   row(layer: number, source: number): Float32Array | undefined {
+    this.arrived;
     return this.#influence[layer * this.nTokens + source];
   }
 
@@ -80,16 +92,19 @@ export class Rows {
 
   /** How many sources of a layer are here. */
   nSources(layer: number): number {
+    this.arrived;
     return this.#nSources[layer] ?? 0;
   }
 
   /** At how many layers a source is here. */
   nRows(source: number): number {
+    this.arrived;
     return this.#nRows[source] ?? 0;
   }
 
   /** Grows whenever something of a layer arrives. */
   version(layer: number): number {
+    this.arrived;
     return this.#versions[layer] ?? 0;
   }
 }

@@ -43,9 +43,8 @@ export class Store {
   readonly #synced = new SyncedTraits();
   readonly traits: TraitSignals = this.#synced.signals;
 
-  /** Replaced when the map changes; filled in place as values arrive, which `arrived` counts. */
+  /** Replaced when the map changes; filled in place as values arrive. */
   readonly rows: Signal<Rows> = signal(new Rows(0, 0, 0, 0));
-  readonly arrived = signal(0);
   readonly connection: Connection;
   /** Something received could not be read. */
   readonly problem: Signal<Problem | null> = signal(null);
@@ -108,12 +107,10 @@ export class Store {
     );
     this.statistic = computed(() => traits.statistics.value[this.statisticIndex.value] ?? null);
     this.scale = computed(() => {
-      this.arrived.value;
       const fixed = traits.fixed_scale.value;
       return fixed ?? scaleOf(this.rows.value, this.reading.value, traits.layer_info.value);
     });
     this.complete = computed(() => {
-      this.arrived.value;
       if (traits.progress.value.filling === "stopped") return true;
       return isComplete(this.rows.value, this.reading.value, this.layer.value);
     });
@@ -131,14 +128,7 @@ export class Store {
       effect(() => {
         if (this.connection.state.value === "silent") untracked(() => this.findings.forgetAsked());
       }),
-      effect(() => {
-        const cell = this.cell.value;
-        this.findings.changed.value;
-        this.arrived.value;
-        this.connection.state.value;
-        traits.not_offered.value;
-        this.#inquiry.about(cell);
-      }),
+      effect(() => this.#inquiry.about(this.cell.value)),
     ];
   }
 
@@ -176,7 +166,7 @@ export class Store {
 
   /** Why the model's host does not allow something; undefined where it does. */
   whyNot(what: Aspect | "write_on"): string | undefined {
-    return this.traits.not_offered.peek()[what];
+    return this.traits.not_offered.value[what];
   }
 
   // Selections
@@ -301,7 +291,7 @@ export class Store {
 
   /** Nothing is asked about a cell before its value is here. */
   #mayAsk({ layer, source }: Cell): boolean {
-    return this.connection.state.peek() === "connected" && this.rows.peek().row(layer, source) !== undefined;
+    return this.connection.state.value === "connected" && this.rows.value.row(layer, source) !== undefined;
   }
 
   // From the kernel
@@ -364,7 +354,6 @@ export class Store {
         if (message.map_id !== this.traits.map_id.value) return;
         const reason = this.rows.value.receive(message);
         if (reason !== null) this.#complain(reason);
-        else this.arrived.value += 1;
       }
     }
   }

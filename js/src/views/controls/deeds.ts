@@ -51,11 +51,11 @@ export class DeedsView {
     );
     frames.keep(listen(this.#undo, "click", () => store.undo()));
     frames.keep(listen(this.#redo, "click", () => store.redo()));
-    frames.watch([canUndo, canRedo], () => {
+    frames.watch(() => {
       setAttribute(this.#undo, "aria-disabled", !canUndo.value && "true");
       setAttribute(this.#redo, "aria-disabled", !canRedo.value && "true");
     });
-    frames.watch([view.editing], () => this.#paintEditing());
+    frames.watch(() => this.#paintEditing());
     this.#whole.hidden = !document.fullscreenEnabled || typeof root.requestFullscreen !== "function";
     frames.keep(listen(this.#whole, "click", () => void this.#fillScreen()));
     const changed = (): void => this.#paintWhole();

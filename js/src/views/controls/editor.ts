@@ -82,7 +82,6 @@ export class EditorView {
   );
   readonly element: HTMLElement;
   readonly #view: View;
-  #mapId: number;
   /** What stood in the fields before the reader changed them; a field may not keep a text as it is. */
   #filled = "";
   /** The tokens that the fields were filled with, and what stood there then: a line break does not stay in a field. */
@@ -91,8 +90,6 @@ export class EditorView {
   constructor(view: View) {
     this.#view = view;
     const { store, frames } = view;
-    const { traits } = store;
-    this.#mapId = traits.map_id.value;
     const writeOn = new WriteOnView(view, (nTokens) => this.#writeOn(nTokens));
     this.element = h("div", { class: "editor", hidden: true }, this.#form, writeOn.element);
     const edited = (event: Event): void => this.#edited(event);
@@ -106,14 +103,11 @@ export class EditorView {
     frames.keep(listen(this.element, "keydown", (event) => this.#key(event)));
     frames.keep(listen(this.#form, "change", () => this.#showOwn()));
     frames.keep(listen(this.#cancel, "click", () => this.#close()));
-    frames.watch([traits.map_id], () => {
-      if (traits.map_id.value !== this.#mapId) this.#close();
-      this.#mapId = traits.map_id.value;
-    });
-    frames.watch([view.editing], () => this.#open());
-    frames.watch([store.failed], () => this.#complain());
+    frames.on(store.traits.map_id, () => this.#close());
+    frames.on(view.editing, () => this.#open());
+    frames.on(store.failed, () => this.#complain());
     // Nobody answers a message that the kernel could not read.
-    frames.watch([store.problem], () => {
+    frames.on(store.problem, () => {
       if (store.problem.value !== null) setText(this.#note, "");
     });
   }

@@ -1,5 +1,6 @@
 /** Finds a text in the prompt, and goes from one place to the next. */
 
+import { computed, type ReadonlySignal } from "@preact/signals-core";
 import { h, listen, setAttribute, setText } from "../../page/dom";
 import { anchorOf } from "../../state/reading";
 import { occurrences, representative, type Span } from "../../state/words";
@@ -18,7 +19,7 @@ export class FindView {
   readonly #count = h("output", { class: "find-count" });
   readonly element = h("div", { class: "find", role: "search" }, this.#field, this.#count);
   readonly #view: View;
-  #found: readonly Span[] = [];
+  readonly #found: ReadonlySignal<readonly Span[]>;
 
   constructor(view: View) {
     this.#view = view;
@@ -26,23 +27,18 @@ export class FindView {
     const { traits } = store;
     frames.keep(listen(this.#field, "input", () => store.set({ find: this.#field.value })));
     frames.keep(listen(this.#field, "keydown", (event) => this.#key(event)));
-    frames.watch([traits.find, traits.tokens], () => this.#find());
-    frames.watch([traits.find, traits.tokens, store.reading], () => this.#paint());
-  }
-
-  #find(): void {
-    const { traits } = this.#view.store;
-    const wanted = traits.find.value;
-    if (this.#field.value !== wanted) this.#field.value = wanted;
-    this.#found = occurrences(traits.tokens.value, wanted);
+    this.#found = computed(() => occurrences(traits.tokens.value, traits.find.value));
+    frames.watch(() => this.#paint());
   }
 
   #paint(): void {
     const { traits, reading } = this.#view.store;
     const wanted = traits.find.value;
+    if (this.#field.value !== wanted) this.#field.value = wanted;
     const anchor = anchorOf(reading.value);
-    const at = this.#found.findIndex((span) => anchor !== null && anchor >= span.start && anchor < span.stop);
-    const n = this.#found.length;
+    const found = this.#found.value;
+    const at = found.findIndex((span) => anchor !== null && anchor >= span.start && anchor < span.stop);
+    const n = found.length;
     setText(this.#count, wanted === "" ? "" : n === 0 ? "none" : at < 0 ? `${n} found` : `${at + 1} of ${n}`);
     setAttribute(this.element, "data-none", wanted !== "" && n === 0);
   }
@@ -59,10 +55,8 @@ export class FindView {
   /** Selects the next place behind the selected token, or the one before it; around the ends. */
   #go(by: 1 | -1): void {
     const { store } = this.#view;
-    // What was typed in this frame has not been painted yet.
-    this.#view.frames.flush();
     const direction = store.traits.direction.value;
-    const places = this.#found
+    const places = this.#found.value
       .map((span) => representative(span, direction))
       .filter((place) => direction === "row" || place > 0);
     if (by < 0) places.reverse();

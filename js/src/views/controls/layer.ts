@@ -28,12 +28,9 @@ export class LayerView {
   constructor(view: View) {
     this.#view = view;
     const { store, frames } = view;
-    const { traits } = store;
     frames.keep(listen(this.#slider, "input", () => store.selectLayer(this.#slider.valueAsNumber)));
-    frames.watch([traits.n_layers, store.layer], () => this.#paint());
-    frames.watch([traits.layer_info, traits.tokens, traits.n_layers, traits.layers], () =>
-      this.#paintStrip(),
-    );
+    frames.watch(() => this.#paint());
+    frames.watch(() => this.#paintStrip());
   }
 
   #paint(): void {

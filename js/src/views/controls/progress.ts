@@ -37,9 +37,8 @@ export class ProgressView {
     const { traits } = store;
     frames.keep(listen(this.#button.element, "click", () => this.#stopOrGoOn()));
     frames.keep(() => clearTimeout(this.#tick));
-    const layers = [traits.layer_info, traits.layers, traits.tokens];
-    frames.watch([traits.asked], () => setAttribute(this.element, "data-remote", traits.asked.value.remote));
-    frames.watch([traits.progress, traits.state, ...layers, store.host, this.#clock], () => this.#paint());
+    frames.watch(() => setAttribute(this.element, "data-remote", traits.asked.value.remote));
+    frames.watch(() => this.#paint());
   }
 
   #stopOrGoOn(): void {
@@ -80,6 +79,7 @@ export class ProgressView {
 
   /** How many seconds the host's state lasts; painted anew with the next one. */
   #count({ words, since }: Host): number {
+    this.#clock.value;
     const lasted = Date.now() - since;
     clearTimeout(this.#tick);
     this.#tick = setTimeout(

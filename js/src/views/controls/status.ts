@@ -47,7 +47,6 @@ export class StatusView {
   constructor(view: View) {
     this.#view = view;
     const { store, frames } = view;
-    const { traits } = store;
     const copy = new CopyButton(view, "tool", "Copy details", () => detailsOf(this.#shown));
     this.#details = h("details", {}, h("summary", {}, "Details"), this.#detail, copy.element, copy.fallback);
     this.#notice = h(
@@ -60,12 +59,8 @@ export class StatusView {
     this.element = h("div", { class: "status" }, this.#notice, this.#empty);
     frames.keep(listen(this.#again, "click", () => store.connection.askAgain()));
     frames.keep(listen(this.#dismiss, "click", () => this.#dismissNotice()));
-    frames.watch([traits.error, store.connection.state, store.problem, store.failed, view.editing], () =>
-      this.#paintNotice(),
-    );
-    frames.watch([traits.tokens, traits.state, store.connection.state, view.editing], () =>
-      this.#paintEmpty(),
-    );
+    frames.watch(() => this.#paintNotice());
+    frames.watch(() => this.#paintEmpty());
   }
 
   #paintNotice(): void {

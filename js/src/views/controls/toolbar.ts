@@ -36,7 +36,6 @@ export class ToolbarView {
   constructor(view: View) {
     this.#view = view;
     const { store, frames } = view;
-    const { traits } = store;
     this.#direction = new Choices(frames, "direction", "What a click on a token asks", "segmented", (value) =>
       store.turn(value as Direction),
     );
@@ -69,10 +68,10 @@ export class ToolbarView {
       ),
     );
     listenToKeys(view);
-    frames.watch([traits.model_name, traits.query, store.layerInfo], () => this.#paintAbout());
-    frames.watch([traits.direction], () => this.#direction.check(traits.direction.value));
-    frames.watch([traits.statistics], () => this.#offerStatistics());
-    frames.watch([traits.statistics, store.statistic, store.reading], () => this.#paintStatistics());
+    frames.watch(() => this.#paintAbout());
+    frames.watch(() => this.#direction.check(store.traits.direction.value));
+    frames.watch(() => this.#offerStatistics());
+    frames.watch(() => this.#paintStatistics());
   }
 
   #switches(): HTMLElement[] {
@@ -80,9 +79,7 @@ export class ToolbarView {
     return SWITCHES.map(({ name, label, title }) => {
       const button = h("button", { type: "button", class: "tool toggle", title }, label);
       frames.keep(listen(button, "click", () => store.set({ [name]: !store.traits[name].value })));
-      frames.watch([store.traits[name]], () =>
-        setAttribute(button, "aria-pressed", String(store.traits[name].value)),
-      );
+      frames.watch(() => setAttribute(button, "aria-pressed", String(store.traits[name].value)));
       return button;
     });
   }

@@ -55,13 +55,13 @@ export class WriteOnView {
           };
       }),
     );
-    frames.watch([store.traits.not_offered], () => {
+    frames.watch(() => {
       const reason = store.whyNot("write_on");
       setAttribute(this.#button, "aria-disabled", reason !== undefined && "true");
       setAttribute(this.#button, "title", reason ?? false);
       setText(this.#note, reason ?? "What stands above and what the model adds become one map.");
     });
-    frames.watch([store.failed], () => {
+    frames.watch(() => {
       const failed = store.failed.value;
       this.#complaint.tell(failed?.field === "n_tokens" ? failed.problem : null);
     });

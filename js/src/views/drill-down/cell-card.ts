@@ -37,8 +37,7 @@ export class CellCard {
   constructor(view: View, onRelease: () => void) {
     this.#view = view;
     this.#onRelease = onRelease;
-    const { store, frames, cursor } = view;
-    const { traits, findings } = store;
+    const { store, frames } = view;
     const make = [predictionsPart, directPart, robustnessPart, carriersPart, verificationPart];
     this.#parts = make.map((part) => part(view));
     const elements = this.#parts.map(({ element }) => element);
@@ -75,14 +74,9 @@ export class CellCard {
     frames.keep(listen(this.#pin, "click", () => this.#togglePin()));
     frames.keep(listen(this.#turn, "click", () => store.turn(this.#other())));
     frames.keep(listen(this.#release, "click", () => store.releaseCell()));
-    const values = [store.rows, store.arrived, store.cell, traits.tokens, traits.layer_info, traits.query];
-    frames.watch([...values, cursor], () => this.#paintCell());
-    frames.watch([store.cell, traits.direction, traits.pinned_sources, traits.tokens], () =>
-      this.#paintActions(),
-    );
-    frames.watch([...values, findings.changed, store.connection.state, traits.not_offered], () =>
-      this.#paintFound(),
-    );
+    frames.watch(() => this.#paintCell());
+    frames.watch(() => this.#paintActions());
+    frames.watch(() => this.#paintFound());
   }
 
   /** The fixed cell; else the one under the cursor, in short. */

@@ -24,9 +24,8 @@ export class DrillDownView {
   constructor(view: View) {
     this.#view = view;
     const { store, frames } = view;
-    const { traits } = store;
     // First, so that the panel has its size when the heat map lays itself out.
-    frames.watch([store.reading, traits.tokens, traits.n_targets, traits.query], () => this.#paint());
+    frames.watch(() => this.#paint());
     const map = new HeatMapView(view);
     const card = new CellCard(view, () => map.focus());
     this.#body = h("div", { class: "drill-body" }, map.element, card.element, card.found);

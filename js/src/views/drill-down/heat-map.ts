@@ -1,10 +1,11 @@
 /** One token at every layer: each cell the influence of its state on a later token, or of an earlier one on it. */
 
+import { computed, type ReadonlySignal } from "@preact/signals-core";
 import { disturbed, type Token } from "../../kernel/traits";
 import { h, setAttribute, setText } from "../../page/dom";
 import { number, shortLabel, signed, withUnit } from "../../page/format";
 import { AFTER_THE_PROMPT, cellMeaning, cellPlace, cellValue, named } from "../../page/sentences";
-import { anchorOf, type Cell } from "../../state/reading";
+import { anchorOf, type Cell, type Reading } from "../../state/reading";
 import type { Place } from "../grid/geometry";
 import { GridView } from "../grid/grid";
 import type { Picture, Sum } from "../grid/picture";
@@ -32,17 +33,16 @@ export class HeatMapView {
   readonly #grid: GridView;
   readonly element: HTMLElement;
   readonly #view: View;
-  #drilled: Drilled | null = null;
+  readonly #drilled: ReadonlySignal<Drilled | null>;
   #sums: readonly LayerSum[] = [];
   /** The layer whose sum was told last. */
   #spoken: number | null = null;
-  /** What was painted last: a cell selected in the same row repaints nothing. */
-  #painted: readonly unknown[] = [];
+  /** Of what was painted last. */
+  #reading: Reading | null = null;
 
   constructor(view: View) {
     this.#view = view;
-    const { store, frames, cursor } = view;
-    const { traits } = store;
+    const { store, frames } = view;
     this.#grid = new GridView({
       frames,
       canvas: "heat-map",
@@ -54,9 +54,16 @@ export class HeatMapView {
       onLeave: () => this.#leave(),
     });
     this.element = h("div", { class: "map-room" }, this.#quick, this.#grid.element);
-    const values = [store.reading, store.rows, store.arrived, store.scale, traits.tokens, traits.query];
-    frames.watch([...values, traits.layer_info, view.surroundings, this.#grid.room], () => this.#paint());
-    frames.watch([...values, store.layer, store.cell, cursor], () => this.#paintMarks());
+    // A cell selected in the same row, which is another reading of it, repaints nothing.
+    let last = store.reading.peek();
+    const reading = computed(() => {
+      const now = store.reading.value;
+      if (now.kind !== last.kind || anchorOf(now) !== anchorOf(last)) last = now;
+      return last;
+    });
+    this.#drilled = computed(() => drill(store.rows.value, reading.value));
+    frames.watch(() => this.#paint());
+    frames.watch(() => this.#paintMarks());
   }
 
   focus(): void {
@@ -65,34 +72,20 @@ export class HeatMapView {
 
   #paint(): void {
     const { store } = this.#view;
-    const { reading, traits } = store;
-    const inputs = [
-      reading.value.kind,
-      anchorOf(reading.value),
-      store.rows.value,
-      store.arrived.value,
-      store.scale.value,
-      traits.tokens.value,
-      traits.query.value,
-      traits.layer_info.value,
-      this.#view.surroundings.value,
-      this.#grid.room.value,
-    ];
-    if (inputs.every((input, i) => Object.is(input, this.#painted[i]))) return;
-    const turned = inputs[0] !== this.#painted[0] || inputs[1] !== this.#painted[1];
-    this.#painted = inputs;
-    this.#drilled = drill(store.rows.value, reading.value);
-    const drilled = this.#drilled;
+    const drilled = this.#drilled.value;
+    const turned = drilled?.reading !== this.#reading;
+    this.#reading = drilled?.reading ?? null;
     if (drilled === null) return;
+    const { reading } = drilled;
     const { canvas } = this.#grid;
     const scale = store.scale.value;
     this.#sums = layerSums(drilled, store.traits.layer_info.value);
     this.#grid.show(this.#picture(drilled, scale));
     // Another row or column begins where the token itself is.
-    const column = reading.value.kind === "row" ? 0 : drilled.nColumns - 1;
-    if (turned && store.cell.value === null) this.#grid.reveal({ row: 0, column });
-    setAttribute(canvas, "data-source", reading.value.kind === "row" ? reading.value.source : false);
-    setAttribute(canvas, "data-target", reading.value.kind === "column" ? reading.value.target : false);
+    const column = reading.kind === "row" ? 0 : drilled.nColumns - 1;
+    if (turned && store.cell.peek() === null) this.#grid.reveal({ row: 0, column });
+    setAttribute(canvas, "data-source", reading.kind === "row" ? reading.source : false);
+    setAttribute(canvas, "data-target", reading.kind === "column" ? reading.target : false);
     setAttribute(canvas, "data-scale", Number.isNaN(scale) ? "" : scale);
     setAttribute(canvas, "data-rows", this.#sums.filter(({ complete }) => complete).length);
   }
@@ -148,7 +141,7 @@ export class HeatMapView {
     const { query, layers } = contextOf(this.#view.store);
     const { sum = Number.NaN, nKnown = 0 } = this.#sums[layer] ?? {};
     if (Number.isNaN(sum)) return `layer ${layer} · not computed yet`;
-    const nColumns = this.#drilled?.nColumns ?? 0;
+    const nColumns = this.#drilled.value?.nColumns ?? 0;
     const some = nKnown < nColumns ? ` · ${nKnown} of ${nColumns} cells are here` : "";
     const shock = disturbed(layers[layer]) ? " · mostly the shock of its baseline" : "";
     return `layer ${layer} · sum of magnitudes ${withUnit(number(sum), query.unit)}${some}${shock}`;
@@ -156,7 +149,7 @@ export class HeatMapView {
 
   #paintMarks(): void {
     const { store, cursor } = this.#view;
-    const drilled = this.#drilled;
+    const drilled = this.#drilled.value;
     if (drilled === null) return;
     this.#grid.mark({
       row: store.layer.value,
@@ -180,7 +173,7 @@ export class HeatMapView {
     else
       setText(
         this.#quick,
-        `Layers from the bottom up; ${this.#drilled?.reading.kind === "column" ? "earlier" : "later"} tokens from left to right; bars: sum of magnitudes`,
+        `Layers from the bottom up; ${this.#drilled.value?.reading.kind === "column" ? "earlier" : "later"} tokens from left to right; bars: sum of magnitudes`,
       );
     setAttribute(this.#quick, "data-quiet", row === null && cell === null);
   }
@@ -190,17 +183,18 @@ export class HeatMapView {
   }
 
   #point(place: Place | null): void {
-    const { cursor } = this.#view;
-    cursor.value = place === null || this.#drilled === null ? null : cellOf(this.#drilled, place);
+    const drilled = this.#drilled.value;
+    this.#view.cursor.value = place === null || drilled === null ? null : cellOf(drilled, place);
   }
 
   /** The cell that is fixed is let go of by a second click. */
   #select(place: Place, event: Event): void {
-    if (this.#drilled === null) return;
+    const drilled = this.#drilled.value;
+    if (drilled === null) return;
     const { store, timePainting } = this.#view;
-    const cell = cellOf(this.#drilled, place);
+    const cell = cellOf(drilled, place);
     if (cell === null) return;
-    const fixed = placeOf(this.#drilled, store.cell.peek());
+    const fixed = placeOf(drilled, store.cell.peek());
     if (fixed?.row === place.row && fixed.column === place.column) store.releaseCell();
     else store.selectCell(cell);
     timePainting(event.timeStamp);

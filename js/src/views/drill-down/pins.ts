@@ -30,14 +30,9 @@ export class PinsView {
 
   constructor(view: View) {
     this.#view = view;
-    const { store, frames, surroundings } = view;
-    const { traits } = store;
-    const values = [store.rows, store.arrived, store.layer, traits.layer_info, traits.statistics];
-    const words = [traits.tokens, traits.query, traits.window];
+    const { frames } = view;
     frames.keep(listen(this.#list, "click", (event) => this.#click(event)));
-    frames.watch([traits.pinned_sources, store.reading, ...values, ...words, surroundings], () =>
-      this.#paint(),
-    );
+    frames.watch(() => this.#paint());
   }
 
   #paint(): void {

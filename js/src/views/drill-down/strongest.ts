@@ -22,7 +22,6 @@ export class StrongestView {
   constructor(view: View) {
     this.#view = view;
     const { store, frames, cursor } = view;
-    const { traits } = store;
     frames.keep(
       listen(this.#list, "click", (event) => {
         const cell = this.#cellOf(event.target);
@@ -36,19 +35,7 @@ export class StrongestView {
     frames.keep(listen(this.#list, "focusin", (event) => point(this.#cellOf(event.target))));
     frames.keep(listen(this.#list, "pointerleave", () => point(null)));
     frames.keep(listen(this.#list, "focusout", () => point(null)));
-    frames.watch(
-      [
-        store.rows,
-        store.arrived,
-        store.reading,
-        store.layer,
-        store.scale,
-        store.cell,
-        traits.tokens,
-        traits.layer_info,
-      ],
-      () => this.#paint(),
-    );
+    frames.watch(() => this.#paint());
   }
 
   #paint(): void {

@@ -3,7 +3,7 @@
  * as a table. It knows nothing of layers and tokens: its owner paints a `Picture`, and says what is marked in it.
  */
 
-import { type ReadonlySignal, type Signal, signal } from "@preact/signals-core";
+import { signal } from "@preact/signals-core";
 import { h, listen, setAttribute, setText } from "../../page/dom";
 import type { Frames } from "../../page/frames";
 import {
@@ -67,7 +67,8 @@ export class GridView {
 
   readonly #options: GridOptions;
   readonly #sizes: Sizes;
-  readonly #room: Signal<number> = signal(0);
+  /** The width that the grid has for its cells, in CSS pixels. */
+  readonly #room = signal(0);
   #shape: Shape = layOut(0, 0, 0);
   #picture: Picture | null = null;
   #marks: Marks = NO_MARKS;
@@ -112,17 +113,13 @@ export class GridView {
     frames.keep(listen(this.#plot, "keydown", (event) => this.#key(event)));
   }
 
-  /** The width that the grid has for its cells, in CSS pixels: whoever calls `show` watches it, to call it again. */
-  get room(): ReadonlySignal<number> {
-    return this.#room;
-  }
-
+  /** Whoever shows a picture in an effect shows it anew where the grid has another width. */
   show(picture: Picture): void {
     const { rows, columns, pixels } = picture;
     this.#picture = picture;
     this.#sums.element.hidden = picture.sums === undefined;
     // Measured here only before the observer has: measuring makes the browser lay out the page at once.
-    const room = this.#room.peek() || this.#measure();
+    const room = this.#room.value || this.#measure();
     this.#shape = layOut(rows.count, columns.count, room, this.#sizes);
     const { width, height } = this.#shape;
     this.#plot.style.width = `${columns.count * width}px`;

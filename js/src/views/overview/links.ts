@@ -1,5 +1,6 @@
 /** The strongest links of the whole map, by distance; each is a click away. */
 
+import { computed, type ReadonlySignal } from "@preact/signals-core";
 import { LEAST_OFFSETS } from "../../kernel/traits";
 import { h, listen, setAttribute, setText } from "../../page/dom";
 import { quote, signed, withUnit } from "../../page/format";
@@ -18,13 +19,12 @@ export class LinksView {
   readonly element: HTMLElement;
   readonly #view: View;
   readonly #summary: SummaryOfView;
-  #links: readonly Link[] = [];
+  readonly #links: ReadonlySignal<readonly Link[]>;
 
   constructor(view: View, summary: SummaryOfView) {
     this.#view = view;
     this.#summary = summary;
     const { store, frames } = view;
-    const { traits } = store;
     this.#distances.append(
       h("legend", { class: "unseen" }, "At least so many tokens ahead"),
       ...LEAST_OFFSETS.map((least) =>
@@ -58,19 +58,9 @@ export class LinksView {
       }),
     );
     frames.keep(listen(this.#list, "click", (event) => this.#click(event)));
-    frames.watch(
-      [
-        summary.changed,
-        traits.least_offset,
-        traits.tokens,
-        traits.n_targets,
-        traits.query,
-        traits.layer_info,
-        traits.layers,
-      ],
-      () => this.#paint(),
-    );
-    frames.watch([summary.changed, traits.least_offset, store.cell], () => this.#paintSelected());
+    this.#links = computed(() => summary.now.strongest(store.traits.least_offset.value));
+    frames.watch(() => this.#paint());
+    frames.watch(() => this.#paintSelected());
   }
 
   #paint(): void {
@@ -79,7 +69,7 @@ export class LinksView {
     for (const input of this.#distances.querySelectorAll("input"))
       input.checked = Number(input.value) === least;
     const { now } = this.#summary;
-    this.#links = now.strongest(least);
+    const links = this.#links.value;
     const tokens = traits.tokens.value;
     const { unit } = traits.query.value;
     const furthest = this.#summary.furthest;
@@ -90,11 +80,11 @@ export class LinksView {
     const asked = traits.layers.value ?? layers.map((_, layer) => layer);
     const toCome = asked.filter((layer) => layers[layer]?.shock !== true && !now.isComplete(layer));
     const nCounted = layers.filter((_, layer) => now.hasLinks(layer)).length;
-    const nFound = this.#links.length;
+    const nFound = links.length;
     const complete = toCome.length === 0;
     setText(this.#note, linksNote({ leastOffset: least, furthest, nFound, layers, nCounted, complete }));
     for (const [i, row] of this.#rows.entries()) {
-      const link = this.#links[i];
+      const link = links[i];
       if (link === undefined) row.clear();
       else {
         const { layer, source, target, value } = link;
@@ -114,7 +104,7 @@ export class LinksView {
   #paintSelected(): void {
     const cell = this.#view.store.cell.value;
     for (const [i, row] of this.#rows.entries()) {
-      const link = this.#links[i];
+      const link = this.#links.value[i];
       row.press(
         link !== undefined &&
           cell !== null &&
@@ -128,7 +118,7 @@ export class LinksView {
   #click(event: MouseEvent): void {
     const { store, timePainting } = this.#view;
     const button = event.target instanceof Element ? event.target.closest("button") : null;
-    const link = this.#links[this.#rows.findIndex((row) => row.element === button?.parentElement)];
+    const link = this.#links.value[this.#rows.findIndex((row) => row.element === button?.parentElement)];
     if (link === undefined) return;
     timePainting(event.timeStamp);
     store.set({

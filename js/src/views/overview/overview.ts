@@ -42,9 +42,7 @@ export class OverviewView {
     frames.keep(
       listen(this.#sinks, "click", () => store.set({ include_sinks: !traits.include_sinks.value })),
     );
-    frames.watch([this.#summary.changed, traits.sinks, traits.include_sinks, traits.layers], () =>
-      this.#paint(),
-    );
+    frames.watch(() => this.#paint());
   }
 
   #paint(): void {

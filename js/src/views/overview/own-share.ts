@@ -45,7 +45,6 @@ export class OwnShareView {
   constructor(view: View, summary: SummaryOfView) {
     this.#view = view;
     this.#summary = summary;
-    const { store, frames } = view;
     this.element = h(
       "div",
       { class: "overview-part own-share" },
@@ -67,9 +66,8 @@ export class OwnShareView {
     );
     setAttribute(this.#plot, "aria-label", "Layer, with the own share of its tokens");
     this.#listen();
-    const { layer_info: layers, window } = store.traits;
-    frames.watch([summary.changed, layers], () => this.#paint());
-    frames.watch([summary.changed, layers, window, store.layer, this.#pointed], () => this.#paintMarks());
+    view.frames.watch(() => this.#paint());
+    view.frames.watch(() => this.#paintMarks());
   }
 
   #listen(): void {

@@ -1,6 +1,6 @@
 /** Where each layer's influence goes: layers × offsets, as a heat map. */
 
-import { computed } from "@preact/signals-core";
+import { computed, type ReadonlySignal } from "@preact/signals-core";
 import { css } from "../../page/colour";
 import { h, listen, setAttribute, setText } from "../../page/dom";
 import { mark, number, withUnit } from "../../page/format";
@@ -36,12 +36,14 @@ export class ProfileView {
   readonly #view: View;
   readonly #summary: SummaryOfView;
   #pointed: Place | null = null;
-  #profile: Profile = { bins: [], nLayers: 0, values: new Float64Array(0), scale: Number.NaN };
+  readonly #profile: ReadonlySignal<Profile>;
+  /** By which the tokens are coloured; not the reading itself: a click on a token marks nothing here. */
+  readonly #offset: ReadonlySignal<number | null>;
 
   constructor(view: View, summary: SummaryOfView) {
     this.#view = view;
     this.#summary = summary;
-    const { store, frames, surroundings } = view;
+    const { store, frames } = view;
     const { traits } = store;
     this.#grid = new GridView({
       frames,
@@ -76,15 +78,16 @@ export class ProfileView {
         store.set({ profile_as_share: !traits.profile_as_share.value });
       }),
     );
-    frames.watch(
-      [summary.changed, traits.profile_as_share, this.#grid.room, surroundings, traits.query, traits.window],
-      () => this.#paint(),
-    );
-    // Not the reading itself: a click on a token marks nothing here.
-    const offset = computed(() =>
+    this.#profile = computed(() => {
+      const { nTargets, nLayers } = store.rows.value;
+      const { now } = summary;
+      return profileOf(now, nLayers, nTargets, this.#window, (layer) => now.layers[layer]?.shock === true);
+    });
+    this.#offset = computed(() =>
       store.reading.value.kind === "offset" ? store.reading.value.offset : null,
     );
-    frames.watch([summary.changed, traits.profile_as_share, store.layer, offset], () => this.#paintMarks());
+    frames.watch(() => this.#paint());
+    frames.watch(() => this.#paintMarks());
   }
 
   get #window(): number | null {
@@ -95,19 +98,10 @@ export class ProfileView {
   #paint(): void {
     const { store, surroundings } = this.#view;
     const { traits } = store;
-    const { nTargets, nLayers } = store.rows.value;
     const { unit } = traits.query.value;
     this.#share.hidden = traits.window.value === null;
     setAttribute(this.#share, "aria-pressed", String(traits.profile_as_share.value));
-    const layers = traits.layer_info.value;
     const window = this.#window;
-    this.#profile = profileOf(
-      this.#summary.now,
-      nLayers,
-      nTargets,
-      window,
-      (layer) => layers[layer]?.shock === true,
-    );
     const { palette } = surroundings.value;
     this.#grid.show(this.#picture());
     setText(
@@ -116,7 +110,7 @@ export class ProfileView {
         ? `mean magnitude${unit === "" ? "" : ` in ${unit}`}, by tokens ahead`
         : `share of the mean magnitudes within a window of ${window} tokens, by tokens ahead`,
     );
-    const { scale } = this.#profile;
+    const { scale } = this.#profile.value;
     const end = window === null ? withUnit(mark(scale), unit) : percent(scale);
     setText(this.#high, Number.isNaN(scale) ? "…" : `${end} or more`);
     const stops = [0, 0.02, 0.1, 0.3, 0.6, 1].map(
@@ -126,10 +120,9 @@ export class ProfileView {
   }
 
   #picture(): Picture {
-    const { store, surroundings } = this.#view;
-    const layers = store.traits.layer_info.value;
-    const { bins, nLayers } = this.#profile;
-    const { palette, paper } = surroundings.value;
+    const { layers } = this.#summary.now;
+    const { bins, nLayers } = this.#profile.value;
+    const { palette, paper } = this.#view.surroundings.value;
     return {
       name: NAME,
       caption: NAME,
@@ -141,7 +134,7 @@ export class ProfileView {
         name: (column) => binName(bins[column]?.first ?? 0, bins[column]?.last ?? 0),
         strengths: labelStrengths(bins),
       },
-      ...paintProfile(this.#profile, palette.amount, this.#summary.furthest),
+      ...paintProfile(this.#profile.value, palette.amount, this.#summary.furthest),
       paper,
       hatched: (row) => layers[row]?.shock === true,
       value: (place) => this.#value(place),
@@ -150,13 +143,13 @@ export class ProfileView {
   }
 
   #label(column: number): string {
-    const bin = this.#profile.bins[column];
+    const bin = this.#profile.value.bins[column];
     return bin === undefined ? "" : binLabel(bin.first, bin.last);
   }
 
   /** The number of a cell, and of how many it is the mean. */
   #value({ row, column }: Place): string {
-    const { bins, values } = this.#profile;
+    const { bins, values } = this.#profile.value;
     const bin = bins[column];
     const value = values[row * bins.length + column] ?? Number.NaN;
     if (bin === undefined || Number.isNaN(value)) return "";
@@ -169,13 +162,13 @@ export class ProfileView {
   /** Of all of a cell, or of the one offset in it that the tokens are coloured by. */
   #wordsOf({ row, column }: Place, offset: number | null = null): string {
     const { store } = this.#view;
-    const cell = this.#profile.bins[column];
+    const cell = this.#profile.value.bins[column];
     if (cell === undefined) return "";
     const bin = offset === null ? cell : { first: offset, last: offset };
     const single = bin.first === bin.last;
     const { now } = this.#summary;
     const { mean, n } = now.isEnough(row) ? now.mean(row, bin) : { mean: Number.NaN, n: 0 };
-    const caution = layerCaution(store.traits.layer_info.value[row], now.nSources(row), now.nCounted);
+    const caution = layerCaution(now.layers[row], now.nSources(row), now.nCounted);
     const window = this.#window;
     const share = window === null ? Number.NaN : mean / now.total(row, window);
     return [
@@ -191,10 +184,9 @@ export class ProfileView {
 
   #paintMarks(): void {
     const { store } = this.#view;
-    const reading = store.reading.value;
     const layer = store.layer.value;
-    const { bins } = this.#profile;
-    const offset = reading.kind === "offset" ? reading.offset : null;
+    const { bins } = this.#profile.value;
+    const offset = this.#offset.value;
     const column = bins.findIndex(({ first, last }) => offset !== null && offset >= first && offset <= last);
     const cell = column < 0 ? null : { row: layer, column };
     const cursor = this.#pointed;
@@ -207,11 +199,10 @@ export class ProfileView {
   /** Several offsets in one cell: the strongest of them is shown. A second click lets go. */
   #select({ row, column }: Place): void {
     const { store } = this.#view;
-    const bin = this.#profile.bins[column];
+    const bin = this.#profile.value.bins[column];
     if (bin === undefined) return;
     const offset = this.#summary.now.highest(row, bin);
-    const reading = store.reading.value;
-    const again = reading.kind === "offset" && reading.offset === offset && store.layer.value === row;
+    const again = this.#offset.value === offset && store.layer.value === row;
     store.selectOffset(row, again ? null : offset);
   }
 }

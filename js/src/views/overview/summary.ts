@@ -1,6 +1,6 @@
 /** The summary of the map for one view: brought up to date a few times a second, and only while it can be seen. */
 
-import { type Signal, signal } from "@preact/signals-core";
+import { computed, type Signal, signal, untracked } from "@preact/signals-core";
 import { type MapSummary, summaryOf } from "../../state/overview";
 import { leftOut, type View } from "../shared";
 
@@ -8,11 +8,9 @@ import { leftOut, type View } from "../shared";
 const EVERY_MS = 300;
 
 export class SummaryOfView {
-  /** Changes when something in it does. */
-  readonly changed: Signal<number> = signal(0);
-  /** Positions that are left out. */
-  without: readonly number[] = [];
   readonly #view: View;
+  /** Changes when something in the summary does. */
+  readonly #changed = signal(0);
   readonly #visible: Signal<boolean> = signal(true);
   #summary: MapSummary;
   #version = -1;
@@ -22,11 +20,12 @@ export class SummaryOfView {
   constructor(view: View, element: HTMLElement) {
     this.#view = view;
     const { store, frames } = view;
-    const { traits } = store;
     this.#summary = summaryOf(store.rows.peek());
-    // Another map, or other sinks: at once. Values: now and then.
-    frames.watch([store.rows, traits.include_sinks, traits.sinks, traits.statistics], () => this.#update());
-    frames.watch([store.arrived, traits.layer_info, this.#visible], () => this.#updateSoon());
+    frames.watch(() => this.#update());
+    const news = computed(
+      () => this.#visible.value && [store.rows.value.arrived, store.traits.layer_info.value],
+    );
+    frames.on(news, () => this.#updateSoon());
     frames.keep(() => clearTimeout(this.#timer));
     if (typeof IntersectionObserver !== "undefined") {
       const observer = new IntersectionObserver(
@@ -41,18 +40,21 @@ export class SummaryOfView {
   }
 
   get now(): MapSummary {
+    this.#changed.value;
     return this.#summary;
   }
 
   /** How far a source reaches that is counted: the first of them the furthest. */
   get furthest(): number {
     let first = 0;
-    while (this.without.includes(first)) first += 1;
-    return this.#view.store.rows.value.nTargets - first;
+    const { store } = this.#view;
+    const without = leftOut(store);
+    while (without.includes(first)) first += 1;
+    return store.rows.value.nTargets - first;
   }
 
   #updateSoon(): void {
-    if (!this.#visible.value || this.#timer !== undefined) return;
+    if (!this.#visible.peek() || this.#timer !== undefined) return;
     const wait = this.#last + EVERY_MS - performance.now();
     if (wait <= 0) {
       this.#update();
@@ -64,22 +66,21 @@ export class SummaryOfView {
     }, wait);
   }
 
+  /** Another map, or other sinks, are followed at once; values and layers now and then. */
   #update(): void {
-    const { store } = this.#view;
-    const { traits } = store;
-    const rows = store.rows.peek();
-    const summary = summaryOf(rows);
-    this.without = leftOut(store);
-    summary.update({
+    const { rows, traits } = this.#view.store;
+    const summary = summaryOf(rows.value);
+    const counted = {
       layers: traits.layer_info.peek(),
-      sinks: traits.sinks.peek(),
-      withSinks: traits.include_sinks.peek(),
-      ownShare: traits.statistics.peek().findIndex(({ name }) => name === "own_share"),
-    });
+      sinks: traits.sinks.value,
+      withSinks: traits.include_sinks.value,
+      ownShare: traits.statistics.value.findIndex(({ name }) => name === "own_share"),
+    };
+    untracked(() => summary.update(counted));
     this.#last = performance.now();
     if (summary === this.#summary && summary.version === this.#version) return;
     this.#summary = summary;
     this.#version = summary.version;
-    this.changed.value += 1;
+    this.#changed.value = this.#changed.peek() + 1;
   }
 }

@@ -28,29 +28,11 @@ export class Arcs {
   readonly #boxes: Boxes;
   readonly #paths: SVGPathElement[] = [];
 
-  constructor(view: View, units: ReadonlySignal<Units>, laidOut: ReadonlySignal<number>, boxes: Boxes) {
+  constructor(view: View, units: ReadonlySignal<Units>, boxes: Boxes) {
     this.#view = view;
     this.#units = units;
     this.#boxes = boxes;
-    const { store, frames } = view;
-    const { traits } = store;
-    frames.watch(
-      [
-        traits.show_arcs,
-        units,
-        laidOut,
-        store.reading,
-        store.layer,
-        store.rows,
-        store.arrived,
-        store.scale,
-        traits.sinks,
-        traits.include_sinks,
-        traits.layer_info,
-        view.surroundings,
-      ],
-      () => this.#paint(),
-    );
+    view.frames.watch(() => this.#paint());
   }
 
   #paint(): void {

@@ -1,5 +1,6 @@
 /** Where the units lie on the page, measured once for each layout, so that a click or a scroll measures nothing. */
 
+import { signal } from "@preact/signals-core";
 import type { Units } from "./units";
 
 /** On both sides of the text there is so much white, in CSS pixels (`text.css`). */
@@ -21,6 +22,8 @@ export interface Room {
 
 export class Boxes {
   readonly #text: HTMLElement;
+  /** Counts changes of the layout. */
+  readonly #laidOut = signal(0);
   #boxes: readonly Box[] | null = null;
   #room: Room = { width: 0, margin: 0 };
   #gap = 0;
@@ -32,10 +35,12 @@ export class Boxes {
   /** The layout has changed. */
   forget(): void {
     this.#boxes = null;
+    this.#laidOut.value = this.#laidOut.peek() + 1;
   }
 
   /** None while the text is hidden, as hosts do while they change their theme: that is not kept. */
   of(units: Units): readonly Box[] {
+    this.#laidOut.value;
     if (this.#boxes !== null) return this.#boxes;
     const origin = this.#text.getBoundingClientRect();
     const boxes = units.elements.map((element) => {

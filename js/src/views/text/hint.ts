@@ -21,7 +21,7 @@ export class Hint {
     const { store, frames } = view;
     const { direction, tokens } = store.traits;
     const byKeys = computed(() => pointed.value?.by === "keyboard");
-    frames.watch([said, byKeys, store.reading, store.cell, direction, tokens], () => {
+    frames.watch(() => {
       const kind = store.reading.value.kind;
       const read = kind === "row" || kind === "column";
       const words = byKeys.value

@@ -45,28 +45,7 @@ export class Keys {
       this.#items.set(key, item);
       this.element.append(item);
     }
-    const { store, frames } = view;
-    const { traits } = store;
-    frames.watch(
-      [
-        store.reading,
-        store.layer,
-        store.layerInfo,
-        store.statistic,
-        store.scale,
-        store.rows,
-        store.arrived,
-        traits.tokens,
-        traits.n_targets,
-        traits.sinks,
-        traits.include_sinks,
-        traits.written_from,
-        traits.find,
-        traits.pinned_sources,
-        view.surroundings,
-      ],
-      () => this.#paint(),
-    );
+    view.frames.watch(() => this.#paint());
   }
 
   #paint(): void {

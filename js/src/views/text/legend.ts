@@ -29,8 +29,7 @@ export class LegendView {
 
   constructor(view: View) {
     this.#view = view;
-    const { store, frames } = view;
-    const { traits } = store;
+    const { frames } = view;
     const line = h(
       "div",
       { class: "legend-line" },
@@ -41,24 +40,7 @@ export class LegendView {
     );
     this.element.append(line, new Keys(view).element, this.#notes);
     frames.keep(listen(this.#keep, "change", () => this.#keepScale()));
-    frames.watch(
-      [
-        store.reading,
-        store.layer,
-        store.layerInfo,
-        store.scale,
-        store.statistic,
-        store.arrived,
-        traits.tokens,
-        traits.window,
-        traits.query,
-        traits.show_words,
-        traits.fixed_scale,
-        traits.include_sinks,
-        view.surroundings,
-      ],
-      () => this.#paint(),
-    );
+    frames.watch(() => this.#paint());
   }
 
   #keepScale(): void {

@@ -14,11 +14,10 @@ export class Marks {
   constructor(view: View, units: ReadonlySignal<Units>) {
     this.#view = view;
     this.#units = units;
-    const { store, frames, cursor } = view;
-    const { traits } = store;
-    frames.watch([units, traits.find], () => this.#markFound());
-    frames.watch([units, traits.sinks], () => this.#mark("data-sink", traits.sinks.value));
-    frames.watch([units, store.reading, store.cell, cursor], () => this.#markEnds());
+    const { store, frames } = view;
+    frames.watch(() => this.#markFound());
+    frames.watch(() => this.#mark("data-sink", store.traits.sinks.value));
+    frames.watch(() => this.#markEnds());
   }
 
   #markFound(): void {

@@ -1,6 +1,6 @@
 /** Paints the units: those that can be seen at once, the rest of a long text in later frames. */
 
-import { computed, type ReadonlySignal, signal } from "@preact/signals-core";
+import { computed, type ReadonlySignal, signal, untracked } from "@preact/signals-core";
 import { css, inkOn, over } from "../../page/colour";
 import { setAttribute } from "../../page/dom";
 import type { View } from "../shared";
@@ -40,36 +40,14 @@ export class Painter {
     this.#units = units;
     this.#visible = visible;
     const { store, frames } = view;
-    const { traits } = store;
-    this.#lines = computed(() => {
-      store.arrived.value;
-      return pinLinesOf(store);
-    });
-    frames.watch(
-      [
-        units,
-        store.rows,
-        store.arrived,
-        store.layer,
-        store.reading,
-        store.statistic,
-        store.scale,
-        traits.layer_info,
-        traits.query,
-        traits.window,
-        traits.sinks,
-        traits.include_sinks,
-        this.#lines,
-        view.surroundings,
-      ],
-      () => this.#paint(),
-    );
-    frames.watch([this.#more], () => this.#paintMore());
+    this.#lines = computed(() => pinLinesOf(store));
+    frames.watch(() => this.#paint());
+    frames.on(this.#more, () => this.#paintMore());
   }
 
-  /** Other units can be seen now. */
+  /** Other units can be seen now; which they are decides when a unit is painted, and not how. */
   paintVisible(): void {
-    this.#paintUnits(...this.#visible());
+    this.#paintUnits(...untracked(this.#visible));
   }
 
   #paint(): void {
@@ -107,7 +85,7 @@ export class Painter {
   }
 
   #paintLater(): void {
-    if (this.#stale.includes(true)) this.#more.value += 1;
+    if (this.#stale.includes(true)) this.#more.value = this.#more.peek() + 1;
   }
 
   #paintUnits(first: number, stop: number): void {

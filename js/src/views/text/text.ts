@@ -1,6 +1,6 @@
 /** The prompt, set as text: each unit coloured by its value, one of them selected. */
 
-import { type Signal, signal } from "@preact/signals-core";
+import { computed, type Signal, signal } from "@preact/signals-core";
 import { h, listen, setAttribute } from "../../page/dom";
 import { anchorOf } from "../../state/reading";
 import type { View } from "../shared";
@@ -32,8 +32,6 @@ export class TextView {
   readonly #view: View;
   readonly #units: Signal<Units> = signal(new Units([], 0, false, null));
   readonly #boxes = new Boxes(this.#text);
-  /** Counts changes of the layout. */
-  readonly #laidOut = signal(0);
   readonly #pointed: Signal<Pointed | null> = signal(null);
   /** What was said of the last deed, where nothing else shows it. */
   readonly #said: Signal<Said | null> = signal(null);
@@ -52,16 +50,14 @@ export class TextView {
   constructor(view: View) {
     this.#view = view;
     const { store, frames } = view;
-    const { traits } = store;
     this.#listen();
-    frames.watch([traits.tokens, traits.n_targets, traits.show_words, traits.written_from], () =>
-      this.#build(),
-    );
+    frames.watch(() => this.#build());
     this.#painter = new Painter(view, this.#text, this.#units, () => this.#visible());
     new Marks(view, this.#units);
-    const arcs = new Arcs(view, this.#units, this.#laidOut, this.#boxes);
-    frames.watch([traits.show_arcs], () => setAttribute(this.#text, "data-arcs", traits.show_arcs.value));
-    frames.watch([store.reading, store.cell], () => this.#bringIntoView());
+    const arcs = new Arcs(view, this.#units, this.#boxes);
+    frames.watch(() => setAttribute(this.#text, "data-arcs", store.traits.show_arcs.value));
+    const selection = computed(() => [store.reading.value, store.cell.value]);
+    frames.on(selection, () => this.#bringIntoView());
     this.#tooltip = new Tooltip(view, this.#pointed);
     const hint = new Hint(view, this.#pointed, this.#said);
     this.#area.append(arcs.element);
@@ -90,7 +86,6 @@ export class TextView {
       this.#boxes.forget();
       const first = this.#height === 0;
       this.#height = this.#area.clientHeight;
-      this.#laidOut.value += 1;
       if (first) this.#bringIntoView();
     });
     observer.observe(text);

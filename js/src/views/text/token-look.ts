@@ -56,10 +56,11 @@ export function looksOf(store: Store): Looks {
   const looks =
     reading.kind === "statistic" ? statisticLooks(store, context) : influenceLooks(store, context);
   const writtenFrom = store.traits.written_from.value;
+  const sinkOf = sinkWords(store);
   return {
     ...looks,
     label: (unit, look) => {
-      const sink = sinkWords(store, unit);
+      const sink = sinkOf(unit);
       const name = names.get(unit) ?? nameOf(context, unit);
       names.set(unit, name);
       const written = writtenFrom !== null && unit.start >= writtenFrom ? ` (${WRITTEN})` : "";
@@ -77,9 +78,12 @@ export function nameOf({ tokens }: Pick<Context, "tokens">, unit: Span, longest 
 }
 
 /** What is to be said of an attention sink within a unit; nothing where there is none. */
-export function sinkWords({ traits }: Store, unit: Span): string {
-  const sink = traits.sinks.value.find((position) => within(unit, position));
-  return sink === undefined ? "" : sinkNote(sink, traits.include_sinks.value);
+export function sinkWords({ traits }: Store): (unit: Span) => string {
+  const [sinks, counted] = [traits.sinks.value, traits.include_sinks.value];
+  return (unit) => {
+    const sink = sinks.find((position) => within(unit, position));
+    return sink === undefined ? "" : sinkNote(sink, counted);
+  };
 }
 
 /** The two ends of a statistic's colours: without an upper end of its own, the layer's greatest value, rounded up. */
@@ -119,10 +123,11 @@ function statisticLooks(store: Store, context: Context): Inner {
   const layer = store.layer.value;
   if (statistic === null) return { at: () => plain("outside"), words: () => "" };
   const [low, high] = statisticRange(store, statistic);
+  const values = Array.from({ length: rows.nTokens }, (_, source) => rows.statistic(index, layer, source));
   return {
     at: (unit) => {
       if (unit.start >= rows.nTokens) return plain("end");
-      const value = rows.statistic(index, layer, unit.stop - 1);
+      const value = values[unit.stop - 1];
       if (value === undefined) return plain("pending");
       if (Number.isNaN(value)) return plain("none", value);
       return { kind: "value", colour: "amount", alpha: amountAlpha(value, low, high), value };

@@ -1,6 +1,6 @@
 /** What is known of the unit under the pointer or the keyboard's focus, beside it. */
 
-import { effect, type ReadonlySignal } from "@preact/signals-core";
+import { effect, type ReadonlySignal, signal } from "@preact/signals-core";
 import { h, setText } from "../../page/dom";
 import { number, plural, withUnit } from "../../page/format";
 import { statisticValue, WRITTEN } from "../../page/sentences";
@@ -45,27 +45,29 @@ export class Tooltip {
   );
   readonly #view: View;
   readonly #pointed: ReadonlySignal<Pointed | null>;
+  readonly #open = signal(false);
   #described: HTMLElement | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(view: View, pointed: ReadonlySignal<Pointed | null>) {
     this.#view = view;
     this.#pointed = pointed;
-    const { store, frames } = view;
+    const { frames } = view;
     frames.keep(effect(() => this.#wait(pointed.value)));
     frames.keep(() => clearTimeout(this.#timer));
-    frames.watch([pointed, store.reading, store.layer, store.statistic, store.arrived, store.rows], () => {
-      if (!this.element.hidden) this.#show();
+    frames.watch(() => {
+      if (this.#open.value) this.#show();
     });
   }
 
   get isOpen(): boolean {
-    return !this.element.hidden;
+    return this.#open.peek();
   }
 
   /** Until something else is pointed at. */
   hide(): void {
     clearTimeout(this.#timer);
+    this.#open.value = false;
     this.element.hidden = true;
     this.#describe(null);
   }
@@ -73,12 +75,16 @@ export class Tooltip {
   #wait(pointed: Pointed | null): void {
     clearTimeout(this.#timer);
     if (pointed === null) this.#timer = setTimeout(() => this.hide(), CLOSE_AFTER_MS);
-    else if (!this.isOpen)
-      this.#timer = setTimeout(() => this.#show(), pointed.by === "keyboard" ? 0 : OPEN_AFTER_MS);
+    else if (!this.isOpen) {
+      const open = (): void => {
+        this.#open.value = true;
+      };
+      this.#timer = setTimeout(open, pointed.by === "keyboard" ? 0 : OPEN_AFTER_MS);
+    }
   }
 
   #show(): void {
-    const pointed = this.#pointed.peek();
+    const pointed = this.#pointed.value;
     if (pointed === null) return;
     this.#fill(pointed.unit);
     this.element.hidden = false;
@@ -97,7 +103,7 @@ export class Tooltip {
     const { written_from: writtenFrom, pinned_sources: pins } = store.traits;
     const pin = pins.value.findIndex((position) => within(unit, position));
     const remarks = [
-      sinkWords(store, unit),
+      sinkWords(store)(unit),
       writtenFrom.value !== null && unit.start >= writtenFrom.value ? WRITTEN : "",
       pin >= 0 ? `pin ${pin + 1}` : "",
     ].filter(Boolean);
