@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ from horizon_widget.models.model import Model
 from horizon_widget.query import Query
 
 MOST_BYTES = 4_000_000  # of values in one answer of a host
+PATIENCE_OF_CHECKS = 5.0  # between two runs of the prompt for a check, how many times as long as one takes
 
 
 @dataclass
@@ -84,6 +86,7 @@ class Here:
         self.computation: Computation = computation_for(model, query, **options)
         self._learnt = Learnt()
         self._distrusts = False
+        self._next_check = 0.0
 
     @property
     def learnt(self) -> Learnt:
@@ -98,25 +101,31 @@ class Here:
         """See ``Runner``; what a model gave that was changed meanwhile is dropped."""
         performed = perform(self.computation, task, arguments)
         while True:
-            self.check_model()
+            self._check(thorough=self._distrusts and time.monotonic() >= self._next_check)
             try:
                 next(performed)
             except StopIteration as end:
-                self.check_model()
+                self._check()
                 return end.value
             except Exception:
-                self.check_model()  # is the model's change why it failed?
+                self._check()  # is the model's change why it failed?
                 raise
             yield
 
     def check_model(self) -> None:
         """See ``Runner``."""
-        distrusts, self._distrusts = self._distrusts, False
+        self._check(thorough=self._distrusts)
+
+    def _check(self, *, thorough: bool = False) -> None:
+        began = time.monotonic()
         try:
-            self.computation.check_current(thorough=distrusts)
+            self._distrusts = self._distrusts and not thorough
+            self.computation.check_current(thorough=thorough)
         except OutdatedError:
-            self._distrusts = distrusts  # so is what is asked next
+            self._distrusts = self._distrusts or thorough  # so is what is asked next
             raise
+        if thorough:
+            self._next_check = time.monotonic() + PATIENCE_OF_CHECKS * (time.monotonic() - began)
 
     def is_outdated(self) -> bool:
         """See ``Runner``."""

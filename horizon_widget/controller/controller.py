@@ -315,10 +315,10 @@ class Controller:
         """Errands go before parts, but rows that are asked for meanwhile take turns with them."""
         if self._closed:
             return None
-        if self._may_check():
+        errand, part = self._errands.next(), self._next()
+        if errand is None and part is None and self._may_check():
             self._unchecked = False
             return self._check_model
-        errand, part = self._errands.next(), self._next()
         turn_of_part = errand is None or (self._was_errand and self._asked_for())
         self._was_errand = part is None or not turn_of_part
         if part is not None and turn_of_part:
