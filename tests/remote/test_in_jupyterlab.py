@@ -58,7 +58,8 @@ def ask_in_vain(ndif, notebook, position):
     """Click a token whose row the host begins and, being stopped, does not end."""
     ndif.pause("model")
     token(notebook, position).click()
-    words(notebook).filter(has_text=f"Computing token {position} at every layer").wait_for()
+    text = notebook.python(f"print(widget.map.tokens[{position}].text)").strip("\n")
+    words(notebook).filter(has_text=f"Computing row of '{text}'").wait_for()
     words(notebook).filter(has_text="(127.0.0.1:").wait_for()
 
 
