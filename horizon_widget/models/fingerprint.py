@@ -69,10 +69,13 @@ class _Same:
 
 
 class _Values:
-    """Attributes as values that can be compared; each object is read once."""
+    """Attributes as values that can be compared; each object is read once.
+
+    Objects are kept as long as what was read of them: nothing else may get the same ``id`` meanwhile.
+    """
 
     def __init__(self) -> None:
-        self._read: dict[int, Any] = {}
+        self._read: dict[int, tuple[object, Any]] = {}
         self._depth = 0
 
     def of(self, value: Any) -> Any:
@@ -86,19 +89,21 @@ class _Values:
         if isinstance(value, MethodType):
             return _Same(value.__self__), _Same(value.__func__)
         if id(value) not in self._read:
-            self._read[id(value)] = _Same(value)  # for what contains itself
+            self._read[id(value)] = value, _Same(value)  # for what contains itself
             self._depth += 1
-            self._read[id(value)] = _Same(value) if self._depth > _DEEPEST else self._of_object(value)
+            self._read[id(value)] = value, _Same(value) if self._depth > _DEEPEST else self._of_object(value)
             self._depth -= 1
-        return self._read[id(value)]
+        return self._read[id(value)][1]
 
     def _of_object(self, value: Any) -> Any:
         kind = type(value)
         if isinstance(value, (dict, list, tuple, set, frozenset)):
             if len(value) > _LONGEST:
                 return _Same(value), len(value)
-            items = list(value.items()) if isinstance(value, dict) else list(value)  # at once: others may change it
-            return kind, (tuple if not isinstance(value, (set, frozenset)) else frozenset)(map(self.of, items))
+            if isinstance(value, dict):
+                return kind, tuple((self.of(key), self.of(item)) for key, item in list(value.items()))
+            read = map(self.of, list(value))  # copied at once: another thread may change it
+            return kind, frozenset(read) if isinstance(value, (set, frozenset)) else tuple(read)
         opaque = callable(value) or isinstance(value, (torch.nn.Module, ModuleType))
         if opaque or not hasattr(value, "__dict__") or kind.__module__.partition(".")[0] in _IDENTITY_ONLY:
             return _Same(value)

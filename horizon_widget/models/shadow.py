@@ -79,14 +79,12 @@ def _hooked(body: Callable[..., Any], module: torch.nn.Module, copied: torch.nn.
 
 def has_lost_forward(module: torch.nn.Module) -> bool:
     """Whether tracing would drop a ``forward`` of the user's: nnsight runs the class's where accelerate has a hook."""
-    old = module.__dict__.get("_old_forward")
-    of_class = isinstance(old, MethodType) and old.__func__ is type(module).forward
-    forward = module.__dict__.get("forward")
-    of_accelerate = getattr(getattr(forward, "func", forward), "__module__", "") or ""
-    known = of_accelerate.partition(".")[0] in ("accelerate", "nnsight") or type(forward).__module__.startswith(
-        "nnsight."
-    )
-    return "_hf_hook" in module.__dict__ and forward is not None and not (of_class and known)
+    forward, hooked = module.__dict__.get("forward"), module.__dict__.get("_old_forward")
+    if "_hf_hook" not in module.__dict__ or forward is None:
+        return False
+    wrapper = getattr(forward, "func", type(forward))  # accelerate's is a partial, nnsight's an object
+    of_framework = wrapper.__module__.partition(".")[0] in ("accelerate", "nnsight")
+    return not (of_framework and isinstance(hooked, MethodType) and hooked.__func__ is type(module).forward)
 
 
 def own_forward(module: torch.nn.Module) -> Callable[..., Any] | None:
