@@ -27,10 +27,10 @@ def row(model, **arguments):
     return hw.attribute(model, SHORT, **arguments).values.values[LAYER, SOURCE]
 
 
-def plain_row(model, hf_model=None):
+def plain_row(model):
     """What one hook and plain forward passes of the user's model say."""
     zero = torch.zeros(model.d_model)
-    return reference.ablated_row(hf_model or model.hf_model, model.tokenize(SHORT), LAYER, SOURCE, zero)
+    return reference.ablated_row(model.hf_model, model.tokenize(SHORT), LAYER, SOURCE, zero)
 
 
 def assert_follows(model, change):
