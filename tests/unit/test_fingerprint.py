@@ -32,7 +32,7 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("layer", range(4))
+@pytest.mark.parametrize("layer", [0, 3])
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_a_change_is_seen_and_its_module_named(hf_model, layer, change):
     model = copy.deepcopy(hf_model)

@@ -250,6 +250,7 @@ def test_a_turn_of_the_forking_thread_s_goes_on_in_both_processes(widget):
     assert in_child(lambda: turns._depth) == 0
 
 
+@pytest.mark.waiting
 @forks
 def test_a_widget_in_a_forked_process_says_that_it_computes_nothing_there(widget, held_model_thread, monkeypatch):
     """Its step is queued on a thread that does not exist there, and the lock may be held."""
