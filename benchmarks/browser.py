@@ -1,4 +1,4 @@
-"""Click to paint, and a notebook's way to its first picture, in a real JupyterLab and a real Chromium."""
+"""Click to paint, and a notebook's strategy to its first picture, in a real JupyterLab and a real Chromium."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ def _clicks(page: Page, notebook: Notebook, sources: range, *, wait: bool) -> fl
 # Layer 15 is whole, so its rows are there; the layer below is only prepared.
 ONE_ROW = """
 import time
-from horizon_widget.attribution.ablation_engine import AblationEngine
-from horizon_widget.attribution.plan import Part
+from horizon_widget.schedule.ablation_engine import AblationEngine
+from horizon_widget.schedule.plan import Part
 from horizon_widget.models import thread
 widget.cancel()
 engine = AblationEngine(model, widget._running.map.query)

@@ -8,18 +8,18 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from horizon_widget.schedule.ablation_engine import AblationEngine
+from horizon_widget.schedule.gradient_engine import GradientEngine
 
 import horizon_widget as hw
 from benchmarks import limits
 from benchmarks.limits import Limit
 from benchmarks.rows import Row, median_seconds
-from horizon_widget.attribution.ablation_engine import AblationEngine
-from horizon_widget.attribution.engine import Engine, compute
-from horizon_widget.attribution.gradient_engine import GradientEngine
-from horizon_widget.attribution.plan import Interest
-from horizon_widget.baseline import Baseline
 from horizon_widget.models import thread
-from horizon_widget.query import Query
+from horizon_widget.question.baseline import Baseline
+from horizon_widget.question.query import Query
+from horizon_widget.schedule.engine import Engine, compute
+from horizon_widget.schedule.plan import Interest
 
 N_TOKENS = 64
 CLICKED = 3

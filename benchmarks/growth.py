@@ -25,12 +25,12 @@ TEXT = (
 MEASURE = """
 import json, sys, time
 import horizon_widget as hw
-from horizon_widget.attribution.ablation_engine import AblationEngine
-from horizon_widget.attribution.engine import compute
-from horizon_widget.attribution.plan import Interest
-from horizon_widget.baseline import Baseline
+from horizon_widget.schedule.ablation_engine import AblationEngine
+from horizon_widget.schedule.engine import compute
+from horizon_widget.schedule.plan import Interest
+from horizon_widget.question.baseline import Baseline
 from horizon_widget.models import thread
-from horizon_widget.query import Query
+from horizon_widget.question.query import Query
 from tests.peak import Peak
 
 tokens, layers, layer, text = json.loads(sys.argv[1])

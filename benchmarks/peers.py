@@ -8,17 +8,17 @@ from typing import Any
 
 import captum.attr
 import torch
+from horizon_widget.schedule.ablation_engine import AblationEngine
+from horizon_widget.schedule.gradient_engine import GradientEngine
 
 import horizon_widget as hw
 from benchmarks.engine import N_TOKENS, forget
 from benchmarks.rows import Row
-from horizon_widget.attribution.ablation_engine import AblationEngine
-from horizon_widget.attribution.engine import compute
-from horizon_widget.attribution.gradient_engine import GradientEngine
-from horizon_widget.attribution.plan import Interest
-from horizon_widget.baseline import Baseline
 from horizon_widget.models import thread
-from horizon_widget.query import Query
+from horizon_widget.question.baseline import Baseline
+from horizon_widget.question.query import Query
+from horizon_widget.schedule.engine import compute
+from horizon_widget.schedule.plan import Interest
 
 LAYER = 15
 BATCH = 8

@@ -8,15 +8,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import nnsight
+from horizon_widget.schedule.ablation_engine import AblationEngine
+from horizon_widget.schedule.ask import read_query
 
 import horizon_widget as hw
 from benchmarks.rows import REPEATS, Row, median_seconds
-from horizon_widget.attribution.ablation_engine import AblationEngine
-from horizon_widget.attribution.ask import read_query
-from horizon_widget.attribution.engine import compute
-from horizon_widget.attribution.plan import Interest
 from horizon_widget.models.demo import demo_model_folder
-from horizon_widget.models.remote.remote_model import RemoteModel
+from horizon_widget.remote.remote_model import RemoteModel
+from horizon_widget.schedule.engine import compute
+from horizon_widget.schedule.plan import Interest
 from tests.remote.server.running import Server
 
 TRUSTED, SANDBOXED = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"

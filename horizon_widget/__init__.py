@@ -15,49 +15,49 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from horizon_widget.attribution.attribute import AttributionInterrupted, attribute
-    from horizon_widget.attribution.cell import carriers, predictions, verify
-    from horizon_widget.attribution.closer import ablate_together, direct, direct_links, robustness
-    from horizon_widget.attribution.estimate import estimate
-    from horizon_widget.attribution.findings import Verification
-    from horizon_widget.baseline import Baseline
+    from horizon_widget.api.attribute import AttributionInterrupted, attribute
+    from horizon_widget.api.cell import carriers, predictions, verify
+    from horizon_widget.api.closer import ablate_together, baseline_sensitivity, direct, direct_links
+    from horizon_widget.api.estimate import estimate
+    from horizon_widget.api.load import load_model
+    from horizon_widget.compute.findings import Verification
     from horizon_widget.errors import HorizonError, HostError, MapFileError, ModelError, QueryError
-    from horizon_widget.horizon_map import HorizonMap
-    from horizon_widget.metric import Metric
     from horizon_widget.models.layout import Layout, Place, register_architecture, separate_heads
-    from horizon_widget.models.load import load_model
     from horizon_widget.models.model import Model
-    from horizon_widget.widget import HorizonWidget
+    from horizon_widget.question.baseline import Baseline
+    from horizon_widget.question.metric import Metric
+    from horizon_widget.result.horizon_map import HorizonMap
+    from horizon_widget.widget.widget import HorizonWidget
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "AttributionInterrupted": "attribution.attribute",
+    "AttributionInterrupted": "api.attribute",
     "HorizonError": "errors",
     "HostError": "errors",
-    "HorizonMap": "horizon_map",
-    "HorizonWidget": "widget",
+    "HorizonMap": "result.horizon_map",
+    "HorizonWidget": "widget.widget",
     "MapFileError": "errors",
     "Model": "models.model",
     "ModelError": "errors",
     "QueryError": "errors",
-    "Verification": "attribution.findings",
-    "Baseline": "baseline",
+    "Verification": "compute.findings",
+    "Baseline": "question.baseline",
     "Layout": "models.layout",
-    "Metric": "metric",
+    "Metric": "question.metric",
     "Place": "models.layout",
-    "ablate_together": "attribution.closer",
-    "attribute": "attribution.attribute",
-    "carriers": "attribution.cell",
-    "direct": "attribution.closer",
-    "direct_links": "attribution.closer",
-    "estimate": "attribution.estimate",
-    "load_model": "models.load",
-    "predictions": "attribution.cell",
+    "ablate_together": "api.closer",
+    "attribute": "api.attribute",
+    "carriers": "api.cell",
+    "direct": "api.closer",
+    "direct_links": "api.closer",
+    "estimate": "api.estimate",
+    "load_model": "api.load",
+    "predictions": "api.cell",
     "register_architecture": "models.layout",
-    "robustness": "attribution.closer",
+    "baseline_sensitivity": "api.closer",
     "separate_heads": "models.layout",
-    "verify": "attribution.cell",
+    "verify": "api.cell",
 }
 
 __all__ = [
@@ -78,6 +78,7 @@ __all__ = [
     "__version__",
     "ablate_together",
     "attribute",
+    "baseline_sensitivity",
     "carriers",
     "direct",
     "direct_links",
@@ -85,7 +86,6 @@ __all__ = [
     "load_model",
     "predictions",
     "register_architecture",
-    "robustness",
     "separate_heads",
     "verify",
 ]

@@ -14,10 +14,10 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 import horizon_widget as hw
-from horizon_widget.baseline import Baseline
-from horizon_widget.controller import Controller
 from horizon_widget.models import thread
-from horizon_widget.query import Query
+from horizon_widget.question.baseline import Baseline
+from horizon_widget.question.query import Query
+from horizon_widget.schedule.controller import Controller
 from tests.architectures import ARCHITECTURES
 from tests.widgets import PROMPT as PROMPT
 from tests.widgets import Recorder

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from horizon_widget.horizon_map import HorizonMap
-from horizon_widget.query import Query
-from horizon_widget.tokens import Token
+from horizon_widget.question.query import Query
+from horizon_widget.question.tokens import Token
+from horizon_widget.result.horizon_map import HorizonMap
 
 T, L = 12, 3
 FLOOR = 0.3

@@ -21,13 +21,13 @@ import zstandard
 from nnsight.schema.response import ResponseModel, Status
 
 from horizon_widget.errors import HorizonError, describe
-from horizon_widget.models.remote.faults import Abandoned
-from horizon_widget.models.remote.host import Host
-from horizon_widget.models.remote.news import News, Patience
+from horizon_widget.remote.faults import Abandoned
+from horizon_widget.remote.host import Host
+from horizon_widget.remote.news import News, Patience
 
 KEY = "0a1b2c3d-4e5f-6789-abcd-ef0123456789"
 MODEL_KEY = 'nnsight.modeling.transformers.TransformersModel:{"repo_id": "some/model", "revision": null}'
-ENTRY = "horizon_widget.statistics:entry"
+ENTRY = "horizon_widget.result.statistics:entry"
 QUICK = Patience(
     connecting=0.6, sending=0.6, asking=0.6, queued=0.6, deploying=0.6, running=0.6, receiving=0.6, pauses=(0.02, 0.04)
 )

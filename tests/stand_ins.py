@@ -13,9 +13,9 @@ from nnsight import TransformersModel
 
 from horizon_widget.errors import HorizonError, HostError
 from horizon_widget.models import thread
-from horizon_widget.models.remote.faults import Abandoned, Faults
-from horizon_widget.models.remote.news import News
-from horizon_widget.models.remote.remote_model import RemoteModel
+from horizon_widget.remote.faults import Abandoned, Faults
+from horizon_widget.remote.news import News
+from horizon_widget.remote.remote_model import RemoteModel
 
 
 class StandInHost:

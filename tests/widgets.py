@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from horizon_widget import protocol
 from horizon_widget.models import thread
 from horizon_widget.models.writing import Writing
+from horizon_widget.widget import protocol
 
 LONG = 30  # seconds; a wait that takes longer is a hang
 PROMPT = "the cat sat on the mat, the cat"

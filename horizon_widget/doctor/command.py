@@ -13,7 +13,7 @@ from typing import TextIO
 from horizon_widget import __version__
 from horizon_widget.doctor import here, there
 from horizon_widget.doctor.finding import STATES, WRONG, Finding, unless_it_fails
-from horizon_widget.models.remote.faults import Faults
+from horizon_widget.remote.faults import Faults
 
 TITLES = {
     "package": "This package",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from horizon_widget.errors import describe
-from horizon_widget.models.remote.faults import LATER
+from horizon_widget.remote.faults import LATER
 
 OK = "ok"
 DIFFERS = "differs"

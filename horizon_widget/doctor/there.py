@@ -15,7 +15,7 @@ from horizon_widget.doctor.finding import DIFFERS, MISSING, OK, UNKNOWN, WRONG, 
 from horizon_widget.errors import HorizonError, HostError
 
 if TYPE_CHECKING:
-    from horizon_widget.models.remote.host import Deployment, Host
+    from horizon_widget.remote.host import Deployment, Host
 
 MAY_PASS = (
     "no key",
@@ -83,7 +83,7 @@ def host(*, needed: bool) -> Iterator[Finding]:
     """
     import nnsight
 
-    from horizon_widget.models.remote.host import Host
+    from horizon_widget.remote.host import Host
 
     key = "set" if nnsight.CONFIG.API.APIKEY else "not set"
     try:
@@ -159,7 +159,7 @@ def _release(version: str) -> str:
 
 def model(name: str) -> Iterator[Finding]:
     """What the host allows with one model: asks it to run a few tokens, and tells on stderr where that request is."""
-    from horizon_widget.models.remote.load import load_remote
+    from horizon_widget.remote.load import load_remote
 
     try:
         loaded = load_remote(name)

@@ -1,6 +1,6 @@
 """Gradients of some predictions with respect to every state, from the last block to the first.
 
-As in ``ways``, there are a fast path and general ones, with the same values. Where blocks can be called again
+As in ``strategies``, there are a fast path and general ones, with the same values. Where blocks can be called again
 (``suffix`` on the positions needed, ``replay`` on all), each block's graph is made, used for all predictions at once
 and dropped, so that one is held at a time. Otherwise (``full``) the graph of a whole forward pass is kept.
 """
@@ -17,10 +17,10 @@ from torch import Tensor
 from horizon_widget.models.clean_run import CleanRun
 from horizon_widget.models.readout import FromLogits, Head, Readout
 from horizon_widget.models.sites import Site
-from horizon_widget.models.ways import FULL, SUFFIX
+from horizon_widget.models.strategies import FULL, SUFFIX
 
 if TYPE_CHECKING:
-    from horizon_widget.models.model import Model
+    from horizon_widget.models.local_model import LocalModel
 
 Score = Callable[[Readout, Tensor, Tensor], Tensor]  # (predictions, copy (N,), position (N,)) -> (N,)
 Use = Callable[[int, Tensor], Tensor]  # (layer, gradients (B, S, width)) -> what is kept of them
@@ -51,7 +51,15 @@ class AtOwnPosition:
 
 
 def gradients(
-    model: Model, clean: CleanRun, site: Site, positions: list[int], score: Score, use: Use, *, way: str, batched: bool
+    model: LocalModel,
+    clean: CleanRun,
+    site: Site,
+    positions: list[int],
+    score: Score,
+    use: Use,
+    *,
+    strategy: str,
+    batched: bool,
 ) -> Tensor:
     """Gradients of the metric at several prediction positions with respect to a site's values at every layer.
 
@@ -62,7 +70,7 @@ def gradients(
         positions: ``j``, ascending, ``B`` of them.
         score: The metric, differentiable.
         use: Called for each layer; only what it returns is kept and sent back.
-        way: How the model is entered, one of ``ways.WAYS``.
+        strategy: How the model is entered, one of ``strategies.STRATEGIES``.
         batched: Whether all predictions go backward through a block at once.
 
     Returns:
@@ -72,19 +80,26 @@ def gradients(
 
     def work() -> Tensor:
         with torch.enable_grad():
-            kept = _through_graph if way == FULL else _block_by_block
-            by_layer = dict(kept(model, clean, site, positions, score, use, way, batched))
+            kept = _through_graph if strategy == FULL else _block_by_block
+            by_layer = dict(kept(model, clean, site, positions, score, use, strategy, batched))
         return torch.stack([by_layer[layer].cpu() for layer in range(model.n_layers)])
 
-    if way == FULL:
+    if strategy == FULL:
         return model.traced(clean.input_ids, work)
     return model.inside_trace(clean, work)
 
 
 def _block_by_block(
-    model: Model, clean: CleanRun, site: Site, positions: list[int], score: Score, use: Use, way: str, batched: bool
+    model: LocalModel,
+    clean: CleanRun,
+    site: Site,
+    positions: list[int],
+    score: Score,
+    use: Use,
+    strategy: str,
+    batched: bool,
 ) -> Iterator[tuple[int, Tensor]]:
-    stop = positions[-1] + 1 if way == SUFFIX else clean.n_tokens
+    stop = positions[-1] + 1 if strategy == SUFFIX else clean.n_tokens
     at = torch.tensor(positions, device=clean.states[-1].device)
     copies = torch.arange(len(positions), device=at.device)
     last = clean.states[-1][at].detach().requires_grad_()
@@ -93,7 +108,7 @@ def _block_by_block(
     above[copies, at] = at_top
     for layer in reversed(range(model.n_layers)):
         call = clean.calls[layer]
-        arguments = call.span(0, stop) if way == SUFFIX else call.whole()
+        arguments = call.span(0, stop) if strategy == SUFFIX else call.whole()
         entering = clean.states[layer][None, :stop].detach().requires_grad_()
         with _catching(model, layer, site) as caught:
             output = model.blocks[layer](entering.clone(), **arguments)  # a block may add to it in place
@@ -115,7 +130,7 @@ def _one_by_one(output: Tensor, inputs: list[Tensor], cotangents: Tensor) -> tup
 
 
 @contextmanager
-def _catching(model: Model, layer: int, site: Site) -> Iterator[list[Tensor]]:
+def _catching(model: LocalModel, layer: int, site: Site) -> Iterator[list[Tensor]]:
     """While this lasts, the tensor that holds a site's values in one call of a block is caught, part of its graph."""
     caught: list[Tensor] = []
     if site.place is None:
@@ -134,7 +149,14 @@ def _catching(model: Model, layer: int, site: Site) -> Iterator[list[Tensor]]:
 
 
 def _through_graph(
-    model: Model, clean: CleanRun, site: Site, positions: list[int], score: Score, use: Use, _way: str, _batched: bool
+    model: LocalModel,
+    clean: CleanRun,
+    site: Site,
+    positions: list[int],
+    score: Score,
+    use: Use,
+    _strategy: str,
+    _batched: bool,
 ) -> Iterator[tuple[int, Tensor]]:
     held: list[Tensor] = []
     for layer, block in enumerate(model.blocks):

@@ -11,7 +11,7 @@ from typing import Any
 
 from horizon_widget.errors import QueryError
 from horizon_widget.models.prompts import check_text, piece_ids
-from horizon_widget.tokens import REPLACEMENT, Token, n_shared, text_of
+from horizon_widget.question.tokens import REPLACEMENT, Token, n_shared, text_of
 
 # Texts to put before a continuation. The first is in no vocabulary, so that nothing merges with it; some tokenizers
 # drop it, and have one of the others.

@@ -12,10 +12,10 @@ from horizon_widget.models.edits import Edits
 from horizon_widget.models.sites import Site
 
 if TYPE_CHECKING:
-    from horizon_widget.models.model import Model
+    from horizon_widget.models.local_model import LocalModel
 
 
-def plain_logits(model: Model, input_ids: Tensor, site: Site | None = None, edits: Edits | None = None) -> Tensor:
+def plain_logits(model: LocalModel, input_ids: Tensor, site: Site | None = None, edits: Edits | None = None) -> Tensor:
     """Logits of one whole forward pass, with states overwritten by one hook; on the model thread.
 
     Args:
@@ -35,7 +35,7 @@ def plain_logits(model: Model, input_ids: Tensor, site: Site | None = None, edit
     return logits
 
 
-def _hook(model: Model, length: int, site: Site, edits: Edits) -> Any:
+def _hook(model: LocalModel, length: int, site: Site, edits: Edits) -> Any:
     block = model.layout.part(model.hf_model, model.layout.blocks)[edits.first_layer]
     here = edits.at(edits.first_layer)
     assert here is not None

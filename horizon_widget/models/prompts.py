@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from horizon_widget.errors import QueryError
-from horizon_widget.tokens import Vocabulary, with_id
+from horizon_widget.question.tokens import Vocabulary, with_id
 
 TOKENS_LISTED = 12
 KINDS = "Pass a text, token ids, or chat messages ({'role': …, 'content': …})."

@@ -13,15 +13,13 @@ from torch import Tensor
 from horizon_widget.models.edits import LayerEdits
 from horizon_widget.models.layout import Place
 
-RESIDUAL = "residual"
-
 
 @dataclass(frozen=True)
 class Site:
     """Where in each block states are read and overwritten.
 
     Attributes:
-        name: ``"residual"`` (what enters a block), or another of ``query.SITES``.
+        name: ``"residual"`` (what enters a block), or another of ``question.facts.SITES``.
         place: Where in a block; ``None`` for the residual stream.
         columns: Of one head or all, in the flattened output, shape ``(width,)``; ``None``: the whole output.
         d_head: Width of a head, where the output has heads first.

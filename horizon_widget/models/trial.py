@@ -1,8 +1,9 @@
-"""Trying once whether a model is what its layout says, and which way to enter it is right."""
+"""Trying once whether a model is what its layout says, and which strategy is right for it."""
 
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -11,11 +12,13 @@ from horizon_widget.errors import ModelError, QueryError
 from horizon_widget.models.clean_run import CleanRun
 from horizon_widget.models.edits import Edits
 from horizon_widget.models.hooks import has_user_hooks
-from horizon_widget.models.model import Model
 from horizon_widget.models.plain import plain_logits
 from horizon_widget.models.readout import Readout
 from horizon_widget.models.sites import Site
-from horizon_widget.models.ways import FULL, SUFFIX, run
+from horizon_widget.models.strategies import FULL, SUFFIX, run
+
+if TYPE_CHECKING:
+    from horizon_widget.models.local_model import LocalModel
 
 logger = logging.getLogger(__name__)
 
@@ -26,26 +29,26 @@ COPIES = 3
 LAST = 16  # positions that are compared, at most: logits of whole prompts are large
 
 
-def way_for(model: Model, clean: CleanRun, site: Site) -> str:
-    """The fastest of ``ways.WAYS`` that gives what full forward passes give, tried once for prompts this long.
+def strategy_for(model: LocalModel, clean: CleanRun, site: Site) -> str:
+    """The fastest strategy that gives what full forward passes give, tried once for prompts this long.
 
     Raises:
         QueryError: the first time, if the site is not where it should be.
     """
     columns = None if site.columns is None else tuple(site.columns.tolist())
     key = (site.name, columns)
-    length, way = model.tried.get(key, (0, ""))
-    if not way:
+    length, strategy = model.tried.get(key, (0, ""))
+    if not strategy:
         check_site(model, clean, site)
     if clean.n_tokens > length:
-        way = first_that_agrees(model, clean, site)
-        logger.info("%s is entered by %s", model.name, way)
-        model.tried[key] = (clean.n_tokens, way)
-    return str(way)
+        strategy = first_that_agrees(model, clean, site)
+        logger.info("%s is entered by %s", model.name, strategy)
+        model.tried[key] = (clean.n_tokens, strategy)
+    return str(strategy)
 
 
-def first_that_agrees(model: Model, clean: CleanRun, site: Site) -> str:
-    """The fastest way whose logits equal those of full forward passes, for copies with overwritten states.
+def first_that_agrees(model: LocalModel, clean: CleanRun, site: Site) -> str:
+    """The fastest strategy whose logits equal those of full forward passes, for copies with overwritten states.
 
     Sources at two layers are overwritten, so that the copies enter one after the other, half-way through the prompt:
     masks, positions and the order of copies all matter. Once up to the prompt's end, and once not so far.
@@ -54,18 +57,18 @@ def first_that_agrees(model: Model, clean: CleanRun, site: Site) -> str:
         return FULL  # the captured call of a block comes after these, and to call the block is to run them again
     stops = [clean.n_tokens, clean.n_tokens - 1] if clean.n_tokens > 1 else [1]
     expected = [_logits(model, clean, site, stop, FULL) for stop in stops]
-    for way in model.shortcuts:
-        if way == SUFFIX and (not clean.cached or has_user_hooks(model.hf_model)):
+    for strategy in model.shortcuts:
+        if strategy == SUFFIX and (not clean.cached or has_user_hooks(model.hf_model)):
             continue
         try:
-            got = [_logits(model, clean, site, stop, way) for stop in stops]
+            got = [_logits(model, clean, site, stop, strategy) for stop in stops]
         except Exception as error:  # whatever an unknown architecture does when it is called in parts
-            logger.info("%s cannot be entered by %s: %s: %s", model.name, way, type(error).__name__, error)
+            logger.info("%s cannot be entered by %s: %s: %s", model.name, strategy, type(error).__name__, error)
             continue
         difference = max(map(difference_of, got, expected))
         if difference <= agreement(model.dtype):
-            return way
-        logger.info("%s entered by %s: logits differ by %.2g of their spread", model.name, way, difference)
+            return strategy
+        logger.info("%s entered by %s: logits differ by %.2g of their spread", model.name, strategy, difference)
     return FULL
 
 
@@ -74,7 +77,7 @@ def agreement(dtype: torch.dtype) -> float:
     return AGREEMENT.get(dtype, AGREEMENT[torch.bfloat16])
 
 
-def _logits(model: Model, clean: CleanRun, site: Site, stop: int, way: str) -> Tensor:
+def _logits(model: LocalModel, clean: CleanRun, site: Site, stop: int, strategy: str) -> Tensor:
     """Logits of copies with overwritten states, at positions from the first of these on and before ``stop``."""
     first, layer = max(stop // 2, stop - LAST), model.n_layers // 2
     layers = (0, layer, layer)
@@ -87,10 +90,10 @@ def _logits(model: Model, clean: CleanRun, site: Site, stop: int, way: str) -> T
     def score(readout: Readout) -> Tensor:
         return readout.logits(copy, later.repeat(COPIES)).float()
 
-    return run(model, clean, site, edits, score, way=way, stop=stop)
+    return run(model, clean, site, edits, score, strategy=strategy, stop=stop)
 
 
-def check_alone(model: Model, clean: CleanRun, readout: Readout) -> None:
+def check_alone(model: LocalModel, clean: CleanRun, readout: Readout) -> None:
     """Refuse a model with hooks that traces do not see, by a forward pass of the transformers model itself.
 
     Raises:
@@ -120,7 +123,7 @@ def difference_of(got: Tensor, expected: Tensor) -> float:
     return difference if difference == difference else float("inf")
 
 
-def check_site(model: Model, clean: CleanRun, site: Site) -> None:
+def check_site(model: LocalModel, clean: CleanRun, site: Site) -> None:
     """Check that a site's values are what they are said to be.
 
     Values and keys against those that attention hands to its cache (a rotary embedding turns keys, and keeps their
@@ -169,7 +172,7 @@ def _some_heads_match(own: Tensor, seen: Tensor, *, by_length: bool) -> bool:
     return True
 
 
-def _fits_residual_stream(model: Model, clean: CleanRun) -> bool:
+def _fits_residual_stream(model: LocalModel, clean: CleanRun) -> bool:
     both = [model.site(name) for name in ("attention_output", "mlp_output")]
     written = [model.capture(clean.input_ids, site).site_values for site in both]
     for layer in range(model.n_layers):

@@ -13,6 +13,7 @@ from horizon_widget.errors import ModelError, QueryError
 from horizon_widget.models.prompts import piece_ids
 
 if TYPE_CHECKING:
+    from horizon_widget.models.local_model import LocalModel
     from horizon_widget.models.model import Model
 
 
@@ -59,7 +60,7 @@ class Writing:
         return len(self.written) < self.n_tokens
 
 
-def continuation(model: Model, token_ids: Sequence[int]) -> Iterator[int]:
+def continuation(model: LocalModel, token_ids: Sequence[int]) -> Iterator[int]:
     """The most probable next token, again and again, up to an end-of-text token (included) or the end of the context.
 
     Args:
@@ -70,7 +71,7 @@ def continuation(model: Model, token_ids: Sequence[int]) -> Iterator[int]:
         QueryError: if the prompt fills the model's context, or ends with an end-of-text token.
         ModelError: if the model is in training mode or gives no numbers.
     """
-    model.check_eval_mode()
+    model.check_ready()
     room = None if model.context_length is None else model.context_length - len(token_ids)
     if room is not None and room < 1:
         raise QueryError("prompt", f"it fills the {model.context_length} tokens that {model.name} reads.")
@@ -93,14 +94,14 @@ def continuation(model: Model, token_ids: Sequence[int]) -> Iterator[int]:
         unread = [token]
 
 
-def _next_token(model: Model, unread: Sequence[int], cache: Any) -> int:
+def _next_token(model: LocalModel, unread: Sequence[int], cache: Any) -> int:
     logits = model.next_logits(unread, cache)
     if bool(torch.isnan(logits).any()):
         raise ModelError(f"{model.name} predicts what is no number.", advice="Try dtype=torch.float32.")
     return int(logits.argmax())
 
 
-def _new_cache(model: Model) -> Any:
+def _new_cache(model: LocalModel) -> Any:
     """A cache of keys and values where the model takes one; else the prompt is read anew for each token."""
     from transformers import DynamicCache
 

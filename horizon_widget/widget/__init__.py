@@ -1,5 +1,1 @@
-"""The widget: its traits and messages, what it is asked, and whose turn it is to change them."""
-
-from horizon_widget.widget.widget import HorizonWidget
-
-__all__ = ["HorizonWidget"]
+"""The widget: its traits and messages, what it is asked, and which thread changes them."""

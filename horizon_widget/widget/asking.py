@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from horizon_widget.attribution.ask import read_query
+from horizon_widget.errors import QueryError
 from horizon_widget.models.editing import edited
 from horizon_widget.models.model import Model
 from horizon_widget.models.writing import without_appended_end
-from horizon_widget.query import Query
-from horizon_widget.tokens import n_shared, text_of
+from horizon_widget.question.query import Query
+from horizon_widget.question.reading import read_query
+from horizon_widget.question.tokens import n_shared, text_of
 
 
 @dataclass(frozen=True)
@@ -80,3 +81,39 @@ def to_be_written_on(model: Model, question: Question) -> tuple[int, ...]:
     """The tokens of a prompt, without an end of text that the tokenizer put behind the user's text."""
     ids = question.query.token_ids
     return without_appended_end(model, question.prompt, ids) if question.is_text else ids
+
+
+def describe_asked(model: Model, question: Question) -> dict[str, Any]:
+    """The arguments of ``attribute`` that give a question's map, as plain values for the browser.
+
+    ``metric``: its name, and the names of its tokens. ``baseline``: its kind, and the other prompt of a counterfactual;
+    ``None`` where only Python can say it. ``token_ids``: ``None`` where the prompt is just its text.
+    """
+    query, metric = question.query, question.query.metric
+    named = [metric.label or metric.name] if metric.is_function else map(model.vocabulary.name, metric.tokens)
+    return {
+        "metric": [metric.name, *named],
+        "baseline": _describe_baseline(question),
+        "site": query.site,
+        "head": query.head,
+        "seed": query.seed,
+        "draws": query.draws,
+        "token_ids": None if _is_just_text(model, question) else list(query.token_ids),
+        "model": model.loaded_as,
+        "remote": model.remote,
+    }
+
+
+def _describe_baseline(question: Question) -> list[str] | None:
+    given, replaced = question.baseline, question.query.baseline
+    if isinstance(given, (tuple, list)) and len(given) == 2 and given[0] == "counterfactual":
+        return ["counterfactual", given[1]] if isinstance(given[1], str) else None
+    return None if replaced.reference or replaced.layers else [replaced.kind]
+
+
+def _is_just_text(model: Model, question: Question) -> bool:
+    """Whether the prompt's text alone gives the tokens that are asked about."""
+    try:
+        return model.tokenize(question.prompt) == question.query.token_ids
+    except QueryError:
+        return False

@@ -9,17 +9,17 @@ from typing import Any
 
 import traitlets
 
-from horizon_widget import protocol
-from horizon_widget.attribution.findings import Cell
-from horizon_widget.controller import Controller
-from horizon_widget.controller.listener import Status
+from horizon_widget.compute.findings import Cell
 from horizon_widget.errors import QueryError, describe
-from horizon_widget.horizon_map import HorizonMap
 from horizon_widget.models import thread
 from horizon_widget.models.model import Model
-from horizon_widget.tokens import n_shared
-from horizon_widget.widget import descriptions, turns
-from horizon_widget.widget.asking import Question, change_question, read_question, to_be_written_on
+from horizon_widget.question.tokens import n_shared
+from horizon_widget.result import page
+from horizon_widget.result.horizon_map import HorizonMap
+from horizon_widget.schedule.controller import Controller
+from horizon_widget.schedule.listener import Status
+from horizon_widget.widget import protocol, turns
+from horizon_widget.widget.asking import Question, change_question, describe_asked, read_question, to_be_written_on
 from horizon_widget.widget.traits import Checked, WidgetTraits, check_wanted_layers
 
 QUESTION = ("prompt", "metric", "baseline", "layers")
@@ -117,6 +117,7 @@ class AskingWidget(WidgetTraits):
             super().__init__(**traits)
             self.set_trait("model_name", model.name)
             self.set_trait("n_layers", model.n_layers)
+            self.set_trait("offered", page.describe_offer())
             self.selected_layer = model.n_layers // 2
             wanted = check_wanted_layers(self, "layers", layers)
             first = self._build(replace(question, layers=wanted))
@@ -183,20 +184,8 @@ class AskingWidget(WidgetTraits):
             self._model, question.query, layer=self.selected_layer, layers=question.layers, listener=listener
         )
         listener.map = hmap = controller.map
-        metric = descriptions.describe_metric(self._model, question.query)
-        baseline = descriptions.describe_baseline(question.baseline, question.query)
-        is_text = descriptions.is_just_text(self._model, question.prompt, question.query)
-        shown = {
-            "tokens": descriptions.describe_tokens(hmap),
-            "n_targets": hmap.query.n_targets,
-            "query": descriptions.describe_query(hmap),
-            "asked": descriptions.describe_asked(
-                self._model, question.query, metric=metric, baseline=baseline, is_text=is_text
-            ),
-            "window": hmap.window,
-            "statistics": descriptions.describe_statistics(hmap),
-            "layer_info": descriptions.describe_layers(hmap),
-            "sinks": descriptions.describe_sinks(hmap),
+        shown = page.describe(hmap) | {
+            "asked": describe_asked(self._model, question),
             "written_from": question.written_from,
             "not_offered": controller.not_offered,
         }
@@ -338,11 +327,9 @@ class _Listener:
         self._tell(lambda: self._widget._send_rows(self.map_id, self.map, layer, sources))
 
     def on_status(self, status: Status) -> None:
-        news = {
-            "layer_info": descriptions.describe_layers(self.map),
-            "sinks": descriptions.describe_sinks(self.map),
+        news = page.describe_progress(self.map) | {
             "error": status.error,
-            "progress": descriptions.describe_progress(status),
+            "progress": _progress(status),
             "state": status.state,
         }
 
@@ -377,3 +364,14 @@ class _Listener:
                 self._widget._attempt(act)
 
         turns.when_free(tell, key=key)
+
+
+def _progress(status: Status) -> dict[str, Any]:
+    seconds = status.seconds_left
+    return {
+        "task": status.task,
+        "done": round(status.done, 4),
+        "seconds_left": None if seconds is None else round(seconds, 1),
+        "filling": status.filling,
+        "host": status.host,
+    }

@@ -19,11 +19,10 @@ import anywidget
 import ipywidgets  # type: ignore[import-untyped]
 import traitlets
 
-from horizon_widget import protocol
 from horizon_widget.errors import QueryError, describe
-from horizon_widget.query import check_index, check_layers
-from horizon_widget.statistics import STATISTICS
-from horizon_widget.widget import turns
+from horizon_widget.question.query import check_index, check_layers
+from horizon_widget.result.statistics import STATISTICS
+from horizon_widget.widget import protocol, turns
 
 logger = logging.getLogger(__name__)
 
@@ -168,8 +167,12 @@ class WidgetTraits(anywidget.AnyWidget):
     n_layers = traitlets.Int(read_only=True, help="Layers are 0 to n_layers - 1.").tag(sync=True)
     query = traitlets.Dict(
         read_only=True,
-        help="{method, kind, actual, metric, unit, site, exact}: kind is what the metric is, actual whether it scores "
-        "the prompt's own next token; the rest is for labels.",
+        help="{method, exact, metric, short_metric, unit, divergence, words, site}, for labels and sentences. "
+        "divergence: influence is never negative. words: how values are explained.",
+    ).tag(sync=True)
+    offered = traitlets.Dict(
+        read_only=True,
+        help="{metrics: [{name, n_tokens, label}], baselines: [{name, label, note}]} that can be chosen.",
     ).tag(sync=True)
     asked = traitlets.Dict(
         read_only=True,

@@ -13,13 +13,12 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from horizon_widget import protocol
-from horizon_widget.attribution.findings import Cell
+from horizon_widget.compute.findings import Cell
 from horizon_widget.errors import HorizonError, QueryError, describe
-from horizon_widget.horizon_map import HorizonMap
 from horizon_widget.models.model import Model
-from horizon_widget.tokens import text_of
-from horizon_widget.widget import turns
+from horizon_widget.question.tokens import text_of
+from horizon_widget.result.horizon_map import HorizonMap
+from horizon_widget.widget import protocol, turns
 from horizon_widget.widget.asking import to_be_written_on
 from horizon_widget.widget.question import AskingWidget
 from horizon_widget.widget.traits import CONTROLS

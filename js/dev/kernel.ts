@@ -141,8 +141,8 @@ export class MadeUpKernel implements Transport {
         { token: " missing", kept: 0.051, removed: 0.031, actual: false },
         { token: "\n", kept: 0.042, removed: 0.0004, actual: false },
       ],
-      direct: { total: value, direct: 0.82 * value, relayed: 0.18 * value },
-      robustness: [
+      direct: { total: value, direct: 0.82 * value, indirect: 0.18 * value },
+      baseline_sensitivity: [
         { baseline: "mean", influence: value },
         { baseline: "zero", influence: 1.2 * value },
         { baseline: "resample", influence: 1.06 * value },

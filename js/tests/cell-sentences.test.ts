@@ -27,8 +27,8 @@ describe("what the card says", () => {
   });
 
   it("tells what is read from the token itself from what is passed on, and where they cancel", () => {
-    const note = (direct: number, relayed: number): string =>
-      directNote({ total: direct + relayed, direct, relayed, mayRelay: true });
+    const note = (direct: number, indirect: number): string =>
+      directNote({ total: direct + indirect, direct, indirect, mayBeIndirect: true });
     expect(note(3, 0.5)).toBe("Read mostly from this token itself.");
     expect(note(-3, -0.5)).toBe("Read mostly from this token itself.");
     expect(note(0.2, 3)).toBe("Passed on mostly by tokens between.");
@@ -38,17 +38,17 @@ describe("what the card says", () => {
     expect(note(0, 0)).toBe("");
   });
 
-  it("relays nothing where no token lies between, and takes what rounding leaves for 0", () => {
+  it("has nothing indirect where no token lies between, and takes what rounding leaves for 0", () => {
     const cell = (target: number): Cell => ({ layer: 1, source: 3, target });
-    const found = { total: 7, direct: 6.9999962, relayed: 3.8e-6 };
+    const found = { total: 7, direct: 6.9999962, indirect: 3.8e-6 };
     for (const target of [4, 5]) {
-      const parts = partsOf({ ...found, relayed: 0.4 }, cell(target));
-      expect(parts).toMatchObject({ direct: 6.9999962, relayed: 0 });
-      expect(directNote(parts)).toBe("Relayed is 0: no token lies between.");
+      const parts = partsOf({ ...found, indirect: 0.4 }, cell(target));
+      expect(parts).toMatchObject({ direct: 6.9999962, indirect: 0 });
+      expect(directNote(parts)).toBe("Indirect is 0: no token lies between.");
     }
-    expect(partsOf({ ...found, relayed: 0.4 }, cell(6)).relayed).toBe(0.4);
-    expect(partsOf(found, cell(6)).relayed).toBe(0);
-    expect(partsOf({ total: 0.1, direct: 0.09998, relayed: 2e-5 }, cell(6)).relayed).toBe(2e-5);
+    expect(partsOf({ ...found, indirect: 0.4 }, cell(6)).indirect).toBe(0.4);
+    expect(partsOf(found, cell(6)).indirect).toBe(0);
+    expect(partsOf({ total: 0.1, direct: 0.09998, indirect: 2e-5 }, cell(6)).indirect).toBe(2e-5);
   });
 
   it("gives the range over baselines, and says where they disagree about the sign", () => {

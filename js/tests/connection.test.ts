@@ -231,7 +231,7 @@ describe("a kernel that answers again", () => {
     expect(store.connection.state.value).toBe("silent");
     pong(model);
     vi.advanceTimersByTime(ASK_AFTER_MS);
-    expect(inspections().at(-1)).toMatchObject({ aspects: ["predictions", "robustness"] });
+    expect(inspections().at(-1)).toMatchObject({ aspects: ["predictions", "baseline_sensitivity"] });
     expect(inspections()).toHaveLength(2);
   });
 });

@@ -242,24 +242,24 @@ describe("the card of a cell", () => {
     expect(find("[data-aspect=direct] .aspect-note").textContent).toContain("every other token still");
     const status = (): (string | undefined)[] => all(".aspect").map(({ dataset }) => dataset["status"]);
     expect(status()).toEqual(["pending", "pending", "unasked", "pending", "unasked"]);
-    for (const aspect of ["predictions", "direct", "robustness"] as const) model.tell(finding(aspect));
+    for (const aspect of ["predictions", "direct", "baseline_sensitivity"] as const) model.tell(finding(aspect));
     paint();
     expect(status()).toEqual(["found", "found", "unasked", "found", "unasked"]);
     expect(texts(".predictions tbody tr")).toEqual(["“ key” in the prompt90 %2 %", "“ lamp”1 %20 %"]);
-    const [direct, relayed] = texts("[data-aspect=direct] .bar-text");
+    const [direct, indirect] = texts("[data-aspect=direct] .bar-text");
     expect(direct).toMatch(/^\+3\S* nats$/u);
-    expect(relayed).toBe("+0.76 nats");
-    expect(find("[data-aspect=robustness] p").textContent).toBe("+3.76 to +4.10 nats under 2 baselines.");
+    expect(indirect).toBe("+0.76 nats");
+    expect(find("[data-aspect=baseline_sensitivity] p").textContent).toBe("+3.76 to +4.10 nats under 2 baselines.");
   });
 
-  it("has nothing relayed where no token lies between", () => {
+  it("has nothing indirect where no token lies between", () => {
     const { model, find, texts, paint } = opened({ ...CELL, selected_target: 5 });
     tellMap(model);
     const cell = { layer: 1, source: 3, target: 5 };
-    model.tell(finding("direct", cell, { total: 7, direct: 7, relayed: 3.8e-6 }));
+    model.tell(finding("direct", cell, { total: 7, direct: 7, indirect: 3.8e-6 }));
     paint();
     expect(texts("[data-aspect=direct] .bar-text")).toEqual(["+7 nats", "0 nats"]);
-    expect(find("[data-aspect=direct] p").textContent).toBe("Relayed is 0: no token lies between.");
+    expect(find("[data-aspect=direct] p").textContent).toBe("Indirect is 0: no token lies between.");
   });
 
   it("asks for heads and for a second pass when told to", () => {

@@ -207,8 +207,8 @@ export const FOUND: Findings = {
     { token: " key", kept: 0.9, removed: 0.02, actual: true },
     { token: " lamp", kept: 0.01, removed: 0.2, actual: false },
   ],
-  direct: { total: 3.76, direct: 3, relayed: 0.76 },
-  robustness: [
+  direct: { total: 3.76, direct: 3, indirect: 0.76 },
+  baseline_sensitivity: [
     { baseline: "mean", influence: 3.76 },
     { baseline: "zero", influence: 4.1 },
   ],

@@ -12,15 +12,15 @@ describe("what is known of a cell", () => {
     expect(findings.missing(CELL, ALWAYS_ASKED)).toEqual(ALWAYS_ASKED);
     findings.receive(finding("direct") as unknown as Finding);
     expect(findings.of(CELL).direct?.found).toEqual(FOUND.direct);
-    expect(findings.missing(CELL, ALWAYS_ASKED)).toEqual(["predictions", "robustness"]);
+    expect(findings.missing(CELL, ALWAYS_ASKED)).toEqual(["predictions", "baseline_sensitivity"]);
     expect(findings.of({ ...CELL, target: 6 })).toEqual({});
   });
 
   it("is not asked twice, unless the kernel was asked about another cell since", () => {
     const findings = new CellFindings();
     findings.asked(CELL, ["predictions", "direct"]);
-    expect(findings.missing(CELL, ALWAYS_ASKED)).toEqual(["robustness"]);
-    findings.asked(CELL, ["robustness"]);
+    expect(findings.missing(CELL, ALWAYS_ASKED)).toEqual(["baseline_sensitivity"]);
+    findings.asked(CELL, ["baseline_sensitivity"]);
     expect(findings.missing(CELL, ALWAYS_ASKED)).toEqual([]);
     findings.asked({ ...CELL, target: 6 }, ALWAYS_ASKED);
     expect(findings.missing(CELL, ALWAYS_ASKED)).toEqual(ALWAYS_ASKED);
@@ -126,7 +126,7 @@ describe("the kernel is asked about the selected cell", () => {
     store.want("carriers");
     vi.advanceTimersByTime(10 * ASK_AFTER_MS);
     expect(inspections(model)).toEqual([
-      { type: "inspect", ...CELL, aspects: ["predictions", "robustness"] },
+      { type: "inspect", ...CELL, aspects: ["predictions", "baseline_sensitivity"] },
     ]);
     model.fromKernel({ not_offered: {} });
     vi.advanceTimersByTime(10 * ASK_AFTER_MS);

@@ -136,7 +136,7 @@ class Fuzz {
         ...finding("predictions", cell),
         found: [{ token: this.pick(TEXTS), kept: 1, removed: 0, actual: false }],
       },
-      { ...finding("robustness", cell), found: [{ baseline: this.pick(TEXTS), influence: 1e300 }] },
+      { ...finding("baseline_sensitivity", cell), found: [{ baseline: this.pick(TEXTS), influence: 1e300 }] },
       { type: this.pick(TEXTS) },
     ]);
   }

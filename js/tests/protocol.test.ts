@@ -66,7 +66,7 @@ describe("findings", () => {
     ["of another aspect", { ...finding("direct"), aspect: "predictions" }],
     ["with neither a result nor a problem", { ...finding("direct"), found: null }],
     ["with both", { ...finding("direct"), problem: { title: "", advice: "", detail: "" } }],
-    ["that are no numbers", finding("direct", undefined, { ...FOUND.direct, relayed: Number.NaN })],
+    ["that are no numbers", finding("direct", undefined, { ...FOUND.direct, indirect: Number.NaN })],
     [
       "that nobody could read through",
       finding("carriers", undefined, new Array(10_000).fill(FOUND.carriers[0])),

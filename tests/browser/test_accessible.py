@@ -38,7 +38,7 @@ def test_axe_finds_nothing_while_nothing_is_selected(themed):
 
 def test_axe_finds_nothing_with_a_cell_selected(themed):
     select_cell(themed)
-    themed.page.wait_for_selector("[data-aspect='robustness'][data-status='found']", timeout=READY_MS)
+    themed.page.wait_for_selector("[data-aspect='baseline_sensitivity'][data-status='found']", timeout=READY_MS)
     for name in ("Verify by a separate pass", "Find the heads that carry it"):
         asked = root(themed).get_by_role("button", name=name)
         if asked.count():  # it is known from the other theme otherwise

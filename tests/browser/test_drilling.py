@@ -120,21 +120,23 @@ def test_the_card_shows_the_predictions_with_and_without_the_state(notebook):
     np.testing.assert_allclose(percent, [100 * actual["kept"], 100 * actual["removed"]], rtol=0.06)
 
 
-def test_the_card_tells_direct_from_relayed(notebook):
+def test_the_card_tells_direct_from_indirect(notebook):
     select_cell(notebook)
     notebook.python(f"parts = hw.direct(model, story, {LAYER}, [{KEY}], targets=[{KEY_AGAIN}])")
-    direct, relayed = (float(notebook.python(f"print(parts.{part}.item())")) for part in ("direct", "relayed"))
+    direct, indirect = (float(notebook.python(f"print(parts.{part}.item())")) for part in ("direct", "indirect"))
     words = found(notebook, "direct").inner_text()
     assert f"{abs(direct):.2f} nats" in words
-    assert f"{abs(relayed):.2f} nats" in words
+    assert f"{abs(indirect):.2f} nats" in words
 
 
 def test_the_card_gives_the_range_over_baselines(notebook):
     select_cell(notebook)
     expected = json.loads(
-        notebook.python(f"print(hw.robustness(model, story, {LAYER}, {KEY}, {KEY_AGAIN}).to_series().to_json())")
+        notebook.python(
+            f"print(hw.baseline_sensitivity(model, story, {LAYER}, {KEY}, {KEY_AGAIN}).to_series().to_json())"
+        )
     )
-    words = found(notebook, "robustness").inner_text()
+    words = found(notebook, "baseline_sensitivity").inner_text()
     for baseline in ("mean", "zero"):
         assert f"+{expected[baseline]:.2f} nats" in words
 
@@ -165,7 +167,7 @@ TOP = "root => root.shadowRoot.querySelector('.overview').getBoundingClientRect(
 
 def test_bars_lie_on_one_axis_and_what_is_found_moves_nothing(notebook, screenshot):
     select_cell(notebook, LAYER - 2)  # nothing has been asked of it
-    for aspect in ("predictions", "direct", "robustness"):
+    for aspect in ("predictions", "direct", "baseline_sensitivity"):
         found(notebook, aspect)
     page, widget = notebook.page, root(notebook)
     before = widget.evaluate(TOP) - widget.evaluate("root => root.getBoundingClientRect().top + scrollY")

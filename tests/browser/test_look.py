@@ -46,7 +46,7 @@ def nothing(notebook):
 
 def cell(notebook):
     select_cell(notebook)
-    for aspect in ("predictions", "direct", "robustness"):
+    for aspect in ("predictions", "direct", "baseline_sensitivity"):
         notebook.page.wait_for_selector(f"[data-aspect='{aspect}'][data-status='found']", timeout=READY_MS)
 
 

@@ -7,7 +7,7 @@ from urllib.parse import urlparse
 from tests.browser.reader import root, wait_ready
 
 STOPPED_CELL = """
-from horizon_widget.attribution.ablation_engine import AblationEngine as Engine
+from horizon_widget.schedule.engine import Engine
 whole = Engine.compute
 def telling(self, part):
     whole(self, part)

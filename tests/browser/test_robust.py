@@ -128,7 +128,7 @@ def test_fifty_rounds_of_opening_and_closing_leave_nothing_behind(short):
 def test_an_error_in_the_kernel_is_shown_with_what_to_do_and_details_to_copy(notebook):
     page = notebook.page
     notebook.python(
-        "from horizon_widget.attribution.ablation_engine import AblationEngine as Engine\n"
+        "from horizon_widget.schedule.engine import Engine\n"
         "kept = Engine.compute\n"
         "def broken(self, part): raise RuntimeError('the lamp is out <b>')\n"
         "Engine.compute = broken\n"

@@ -9,15 +9,16 @@ import pytest
 import torch
 
 import horizon_widget as hw
-from horizon_widget.attribution.ablation import Ablation
-from horizon_widget.attribution.ablation_engine import AblationEngine
-from horizon_widget.attribution.ask import read_query
-from horizon_widget.attribution.plan import Part
-from horizon_widget.baseline import Baseline
+from horizon_widget.compute.ablation import Ablation
 from horizon_widget.models import thread, trial
-from horizon_widget.models.trial import way_for
-from horizon_widget.models.ways import FULL, REPLAY, SUFFIX
-from horizon_widget.query import SITES, Query
+from horizon_widget.models.strategies import FULL, REPLAY, SUFFIX
+from horizon_widget.models.trial import strategy_for
+from horizon_widget.question.baseline import Baseline
+from horizon_widget.question.facts import SITES
+from horizon_widget.question.query import Query
+from horizon_widget.question.reading import read_query
+from horizon_widget.schedule.engine import Engine
+from horizon_widget.schedule.parts import Part
 from tests import reference
 from tests.architectures import ARCHITECTURES
 from tests.conftest import PROMPT, STORY, architectures, tiny_gpt2
@@ -29,10 +30,10 @@ CELLS = [(0, 0), (0, 5), (1, 3), (2, 8), (3, 4), (3, 12)]
 
 def rows(model, cells=CELLS, **arguments):
     """The engine's rows of some cells, all computed in one batch."""
-    way = arguments.pop("way", None)
+    strategy = arguments.pop("strategy", None)
     query = read_query(model, SHORT, **arguments)
-    engine = AblationEngine(model, query, way=way)
-    thread.run(lambda: engine.compute(Part(tuple(cells))))
+    engine = Engine(model, query, strategy=strategy)
+    thread.run(lambda: engine.compute(Part("rows", None, tuple(cells))))
     return [engine.map.values.values[cell] for cell in cells]
 
 
@@ -62,7 +63,7 @@ def test_cells_equal_full_forward_passes_with_one_hook(any_model, baseline):
     expect(any_model, rows(any_model, baseline=baseline), baseline=baseline)
 
 
-@pytest.mark.parametrize("site", SITES[1:])
+@pytest.mark.parametrize("site", list(SITES)[1:])
 def test_so_do_the_other_sites(any_model, site):
     if site_is_refused(any_model, site):
         return
@@ -96,21 +97,21 @@ def test_so_does_each_key_value_head(any_model, site):
         rows(any_model, site=site, head=any_model.n_key_value_heads)
 
 
-@pytest.mark.parametrize("way", [SUFFIX, REPLAY, FULL])
+@pytest.mark.parametrize("strategy", [SUFFIX, REPLAY, FULL])
 @pytest.mark.parametrize("architecture", architectures("llama", "gemma2", "gpt2", "falcon"))
-def test_the_three_ways_agree_with_the_hook_at_every_site(architecture, way, byte_tokenizer):
+def test_the_three_ways_agree_with_the_hook_at_every_site(architecture, strategy, byte_tokenizer):
     model = hw.load_model(ARCHITECTURES[architecture](), tokenizer=byte_tokenizer)
     for site in SITES:
-        expect(model, rows(model, baseline="mean", site=site, way=way), baseline="mean", site=site)
+        expect(model, rows(model, baseline="mean", site=site, strategy=strategy), baseline="mean", site=site)
 
 
 def test_the_fastest_way_that_is_right_is_taken(any_model):
     ids = any_model.tokenize(SHORT)
-    way = thread.run(lambda: way_for(any_model, any_model.clean_run(ids), any_model.site("residual")))
+    strategy = thread.run(lambda: strategy_for(any_model, any_model.clean_run(ids), any_model.site("residual")))
     kind = any_model.config.model_type
     eager = any_model.config._attn_implementation == "eager"
     eager_alibi = kind == "bloom" or (kind == "falcon" and any_model.config.alibi and eager)
-    assert way == (REPLAY if kind == "mamba" else FULL if eager_alibi else SUFFIX)
+    assert strategy == (REPLAY if kind == "mamba" else FULL if eager_alibi else SUFFIX)
 
 
 def test_a_way_is_tried_once_for_each_site_and_again_for_longer_prompts(model, monkeypatch):
@@ -137,12 +138,12 @@ METRICS = [
 
 
 @pytest.mark.parametrize(("metric", "asked"), METRICS, ids=[str(metric) for metric, _ in METRICS])
-@pytest.mark.parametrize("way", [SUFFIX, FULL])
+@pytest.mark.parametrize("strategy", [SUFFIX, FULL])
 @pytest.mark.parametrize("architecture", architectures("llama", "gemma2", "opt, projected"))
-def test_every_metric(architecture, metric, asked, way, byte_tokenizer):
+def test_every_metric(architecture, metric, asked, strategy, byte_tokenizer):
     model = hw.load_model(ARCHITECTURES[architecture](), tokenizer=byte_tokenizer)
     asked = asked | {"tokens": [model.token_id(token) for token in asked.get("tokens", "")]}
-    got = rows(model, baseline="zero", metric=metric, way=way)
+    got = rows(model, baseline="zero", metric=metric, strategy=strategy)
     expect(model, got, baseline="zero", tolerance=3e-4, **asked)
     after_the_prompt = metric not in ("logit", "centred_logit")
     assert len(got[0]) == len(SHORT) - 1 + after_the_prompt
@@ -267,7 +268,7 @@ def test_attribution_leaves_the_model_as_it_was(model):
 @pytest.mark.parametrize("cell", [(1, 3), (12, 3), (12, 40), (29, 60)])
 def test_demo_model_rows_equal_a_full_forward_pass_with_one_hook(demo_model, cell):
     ids = demo_model.tokenize(STORY)
-    engine = AblationEngine(demo_model, Query(ids, baseline=Baseline("mean")))
+    engine = Engine(demo_model, Query(ids, baseline=Baseline("mean")))
     thread.run(lambda: engine.compute(Part((cell,))))
     layer, source = cell
     state = reference.mean_state(demo_model.hf_model, ids, layer)
@@ -281,7 +282,7 @@ def test_the_key_of_the_story_is_used_where_it_returns(demo_model):
     ids = demo_model.tokenize(STORY)
     texts = [token.text for token in demo_model.read_tokens(ids)]
     first, again = [position for position, text in enumerate(texts) if text == " key"]
-    engine = AblationEngine(demo_model, Query(ids))
+    engine = Engine(demo_model, Query(ids))
     thread.run(lambda: engine.compute(Part(((12, first),))))
     row = engine.map.values.sel(layer=12, source=first)
     far = row.sel(target=slice(first + 2, None))

@@ -74,4 +74,4 @@ def test_its_influence_is_all_direct(byte_tokenizer):
         model, "the cat sat on mats.", 1, 5, baseline=("counterfactual", "a dog ran in circle!"), metric="logit"
     )
     assert int(np.abs(parts["total"]).argmax("target").item()) + 1 == 8
-    np.testing.assert_allclose(parts["relayed"], 0.0, atol=1e-4)
+    np.testing.assert_allclose(parts["indirect"], 0.0, atol=1e-4)

@@ -1,4 +1,4 @@
-"""Direct influence equals a full forward pass with all other positions clamped; relayed is the rest."""
+"""Direct influence equals a full forward pass with all other positions clamped; indirect is the rest."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import horizon_widget as hw
-from horizon_widget.attribution.ablation import Ablation
-from horizon_widget.attribution.ask import read_query
+from horizon_widget.compute.ablation import Ablation
 from horizon_widget.models import thread
-from horizon_widget.models.ways import FULL, REPLAY, SUFFIX
+from horizon_widget.models.strategies import FULL, REPLAY, SUFFIX
+from horizon_widget.question.reading import read_query
 from tests import reference
 from tests.architectures import ARCHITECTURES
 from tests.conftest import PROMPT, architectures
@@ -55,28 +55,28 @@ def test_so_it_does_at_the_other_sites_and_for_other_metrics(model, site):
         np.testing.assert_allclose(row, expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("way", [SUFFIX, REPLAY, FULL])
+@pytest.mark.parametrize("strategy", [SUFFIX, REPLAY, FULL])
 @pytest.mark.parametrize("architecture", architectures("llama", "mistral", "gpt_neox"))
-def test_all_ways_agree(architecture, way, byte_tokenizer):
+def test_all_ways_agree(architecture, strategy, byte_tokenizer):
     model = hw.load_model(ARCHITECTURES[architecture](), tokenizer=byte_tokenizer)
-    ablation = Ablation(model, read_query(model, SHORT, baseline="zero"), way=way)
+    ablation = Ablation(model, read_query(model, SHORT, baseline="zero"), strategy=strategy)
     got = thread.run(lambda: ablation.experiment.direct(CELLS, ablation.states(CELLS, "zero")))
     np.testing.assert_allclose(got, direct_rows(model), atol=1e-4)
 
 
-def test_nothing_is_relayed_from_a_state_that_enters_the_last_block(any_model):
+def test_nothing_is_indirect_from_a_state_that_enters_the_last_block(any_model):
     parts = hw.direct(any_model, SHORT, -1, [0, 3], baseline="zero")
-    np.testing.assert_allclose(parts["relayed"], 0.0, atol=1e-4)
+    np.testing.assert_allclose(parts["indirect"], 0.0, atol=1e-4)
     np.testing.assert_allclose(parts["direct"], parts["total"], atol=1e-4)
 
 
-def test_direct_and_relayed_add_up_and_the_total_is_the_map_s(model):
+def test_direct_and_indirect_add_up_and_the_total_is_the_map_s(model):
     hmap = hw.attribute(model, SHORT, baseline="mean", progress=False)
     parts = hw.direct(model, hmap, 1, [2, 4])
-    np.testing.assert_allclose(parts["direct"] + parts["relayed"], parts["total"], atol=1e-6)
+    np.testing.assert_allclose(parts["direct"] + parts["indirect"], parts["total"], atol=1e-6)
     np.testing.assert_allclose(parts["total"], hmap.values.values[1, [2, 4]], atol=1e-5)
-    assert float(np.abs(parts["relayed"]).max()) > 1e-3, "something is relayed in the middle of a model"
-    own = [float(parts["relayed"].sel(source=source, target=source + 1)) for source in (2, 4)]
+    assert float(np.abs(parts["indirect"]).max()) > 1e-3, "something is indirect in the middle of a model"
+    own = [float(parts["indirect"].sel(source=source, target=source + 1)) for source in (2, 4)]
     np.testing.assert_allclose(own, 0.0, atol=1e-5), "a source's own next token needs nobody between"
 
 
@@ -90,11 +90,11 @@ def test_the_strongest_links_of_a_map_with_their_parts(model):
     links = hw.direct_links(model, hmap, 6)
     assert list(links["influence"].abs()) == sorted(links["influence"].abs(), reverse=True)
     assert (links["offset"] >= 2).all()
-    np.testing.assert_allclose(links["direct"] + links["relayed"], links["influence"], atol=1e-4)
+    np.testing.assert_allclose(links["direct"] + links["indirect"], links["influence"], atol=1e-4)
     for link in links.itertuples():
         parts = hw.direct(model, hmap, link.layer, link.source, targets=link.target)
         assert link.direct == pytest.approx(float(parts["direct"].values[0, 0]), abs=1e-4)
-    share = links["direct"].abs().sum() / (links["direct"].abs().sum() + links["relayed"].abs().sum())
+    share = links["direct"].abs().sum() / (links["direct"].abs().sum() + links["indirect"].abs().sum())
     assert links.attrs["direct_share"] == pytest.approx(share)
     assert 0 < share < 1
     none = hw.direct_links(model, hmap, 6, least_offset=31)

@@ -8,15 +8,14 @@ import torch
 from captum.attr import LayerGradientXActivation
 
 import horizon_widget as hw
-from horizon_widget.attribution.ask import read_query
-from horizon_widget.attribution.engine import compute
-from horizon_widget.attribution.gradient import Gradient
-from horizon_widget.attribution.gradient_engine import GradientEngine
-from horizon_widget.attribution.plan import Interest
+from horizon_widget.compute.gradient import Gradient
 from horizon_widget.models import thread
 from horizon_widget.models.backward import gradients
-from horizon_widget.models.ways import FULL, REPLAY, SUFFIX
-from horizon_widget.query import SITES
+from horizon_widget.models.strategies import FULL, REPLAY, SUFFIX
+from horizon_widget.question.facts import SITES
+from horizon_widget.question.reading import read_query
+from horizon_widget.schedule.engine import Engine, compute
+from horizon_widget.schedule.plan import Interest
 from tests import reference
 from tests.architectures import ARCHITECTURES
 from tests.conftest import PROMPT
@@ -25,10 +24,10 @@ SHORT = PROMPT[:12]
 ALL_FLOAT64 = ("gpt2", "gpt_neox", "falcon")  # transformers' RMS norms compute in float32 whatever the model's dtype
 
 
-def gradient_map(model, *, way=None, batched=None, rows_per_part=None, **arguments):
+def gradient_map(model, *, strategy=None, batched=None, rows_per_part=None, **arguments):
     arguments = {"method": "gradient", "baseline": "zero"} | arguments
     query = read_query(model, SHORT, **arguments)
-    engine = GradientEngine(model, query, way=way, batched=batched, rows_per_part=rows_per_part)
+    engine = Engine(model, query, strategy=strategy, batched=batched, rows_per_part=rows_per_part)
     list(compute(engine, Interest(0, layers=range(model.n_layers))))
     return engine.map.values.values
 
@@ -46,7 +45,14 @@ def test_gradients_equal_central_differences(architecture, byte_tokenizer):
     def ours():
         run = gradient.experiment
         return gradients(
-            model, run.clean, run.site, [target - 1], run.scorer, lambda _layer, g: g, way=run.way, batched=True
+            model,
+            run.clean,
+            run.site,
+            [target - 1],
+            run.scorer,
+            lambda _layer, g: g,
+            strategy=run.strategy,
+            batched=True,
         )
 
     got = thread.run(ours)
@@ -97,14 +103,14 @@ def test_every_column_equals_autograd_through_hooks(any_model):
         np.testing.assert_allclose(got[:, :, target - 1], expected, rtol=1e-3, atol=1e-5 * scale(got))
 
 
-@pytest.mark.parametrize("way", [SUFFIX, REPLAY, FULL])
+@pytest.mark.parametrize("strategy", [SUFFIX, REPLAY, FULL])
 @pytest.mark.parametrize("site", SITES)
-def test_neither_way_nor_batching_changes_a_value(model, way, site):
+def test_neither_way_nor_batching_changes_a_value(model, strategy, site):
     expected = gradient_map(model, site=site)
     for batched, rows in ((True, 10_000), (False, 30)):
-        if way == FULL and batched:
+        if strategy == FULL and batched:
             continue
-        got = gradient_map(model, site=site, way=way, batched=batched, rows_per_part=rows)
+        got = gradient_map(model, site=site, strategy=strategy, batched=batched, rows_per_part=rows)
         np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-5 * scale(expected))
 
 
@@ -158,7 +164,7 @@ def test_frozen_parameters_have_gradients_to_states_all_the_same(model):
     expected = gradient_map(model)
     model.hf_model.requires_grad_(False)
     np.testing.assert_array_equal(gradient_map(model), expected)
-    np.testing.assert_allclose(gradient_map(model, way=FULL), expected, atol=1e-5)
+    np.testing.assert_allclose(gradient_map(model, strategy=FULL), expected, atol=1e-5)
 
 
 def test_what_has_no_gradient_is_refused(model):

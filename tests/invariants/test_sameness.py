@@ -10,12 +10,10 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 import horizon_widget as hw
-from horizon_widget.attribution.ablation_engine import AblationEngine
-from horizon_widget.attribution.ask import read_query
-from horizon_widget.attribution.engine import compute
-from horizon_widget.attribution.gradient_engine import GradientEngine
-from horizon_widget.attribution.plan import Interest
 from horizon_widget.models import thread
+from horizon_widget.question.reading import read_query
+from horizon_widget.schedule.engine import Engine, compute
+from horizon_widget.schedule.plan import Interest
 from tests import reference
 from tests.architectures import ARCHITECTURES
 from tests.conftest import PROMPT, architectures
@@ -38,7 +36,7 @@ def test_the_attention_implementation_changes_nothing(architecture, byte_tokeniz
     maps = []
     for attention in ("sdpa", "eager"):
         model = hw.load_model(ARCHITECTURES[architecture](attention), tokenizer=byte_tokenizer)
-        maps.append(whole(AblationEngine(model, read_query(model, SHORT))))
+        maps.append(whole(Engine(model, read_query(model, SHORT))))
     np.testing.assert_allclose(maps[0], maps[1], atol=2e-4)
 
 
@@ -48,7 +46,7 @@ def test_the_number_of_threads_changes_nothing(model):
     try:
         for threads in (1, 2):
             thread.run(lambda threads=threads: torch.set_num_threads(threads))
-            maps.append(whole(AblationEngine(model, read_query(model, SHORT))))
+            maps.append(whole(Engine(model, read_query(model, SHORT))))
     finally:
         thread.run(lambda: torch.set_num_threads(before))
     np.testing.assert_allclose(maps[0], maps[1], atol=1e-4)
@@ -58,12 +56,12 @@ def test_the_number_of_threads_changes_nothing(model):
 @given(text=TEXT, rows_per_part=st.integers(1, 200), order=st.permutations(range(4)))
 def test_neither_batch_size_nor_order_changes_a_value(any_model, text, rows_per_part, order):
     query = read_query(any_model, text, baseline="zero")
-    first = whole(AblationEngine(any_model, query, rows_per_part=10_000))
-    second = whole(AblationEngine(any_model, query, rows_per_part=rows_per_part), order)
+    first = whole(Engine(any_model, query, rows_per_part=10_000))
+    second = whole(Engine(any_model, query, rows_per_part=rows_per_part), order)
     np.testing.assert_allclose(first, second, atol=1e-4)
     gradient = read_query(any_model, text, baseline="zero", method="gradient")
-    first = whole(GradientEngine(any_model, gradient, rows_per_part=10_000))
-    second = whole(GradientEngine(any_model, gradient, rows_per_part=rows_per_part))
+    first = whole(Engine(any_model, gradient, rows_per_part=10_000))
+    second = whole(Engine(any_model, gradient, rows_per_part=rows_per_part))
     np.testing.assert_allclose(first, second, rtol=1e-3, atol=1e-5 * np.abs(first).max())
 
 
@@ -98,7 +96,7 @@ def test_random_models_and_prompts_give_what_one_hook_gives(byte_tokenizer, hf_m
     site = data.draw(st.sampled_from(["residual", "attention_output", "mlp_output", "key", "value"]))
     head = data.draw(st.none() | st.integers(0, model.n_key_value_heads - 1)) if site in ("key", "value") else None
     rows = data.draw(st.integers(1, 100))
-    engine = AblationEngine(model, read_query(model, text, baseline="zero", site=site, head=head), rows_per_part=rows)
+    engine = Engine(model, read_query(model, text, baseline="zero", site=site, head=head), rows_per_part=rows)
     got = whole(engine)[layer, source]
     values = reference.site_values(hf_model, ids, layer, site)[source]
     width = len(values) if head is None else len(values) // model.n_key_value_heads

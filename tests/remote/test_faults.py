@@ -15,9 +15,9 @@ from nnsight import TransformersModel
 from nnsight.modeling import huggingface
 
 from horizon_widget.errors import HostError, QueryError
-from horizon_widget.models.remote.faults import Abandoned
-from horizon_widget.models.remote.host import Host
-from horizon_widget.models.remote.news import News, Patience
+from horizon_widget.remote.faults import Abandoned
+from horizon_widget.remote.host import Host
+from horizon_widget.remote.news import News, Patience
 from tests.remote.conftest import SANDBOXED, TRUSTED, UNKNOWN
 
 TASKS = "tests.remote.on_host_tasks:"

@@ -82,7 +82,7 @@ def test_what_is_found_of_a_cell(remote, demo_model):
     np.testing.assert_allclose(there[["kept", "removed"]], here[["kept", "removed"]], atol=1e-5)
     there, here = (hw.direct(m, PROMPT, layer, source, targets=target) for m in (remote, demo_model))
     np.testing.assert_allclose(there["direct"], here["direct"], atol=ABLATION)
-    there, here = (hw.robustness(m, PROMPT, layer, source, target) for m in (remote, demo_model))
+    there, here = (hw.baseline_sensitivity(m, PROMPT, layer, source, target) for m in (remote, demo_model))
     np.testing.assert_allclose(there, here, atol=ABLATION)
     there, here = (hw.carriers(m, PROMPT, layer, source, target, n=3) for m in (remote, demo_model))
     np.testing.assert_allclose(there["influence"], here["influence"], atol=ABLATION)

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 import horizon_widget as hw
-from horizon_widget.attribution.ablation_engine import AblationEngine
-from horizon_widget.attribution.ask import engine_for
-from horizon_widget.query import Query
+from horizon_widget.question.query import Query
+from horizon_widget.schedule.engine import Engine, engine_for
 from tests.conftest import PROMPT, STORY
 
 
@@ -48,7 +47,7 @@ def test_a_map_is_the_caller_s_own(model):
 
 def test_the_stop_button_stops_within_a_part_keeps_what_is_done_and_the_next_call_works(model, monkeypatch):
     computed = []
-    compute = AblationEngine.compute
+    compute = Engine.compute
 
     def slow(self, part):
         computed.append(part)
@@ -56,8 +55,8 @@ def test_the_stop_button_stops_within_a_part_keeps_what_is_done_and_the_next_cal
             os.kill(os.getpid(), signal.SIGINT)  # what the notebook's stop button sends
         return compute(self, part)
 
-    monkeypatch.setattr(AblationEngine, "compute", slow)
-    model.kept.clear()
+    monkeypatch.setattr(Engine, "compute", slow)
+    model.cache.clear()
     engine = engine_for(model, Query(model.tokenize(PROMPT)))
     engine.rows_per_part = 16
     with pytest.raises(hw.AttributionInterrupted, match="goes on from there") as stopped:
@@ -100,7 +99,7 @@ def test_the_progress_bar_says_what_is_computed(model, capsys, asked, said):
 
 def test_importing_the_package_loads_no_heavy_library():
     code = (
-        "import sys, horizon_widget, horizon_widget.horizon_map, horizon_widget.statistics, horizon_widget.protocol\n"
+        "import sys, horizon_widget, horizon_widget.result.horizon_map, horizon_widget.result.page\n"
         "heavy = {'torch', 'nnsight', 'transformers'} & set(sys.modules)\n"
         "sys.exit(f'loaded {heavy}' if heavy else 0)"
     )

@@ -15,13 +15,13 @@ from transformers import (
 )
 
 import horizon_widget as hw
-from horizon_widget import horizon_map
-from horizon_widget.attribution.ablation_engine import AblationEngine
-from horizon_widget.attribution.plan import Part
-from horizon_widget.baseline import Baseline
-from horizon_widget.metric import Metric
 from horizon_widget.models import thread
-from horizon_widget.query import Query
+from horizon_widget.question.baseline import Baseline
+from horizon_widget.question.metric import Metric
+from horizon_widget.question.query import Query
+from horizon_widget.result import horizon_map
+from horizon_widget.schedule.engine import Engine
+from horizon_widget.schedule.parts import Part
 from tests.conftest import PROMPT, tiny_llama
 
 
@@ -172,11 +172,11 @@ def test_an_ablation_whose_result_is_not_finite_is_reported_with_its_place(model
 
     clean_max = None
     query = Query(model.tokenize(PROMPT), baseline=Baseline("zero"), metric=Metric("function", function=explodes))
-    engine = AblationEngine(model, query)
+    engine = Engine(model, query)
     thread.run(engine.begin)
     clean_max = float(engine.map.dataset["clean_metric"].max())
     with pytest.raises(hw.ModelError, match=r"layer 2, token \d+ gives predictions that are not finite, from token"):
-        thread.run(lambda: engine.compute(Part(tuple((2, source) for source in range(20)))))
+        thread.run(lambda: engine.compute(Part("rows", None, tuple((2, source) for source in range(20)))))
     assert not engine.map.done[2, :20].all()
 
 

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 import horizon_widget as hw
-from horizon_widget.attribution.ablation import Ablation
-from horizon_widget.attribution.ask import exact_engine_for, read_query
-from horizon_widget.attribution.cell import Inspection
-from horizon_widget.attribution.findings import ASPECTS, Cell
+from horizon_widget.compute.ablation import Ablation
+from horizon_widget.compute.findings import ASPECTS, Cell
 from horizon_widget.models import thread
+from horizon_widget.question.reading import read_query
+from horizon_widget.schedule.engine import exact_engine_for
+from horizon_widget.schedule.jobs import Inspection
 from tests import reference
 from tests.conftest import PROMPT, STORY
 
@@ -167,8 +168,8 @@ def test_every_aspect_is_plain_and_agrees_with_the_public_function(model, aspect
         parts = hw.direct(model, SHORT, LAYER, SOURCE, targets=TARGET, baseline="mean")
         for name, value in found.items():
             assert value == pytest.approx(float(parts[name].squeeze()), abs=1e-5)
-    elif aspect == "robustness":
-        values = hw.robustness(*asked)
+    elif aspect == "baseline_sensitivity":
+        values = hw.baseline_sensitivity(*asked)
         assert {line["baseline"]: pytest.approx(line["influence"], abs=1e-5) for line in found} == dict(
             zip(values["baseline"].values, values.values, strict=True)
         )
@@ -181,7 +182,7 @@ def test_every_aspect_is_plain_and_agrees_with_the_public_function(model, aspect
 
 def test_robustness_of_a_prompt_of_two_tokens_is_what_can_be_had(model):
     engine = exact_engine_for(model, read_query(model, "ab", baseline="zero"))
-    found = thread.run(lambda: inspect(engine, Cell(1, 0, 1), "robustness"))
+    found = thread.run(lambda: inspect(engine, Cell(1, 0, 1), "baseline_sensitivity"))
     assert [line["baseline"] for line in found] == ["zero"]
 
 
@@ -192,7 +193,7 @@ def test_robustness_runs_the_prompt_once(model, monkeypatch):
     engine = exact_engine_for(model, read_query(model, SHORT, baseline="zero"))
     thread.run(engine.begin)
     assert len(runs) == 1
-    thread.run(lambda: inspect(engine, Cell(LAYER, SOURCE, TARGET), "robustness"))
+    thread.run(lambda: inspect(engine, Cell(LAYER, SOURCE, TARGET), "baseline_sensitivity"))
     assert len(runs) == 1
 
 

@@ -50,7 +50,7 @@ def test_what_are_no_cells_is_named(model, cells):
 
 
 def test_robustness_gives_the_cell_under_each_baseline_and_its_range(model):
-    got = hw.robustness(model, SHORT, 1, 3, 7, seed=2)
+    got = hw.baseline_sensitivity(model, SHORT, 1, 3, 7, seed=2)
     assert list(got["baseline"].values) == ["mean", "zero", "resample"]
     for baseline in ("mean", "zero", "resample"):
         hmap = hw.attribute(model, SHORT, layers=1, baseline=baseline, seed=2, progress=False)
@@ -61,17 +61,17 @@ def test_robustness_gives_the_cell_under_each_baseline_and_its_range(model):
 def test_robustness_of_a_map_s_cell_over_baselines_of_one_s_own(model):
     hmap = hw.attribute(model, SHORT, layers=1, metric="logit", progress=False)
     other = ("counterfactual", "A dog ran aw")
-    got = hw.robustness(model, hmap, 1, 3, 7, baselines=["zero", other])
+    got = hw.baseline_sensitivity(model, hmap, 1, 3, 7, baselines=["zero", other])
     assert got.sizes == {"baseline": 2}
     assert got.attrs["unit"] == "logits"
     with pytest.raises(hw.QueryError, match="baselines: none is named"):
-        hw.robustness(model, hmap, 1, 3, 7, baselines=[])
+        hw.baseline_sensitivity(model, hmap, 1, 3, 7, baselines=[])
 
 
 def test_rows_and_columns_compute_what_is_asked_for_and_no_more(model):
     row = hw.attribute(model, SHORT, sources=4, baseline="zero", progress=False)
     column = hw.attribute(model, SHORT, targets=[8], baseline="zero", progress=False)
-    model.kept.clear()
+    model.cache.clear()
     whole = hw.attribute(model, SHORT, baseline="zero", progress=False)
     np.testing.assert_allclose(row.values[:, 4], whole.values[:, 4], atol=1e-5)
     np.testing.assert_allclose(column.values[:, :, 7], whole.values[:, :, 7], atol=1e-5)

@@ -6,12 +6,12 @@ import threading
 
 import pytest
 
-from horizon_widget.attribution.ablation_engine import AblationEngine
-from horizon_widget.baseline import Baseline
-from horizon_widget.controller import Controller
 from horizon_widget.errors import HorizonError, ModelError, describe
 from horizon_widget.models import thread
-from horizon_widget.query import Query
+from horizon_widget.question.baseline import Baseline
+from horizon_widget.question.query import Query
+from horizon_widget.schedule.controller import Controller
+from horizon_widget.schedule.engine import Engine
 from tests.conftest import PROMPT
 from tests.widgets import LONG, Recorder, settle
 
@@ -94,15 +94,15 @@ def test_cancel_stops_and_keeps_resume_goes_on(controller, recorder, held_model_
 def test_an_error_is_told_and_what_is_computed_is_kept(controller, recorder, monkeypatch):
     controller.start()
     controller.wait(timeout=LONG)
-    compute = AblationEngine.compute
-    monkeypatch.setattr(AblationEngine, "compute", lambda self, part: 1 / 0)
+    compute = Engine.compute
+    monkeypatch.setattr(Engine, "compute", lambda self, part: 1 / 0)
     controller.look_at(0, 3)
     status = controller.wait(timeout=LONG)
     assert status.state == "error"
     assert "ZeroDivisionError" in status.error["title"]
     assert "Traceback" in status.error["detail"]
     assert controller.map.done[2].all()
-    monkeypatch.setattr(AblationEngine, "compute", compute)
+    monkeypatch.setattr(Engine, "compute", compute)
     controller.resume()
     assert controller.wait(timeout=LONG).state == "ready"
     assert controller.map.done[:, 3].all()
@@ -227,14 +227,14 @@ def test_who_waits_for_a_cell_says_so_whoever_was_used_last(model, recorder):
 def test_a_failure_in_idle_time_does_not_come_back_with_each_question(controller, recorder, monkeypatch):
     controller.start()
     controller.wait(timeout=LONG)
-    compute = AblationEngine.compute
+    compute = Engine.compute
 
     def broken_at_the_first_layer(self, part):
         if any(layer == 0 and source != 3 for layer, source in part.cells):
             raise RuntimeError("broken")
         compute(self, part)
 
-    monkeypatch.setattr(AblationEngine, "compute", broken_at_the_first_layer)
+    monkeypatch.setattr(Engine, "compute", broken_at_the_first_layer)
     controller.allow_filling()
     settle()
     assert recorder.statuses[-1].state == "error"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import gc
 import tracemalloc
 
-from horizon_widget.attribution.ablation_engine import AblationEngine
-from horizon_widget.attribution.cell import Inspection
-from horizon_widget.attribution.findings import Cell
+from horizon_widget.compute.findings import Cell
 from horizon_widget.models import thread
+from horizon_widget.schedule.engine import Engine
+from horizon_widget.schedule.jobs import Inspection
 from tests.conftest import PROMPT
 from tests.widgets import LONG, settle
 
@@ -59,7 +59,7 @@ def test_a_cell_is_looked_into_between_parts_of_the_filling(controller, recorder
     controller.start()
     controller.allow_filling()
     order = []
-    compute = AblationEngine.compute
+    compute = Engine.compute
 
     def note(self, part):
         order.append("part")
@@ -67,7 +67,7 @@ def test_a_cell_is_looked_into_between_parts_of_the_filling(controller, recorder
             controller.inspect(Cell(1, 2, 6), ["direct"])
         compute(self, part)
 
-    monkeypatch.setattr(AblationEngine, "compute", note)
+    monkeypatch.setattr(Engine, "compute", note)
     recorder.on_finding = lambda *_: order.append("finding")
     controller.wait(whole_map=True, timeout=LONG)
     assert order.index("finding") in (12, 13), "after the part under way, two steps that take turns with the next one"
@@ -160,7 +160,7 @@ def test_a_row_asked_for_meanwhile_takes_turns_with_a_long_inspection(controller
     controller.start()
     controller.wait(timeout=LONG)
     work = []
-    step, compute = Inspection.step, AblationEngine.compute
+    step, compute = Inspection.step, Engine.compute
 
     def note_step(self):
         work.append("step")
@@ -169,7 +169,7 @@ def test_a_row_asked_for_meanwhile_takes_turns_with_a_long_inspection(controller
         return step(self)
 
     monkeypatch.setattr(Inspection, "step", note_step)
-    monkeypatch.setattr(AblationEngine, "compute", lambda self, part: work.append("part") or compute(self, part))
+    monkeypatch.setattr(Engine, "compute", lambda self, part: work.append("part") or compute(self, part))
     controller.inspect(Cell(0, 2, 6), ["carriers"])
     settle()
     assert work[:7] == ["step", "step", "step", "part", "step", "part", "step"]

@@ -12,7 +12,7 @@ import pytest
 from horizon_widget.doctor import here, there
 from horizon_widget.doctor.command import main
 from horizon_widget.doctor.finding import DIFFERS, MISSING, OK, STATES, UNKNOWN, WRONG
-from horizon_widget.models.remote.faults import LATER
+from horizon_widget.remote.faults import LATER
 from tests.odd_hosts import StandInHost, http
 
 KEY = "0a1b2c3d-4e5f-6789-abcd-ef0123456789"

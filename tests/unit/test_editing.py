@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import horizon_widget as hw
 from horizon_widget.models.editing import edited
-from horizon_widget.tokens import read_tokens, text_of
+from horizon_widget.question.tokens import read_tokens, text_of
 from tests.vocabularies import VOCABULARIES
 
 ALL = [*VOCABULARIES]

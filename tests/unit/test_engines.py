@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 
 import horizon_widget as hw
-from horizon_widget.attribution.ablation_engine import AblationEngine
-from horizon_widget.attribution.ask import ENGINES_KEPT, engine_for
 from horizon_widget.models.thread import ModelThread
-from horizon_widget.query import Query
+from horizon_widget.question.query import Query
+from horizon_widget.schedule.engine import ENGINES_KEPT, Engine, engine_for
 from tests.conftest import PROMPT
 
 LONG = 30
@@ -31,7 +30,7 @@ def test_two_threads_that_ask_while_an_engine_is_checked_get_the_same(model, mon
         both_check.wait(LONG)
         return outdated
 
-    monkeypatch.setattr(AblationEngine, "is_outdated", checked)
+    monkeypatch.setattr(Engine, "is_outdated", checked)
     one, other = in_two_threads(lambda: engine_for(model, query))
     assert one is other
     assert (one is first) is not outdated
@@ -39,14 +38,14 @@ def test_two_threads_that_ask_while_an_engine_is_checked_get_the_same(model, mon
 
 def test_two_threads_compute_nothing_twice(model, monkeypatch):
     computed = []
-    record = AblationEngine.ask
+    record = Engine.ask
 
     def recording(self, task, **arguments):
         if task == "rows":
             computed.extend(arguments["cells"])
         return record(self, task, **arguments)
 
-    monkeypatch.setattr(AblationEngine, "ask", recording)
+    monkeypatch.setattr(Engine, "ask", recording)
     one, other = in_two_threads(lambda: hw.attribute(model, PROMPT, baseline="zero", progress=False))
     np.testing.assert_array_equal(one.values, other.values)
     assert len(computed) == len({*computed})
@@ -62,13 +61,13 @@ def test_an_engine_in_use_is_found_however_many_questions_come_after(model):
 
 def test_an_estimate_is_made_on_the_model_s_thread(model, monkeypatch):
     seen = []
-    needed = AblationEngine.memory_needed
+    needed = Engine.memory_needed
 
     def seeing(self):
         seen.append(model.thread.is_this)
         return needed(self)
 
-    monkeypatch.setattr(AblationEngine, "memory_needed", seeing)
+    monkeypatch.setattr(Engine, "memory_needed", seeing)
     hw.estimate(model, PROMPT, layers=1, baseline="zero")
     assert seen == [True]
 

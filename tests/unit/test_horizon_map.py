@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from horizon_widget.baseline import Baseline
 from horizon_widget.errors import QueryError
-from horizon_widget.horizon_map import HorizonMap
-from horizon_widget.metric import Metric
-from horizon_widget.query import Query
-from horizon_widget.tokens import Token
+from horizon_widget.question.baseline import Baseline
+from horizon_widget.question.metric import Metric
+from horizon_widget.question.query import Query
+from horizon_widget.question.tokens import Token
+from horizon_widget.result.horizon_map import HorizonMap
 from tests.maps import L, T, empty, make, targets_of
 
 # -- a part --------------------------------------------------------------------------------------------------------

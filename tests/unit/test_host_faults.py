@@ -10,8 +10,8 @@ import nnsight
 import pytest
 
 from horizon_widget.errors import HostError, describe
-from horizon_widget.models.remote.faults import FAULTS, Faults
-from horizon_widget.models.remote.host import Host
+from horizon_widget.remote.faults import FAULTS, Faults
+from horizon_widget.remote.host import Host
 from tests.odd_hosts import KEY, MODEL_KEY
 
 

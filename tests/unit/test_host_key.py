@@ -8,8 +8,8 @@ import time
 import pytest
 
 from horizon_widget.errors import HostError
-from horizon_widget.models.remote.faults import Faults
-from horizon_widget.models.remote.host import Host
+from horizon_widget.remote.faults import Faults
+from horizon_widget.remote.host import Host
 from tests.odd_hosts import (
     KEY,
     MODEL_KEY,

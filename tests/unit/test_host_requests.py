@@ -14,11 +14,11 @@ import pytest
 
 from horizon_widget.errors import HostError
 from horizon_widget.models import thread
-from horizon_widget.models.remote import travel
-from horizon_widget.models.remote.faults import Abandoned
-from horizon_widget.models.remote.host import Host
-from horizon_widget.models.remote.news import STATES, Patience
-from horizon_widget.models.remote.waiting import TooLate, aside
+from horizon_widget.remote import travel
+from horizon_widget.remote.faults import Abandoned
+from horizon_widget.remote.host import Host
+from horizon_widget.remote.news import STATES, Patience
+from horizon_widget.remote.waiting import TooLate, aside
 from tests.odd_hosts import (
     KEY,
     MODEL_KEY,

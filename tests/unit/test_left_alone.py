@@ -13,7 +13,7 @@ from tokenizers import pre_tokenizers
 from transformers import LlamaForCausalLM, PreTrainedTokenizer
 
 import horizon_widget as hw
-from horizon_widget.models.remote.load import _without_weights
+from horizon_widget.remote.load import _without_weights
 from tests.architectures import ARCHITECTURES
 from tests.conftest import PROMPT
 from tests.vocabularies import gpt2_like, llama2_like, sized_for

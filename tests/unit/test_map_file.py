@@ -10,13 +10,13 @@ import xarray as xr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from horizon_widget import map_file
-from horizon_widget.baseline import Baseline
 from horizon_widget.errors import HorizonError, MapFileError
-from horizon_widget.horizon_map import HorizonMap
-from horizon_widget.metric import Metric
-from horizon_widget.query import Query
-from horizon_widget.tokens import Token
+from horizon_widget.question.baseline import Baseline
+from horizon_widget.question.metric import Metric
+from horizon_widget.question.query import Query
+from horizon_widget.question.tokens import Token
+from horizon_widget.result import map_file
+from horizon_widget.result.horizon_map import HorizonMap
 
 ATTRS = {"model": "m", "odd": "a\0b\ud800", "number": 3, "ratio": 0.1}
 ODD_TEXTS = ["\0", "", "\ud83d\ude00", "\ud83d", "\ude00\ud83d", "x" * 10_000, "\N{RIGHT-TO-LEFT OVERRIDE}", "a\nb"]

@@ -13,8 +13,8 @@ import pytest
 import xarray as xr
 
 from horizon_widget.errors import MapFileError
-from horizon_widget.horizon_map import HorizonMap
-from horizon_widget.metric import Metric
+from horizon_widget.question.metric import Metric
+from horizon_widget.result.horizon_map import HorizonMap
 from tests import maps
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from horizon_widget import statistics
 from horizon_widget.errors import QueryError
-from horizon_widget.metric import Metric
+from horizon_widget.question.metric import Metric
+from horizon_widget.result import statistics
 from tests.maps import L, T, empty, magnitude, make, targets_of
 
 # -- shares and horizons -------------------------------------------------------------------------------------------

@@ -20,12 +20,12 @@ import pytest
 import xarray as xr
 
 import horizon_widget as hw
-from horizon_widget import map_file
-from horizon_widget.baseline import Baseline
 from horizon_widget.errors import MapFileError
-from horizon_widget.metric import Metric
-from horizon_widget.query import Query
-from horizon_widget.tokens import Token
+from horizon_widget.question.baseline import Baseline
+from horizon_widget.question.metric import Metric
+from horizon_widget.question.query import Query
+from horizon_widget.question.tokens import Token
+from horizon_widget.result import map_file
 
 DATA = Path(__file__).parent / "data"
 IDS = (57, 78, 127, 104, 220, 71, 64, 82, 220, 72, 83)

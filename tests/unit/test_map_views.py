@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from horizon_widget.baseline import Baseline
 from horizon_widget.errors import HorizonError, QueryError
-from horizon_widget.horizon_map import HorizonMap
-from horizon_widget.metric import Metric
-from horizon_widget.query import Query
-from horizon_widget.tokens import Token
+from horizon_widget.question.baseline import Baseline
+from horizon_widget.question.metric import Metric
+from horizon_widget.question.query import Query
+from horizon_widget.question.tokens import Token
+from horizon_widget.result.horizon_map import HorizonMap
 
 N = 8
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import horizon_widget as hw
-from horizon_widget.attribution.memory import MemoryPlan
-from horizon_widget.models import backward, ways
+from horizon_widget.compute.memory import MemoryPlan
+from horizon_widget.models import backward, strategies
 from tests.conftest import PROMPT
 
 
@@ -31,11 +31,11 @@ def test_a_limit_under_one_copy_says_how_much_is_needed(model):
 def test_a_small_limit_makes_smaller_batches_and_the_same_map(model, monkeypatch):
     expected = hw.attribute(model, PROMPT, baseline="zero", progress=False)
     copies = []
-    run = ways.run
+    run = strategies.run
     monkeypatch.setattr(
-        ways, "run", lambda m, c, s, edits, *a, **k: copies.append(edits.n_copies) or run(m, c, s, edits, *a, **k)
+        strategies, "run", lambda m, c, s, edits, *a, **k: copies.append(edits.n_copies) or run(m, c, s, edits, *a, **k)
     )
-    model.kept.clear()
+    model.cache.clear()
     plan = MemoryPlan(*_needs(model), limit=1)
     got = hw.attribute(model, PROMPT, baseline="zero", memory_limit=int(plan.needed(2, 31)), progress=False)
     np.testing.assert_allclose(got.values, expected.values, atol=1e-5)
@@ -44,10 +44,10 @@ def test_a_small_limit_makes_smaller_batches_and_the_same_map(model, monkeypatch
 
 
 def _needs(model):
-    from horizon_widget.attribution import memory
-    from horizon_widget.attribution.ask import read_query
+    from horizon_widget.compute import memory
+    from horizon_widget.question.reading import read_query
 
-    return memory._needs(model, read_query(model, PROMPT), ways.SUFFIX)
+    return memory._needs(model, read_query(model, PROMPT), strategies.SUFFIX)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def _needs(model):
 )
 def test_when_memory_runs_out_smaller_parts_are_tried(model, monkeypatch, error):
     expected = hw.attribute(model, PROMPT, baseline="zero", progress=False)
-    run, sizes = ways.run, []
+    run, sizes = strategies.run, []
 
     def tight(m, clean, site, edits, *args, **options):
         sizes.append(edits.n_copies)
@@ -68,8 +68,8 @@ def test_when_memory_runs_out_smaller_parts_are_tried(model, monkeypatch, error)
             raise error
         return run(m, clean, site, edits, *args, **options)
 
-    model.kept.clear()
-    monkeypatch.setattr(ways, "run", tight)
+    model.cache.clear()
+    monkeypatch.setattr(strategies, "run", tight)
     got = hw.attribute(model, PROMPT, baseline="zero", progress=False)
     np.testing.assert_allclose(got.values, expected.values, atol=1e-5)
     failed = [size for size in sizes if size > 3]
@@ -85,7 +85,7 @@ def test_the_same_for_gradients(model, monkeypatch):
             raise MemoryError
         return together(output, inputs, cotangents)
 
-    model.kept.clear()
+    model.cache.clear()
     monkeypatch.setattr(backward, "_all_at_once", tight)
     got = hw.attribute(model, PROMPT, baseline="zero", method="gradient", progress=False)
     np.testing.assert_allclose(got.values, expected.values, rtol=1e-4, atol=1e-5)
@@ -93,7 +93,7 @@ def test_the_same_for_gradients(model, monkeypatch):
 
 def test_when_not_even_one_copy_fits_it_is_said_and_what_is_done_is_kept(model, monkeypatch):
     hw.attribute(model, PROMPT, layers=2, baseline="zero", progress=False)
-    monkeypatch.setattr(ways, "run", lambda *a, **k: (_ for _ in ()).throw(MemoryError()))
+    monkeypatch.setattr(strategies, "run", lambda *a, **k: (_ for _ in ()).throw(MemoryError()))
     with pytest.raises(hw.ModelError, match="not enough memory for one copy of the prompt"):
         hw.attribute(model, PROMPT, baseline="zero", progress=False)
     assert hw.attribute(model, PROMPT, layers=2, baseline="zero", progress=False).done[2].all()

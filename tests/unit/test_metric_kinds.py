@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 
 import horizon_widget as hw
-from horizon_widget.metric import Metric
+from horizon_widget.question.facts import DIVERGENCE, LEVEL, LIKELIHOOD
+from horizon_widget.question.metric import Metric
 from tests.conftest import PROMPT
 
 
@@ -31,7 +33,8 @@ def called(name):
 def test_a_function_is_told_as_one_whatever_its_name(model, name):
     widget = hw.HorizonWidget(model, PROMPT, metric=called(name), baseline="zero")
     shown = name.encode("utf-8", "backslashreplace").decode()
-    assert (widget.query["kind"], widget.query["actual"]) == ("function", False)
+    assert widget.query["words"] == asdict(LEVEL)
+    assert not widget.query["divergence"]
     assert (widget.query["metric"], widget.query["unit"]) == (f"function {shown}", "")
     assert widget.asked["metric"] == ["function", shown]
     assert json.dumps(widget.get_state(None)).encode()
@@ -41,27 +44,29 @@ def test_a_function_is_told_as_one_whatever_its_name(model, name):
 @pytest.mark.parametrize("function", [called(""), functools.partial(first_logit)])
 def test_a_function_without_a_name_is_a_function(model, function):
     widget = hw.HorizonWidget(model, PROMPT, metric=function, baseline="zero")
-    assert (widget.query["kind"], widget.query["metric"]) == ("function", "function")
+    assert widget.query["metric"] == widget.query["short_metric"] == "function"
     assert widget.asked["metric"] == ["function", "function"]
     assert "function" in repr(widget.map)
     widget.close()
 
 
 @pytest.mark.parametrize(
-    ("metric", "kind", "actual"),
+    ("metric", "words", "short"),
     [
-        ("logprob", "logprob", True),
-        (("logprob", "a"), "logprob", False),
-        ("logit", "logit", True),
-        (("contrast", "a", "b"), "contrast", False),
-        ("entropy", "entropy", False),
-        ("kl", "kl", False),
-        (Metric("kl", label="how far it moves"), "kl", False),
+        ("logprob", LIKELIHOOD, "log p"),
+        (("logprob", "a"), LEVEL, "logprob of 'a'"),
+        ("logit", LEVEL, "logit"),
+        (("contrast", "a", "b"), LEVEL, "contrast 'a' - 'b'"),
+        ("entropy", LEVEL, "entropy"),
+        ("kl", DIVERGENCE, "kl"),
+        (Metric("kl", label="how far it moves"), DIVERGENCE, "kl"),
     ],
 )
-def test_the_page_is_told_the_kind_beside_the_label(model, metric, kind, actual):
+def test_the_page_is_told_how_values_are_explained_beside_the_label(model, metric, words, short):
     widget = hw.HorizonWidget(model, PROMPT, metric=metric, baseline="zero")
-    assert (widget.query["kind"], widget.query["actual"]) == (kind, actual)
+    assert widget.query["words"] == asdict(words)
+    assert widget.query["divergence"] == (words is DIVERGENCE)
+    assert widget.query["short_metric"] == short
     assert widget.query["metric"] == str(widget.map.query.metric)
     widget.close()
 

@@ -12,9 +12,9 @@ import torch
 from transformers.models.llama.modeling_llama import LlamaMLP
 
 import horizon_widget as hw
-from horizon_widget.attribution.ask import engine_for, read_query
-from horizon_widget.attribution.engine import compute
-from horizon_widget.attribution.plan import Interest
+from horizon_widget.question.reading import read_query
+from horizon_widget.schedule.engine import compute, engine_for
+from horizon_widget.schedule.plan import Interest
 from tests import reference
 from tests.conftest import PROMPT, tiny_llama
 
@@ -259,7 +259,7 @@ def attribute_after(model, n_passes, act):
         if calls == n_passes:
             act(model.hf_model)
 
-    model.kept.clear()
+    model.cache.clear()
     handle = model.hf_model.model.layers[1].mlp.register_forward_hook(hook)
     try:
         hw.attribute(model, SHORT, layers=[0, 1], baseline="zero", progress=False)
@@ -329,13 +329,13 @@ def test_a_model_whose_runs_differ_slightly_is_the_same_model_until_it_is_change
     engine = engine_for(model, read_query(model, SHORT, baseline="zero"))
     for layer in range(3):
         list(compute(engine, Interest(layer=layer, layers=[layer])))
-        engine.distrust_model()
-        model.thread.run(engine.check_model)
+        engine.executor.distrust_model()
+        model.thread.run(engine.executor.check_model)
     assert engine_for(model, engine.query) is engine
     write_to_data(model.hf_model)
-    engine.distrust_model()
+    engine.executor.distrust_model()
     with pytest.raises(hw.ModelError, match="has changed since this map was begun"):
-        model.thread.run(engine.check_model)
+        model.thread.run(engine.executor.check_model)
 
 
 def test_what_a_module_records_is_not_touched_by_our_passes(model):

@@ -168,7 +168,7 @@ def test_a_hook_that_acts_on_one_position_acts_on_that_position(model):
 
 def test_questions_from_several_threads_are_answered_in_turn(model):
     expected = {source: row(model, source=source) for source in range(8)}
-    model.kept.clear()
+    model.cache.clear()
     got, errors = {}, []
 
     def ask(source):

@@ -9,9 +9,9 @@ import pytest
 from transformers import ByT5Tokenizer
 
 import horizon_widget as hw
-from horizon_widget.metric import Metric
 from horizon_widget.models.prompts import vocabulary_of
-from horizon_widget.tokens import Vocabulary
+from horizon_widget.question.metric import Metric
+from horizon_widget.question.tokens import Vocabulary
 from tests.architectures import ARCHITECTURES
 from tests.vocabularies import VOCABULARIES, gpt2_like, llama2_like, sized_for, unigram_like, wordpiece_like
 

@@ -3,19 +3,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from horizon_widget.attribution import words
-from horizon_widget.attribution.plan import (
-    CostModel,
+from horizon_widget.compute.batches import first_cells
+from horizon_widget.compute.cost import CostModel
+from horizon_widget.question.tokens import Token
+from horizon_widget.schedule import labels as words
+from horizon_widget.schedule.plan import (
     Interest,
-    Part,
     bisecting,
-    first_cells,
     nearest_first,
     neighbours_of,
     next_part,
-    wanted,
+    next_request,
+    without_unwanted,
 )
-from horizon_widget.tokens import Token
 
 
 def fresh(n_layers=6, n_tokens=9):
@@ -24,45 +24,45 @@ def fresh(n_layers=6, n_tokens=9):
 
 def run(done, interest, rows_per_part=20):
     parts = []
-    while (part := next_part(done, interest, rows_per_part)) is not None:
-        assert len(part.cells) == len(set(part.cells))
-        assert list(part.cells) == sorted(part.cells), "a growing batch lets copies in layer by layer"
-        for cell in part.cells:
+    while part := next_part(done, interest, rows_per_part):
+        assert len(part) == len(set(part))
+        assert [*part] == sorted(part), "a growing batch lets copies in layer by layer"
+        for cell in part:
             assert not done[cell], "nothing is computed twice"
             done[cell] = True
         parts.append(part)
     return parts
 
 
-def test_a_row_is_one_part_where_each_part_costs_a_journey():
+def test_a_row_is_one_part_where_each_part_is_a_request():
     interest = Interest(layer=3, source=2, layers=[3])
-    first = next_part(fresh(), interest, 7, in_batches=True)
-    assert first.cells == tuple((layer, 2) for layer in range(6))
-    longer = next_part(fresh(), interest, 2, in_batches=True)
-    assert longer.cells == ((2, 2), (3, 2)), "unless it is very long: the layer on the screen first, then nearby ones"
+    first = next_request(fresh(), interest, 7)
+    assert first == tuple((layer, 2) for layer in range(6))
+    longer = next_request(fresh(), interest, 2)
+    assert longer == ((2, 2), (3, 2)), "unless it is very long: the layer on the screen first, then nearby ones"
     done = fresh()
     done[:, 2] = True
-    rest = next_part(done, interest, 17, in_batches=True)
-    assert rest.cells == ((3, 0), (3, 1)), "parts of the rest are counted by the positions ahead of each source"
-    patient = next_part(fresh(), Interest(layer=3, layers=[3, 1], patient=True), 10_000, in_batches=True)
-    assert patient.cells == tuple((layer, source) for layer in (1, 3) for source in range(9))
+    rest = next_request(done, interest, 17)
+    assert rest == ((3, 0), (3, 1)), "parts of the rest are counted by the positions ahead of each source"
+    patient = next_request(fresh(), Interest(layer=3, layers=[3, 1], patient=True), 10_000)
+    assert patient == tuple((layer, source) for layer in (1, 3) for source in range(9))
 
 
 def test_the_selected_token_comes_first_at_the_layer_on_the_screen_then_nearby():
     parts = run(fresh(), Interest(layer=3, source=2, layers=[3]), rows_per_part=7)
-    first = [layer for part in parts[:6] for layer, source in part.cells if source == 2]
+    first = [layer for part in parts[:6] for layer, source in part if source == 2]
     assert first == [3, 2, 4, 1, 5, 0]
-    assert {layer for part in parts[6:] for layer, _ in part.cells} == {3}
+    assert {layer for part in parts[6:] for layer, _ in part} == {3}
 
 
 def test_a_clicked_token_s_layers_share_parts():
     parts = run(fresh(), Interest(layer=3, source=2, layers=[3]), rows_per_part=21)
-    assert [part.cells for part in parts[:3]] == [((3, 2),), ((1, 2), (2, 2), (4, 2)), ((0, 2), (5, 2))]
+    assert parts[:3] == [((3, 2),), ((1, 2), (2, 2), (4, 2)), ((0, 2), (5, 2))]
 
 
 def test_only_some_targets_are_computed_no_further_than_the_last():
-    part = next_part(fresh(), Interest(layer=0, layers=[0], sources=(2, 3), targets=(4,)), rows_per_part=20)
-    assert part == Part(((0, 2), (0, 3)), (4,))
+    part = next_part(fresh(), Interest(layer=0, layers=[0], sources=(2, 3), targets=(4,)), rows=20)
+    assert part == ((0, 2), (0, 3))
 
 
 @given(
@@ -86,8 +86,8 @@ def test_all_that_is_wanted_is_computed_once_and_nothing_else(n_layers, n_tokens
 
 def test_every_layer_is_sampled_before_the_second_layer_is_filled():
     parts = run(fresh(), Interest(layer=3, layers=[3, 0, 5], samples=[0, 5]))
-    others = [part for part in parts if part.cells[0][0] != 3]
-    assert others[0].cells == ((0, 1), (5, 1))
+    others = [part for part in parts if part[0][0] != 3]
+    assert others[0] == ((0, 1), (5, 1))
 
 
 @given(starts=st.lists(st.integers(0, 63), min_size=1, max_size=100), rows=st.integers(1, 600))
@@ -115,12 +115,12 @@ def test_cost_counts_each_source_s_own_later_positions():
     assert cost.missing(done) == 2 * 3 * (2 * 10 + 100) + 2 * 3 * (10 + 100)
     done[0] = True
     assert cost.missing(done) == 2 * 3 * (10 + 100)
-    assert cost.missing(wanted(fresh(2, 3), Interest(layer=1, source=1))) == 2 * 1 * (120 + 110)
+    assert cost.missing(without_unwanted(fresh(2, 3), Interest(layer=1, source=1))) == 2 * 1 * (120 + 110)
 
 
 def test_the_next_clicks_are_computed_before_the_rest_of_the_map():
     parts = run(fresh(), Interest(layer=3, source=2, layers=[3, 0, 5], neighbours=neighbours_of(2, 9)), rows_per_part=9)
-    order = [cell for part in parts for cell in part.cells]
+    order = [cell for part in parts for cell in part]
     clicked, shown = [(layer, 2) for layer in range(6)], [(3, source) for source in range(9)]
     asked_for = {*clicked, *shown}
     assert set(order[: len(asked_for)]) == asked_for
@@ -131,7 +131,7 @@ def test_the_next_clicks_are_computed_before_the_rest_of_the_map():
 
 def test_the_sources_of_a_column_come_nearest_layer_first():
     parts = run(fresh(), Interest(layer=3, layers=[3, 0, 5, 4], target=4), rows_per_part=9)
-    order = [cell for part in parts for cell in part.cells]
+    order = [cell for part in parts for cell in part]
     shown, before = [(3, source) for source in range(9)], [(n, s) for n in (4, 5, 0) for s in range(4)]
     assert order[:9] == shown
     assert sorted(order[9:21]) == sorted(before)

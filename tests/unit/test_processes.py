@@ -15,13 +15,13 @@ import pytest
 import torch
 
 import horizon_widget as hw
-from horizon_widget.attribution import ask
-from horizon_widget.attribution.attribute import AttributionInterrupted
-from horizon_widget.baseline import Baseline
-from horizon_widget.controller import idle
+from horizon_widget.api.attribute import AttributionInterrupted
 from horizon_widget.errors import HorizonError, HostError
-from horizon_widget.metric import Metric
 from horizon_widget.models import thread
+from horizon_widget.question.baseline import Baseline
+from horizon_widget.question.metric import Metric
+from horizon_widget.schedule import idle
+from horizon_widget.schedule.engine import Engines
 from horizon_widget.widget import turns
 from tests.conftest import PROMPT, STORY
 from tests.stand_ins import remote_model
@@ -68,9 +68,9 @@ def row(model, **arguments):
 @pytest.mark.parametrize("method", ["ablation", "gradient"])
 def test_a_forked_process_computes_what_its_parent_does(model, method):
     expected = row(model, method=method)
-    model.kept.clear()
+    model.cache.clear()
     np.testing.assert_array_equal(in_child(lambda: row(model, method=method)), expected)
-    model.kept.clear()
+    model.cache.clear()
     np.testing.assert_array_equal(row(model, method=method), expected)
 
 
@@ -101,7 +101,7 @@ def test_a_forked_process_computes_with_several_threads_where_its_parent_did(dem
             demo_model.hf_model(torch.tensor([list(demo_model.tokenize(prompt))]))
 
         def computed_anew():
-            demo_model.kept.clear()
+            demo_model.cache.clear()
             asked = {"layers": -2, "sources": 3, "baseline": "zero", "progress": False}
             return hw.attribute(demo_model, prompt, **asked).values.values[-2, 3]
 
@@ -115,7 +115,7 @@ def test_a_forked_process_computes_with_several_threads_where_its_parent_did(dem
 def test_a_fork_waits_for_the_computation_under_way(model):
     """Else its hooks would stay on the child's model: the pass below overwrites what a block has put out."""
     expected = row(model)
-    model.kept.clear()
+    model.cache.clear()
     forking, handles = threading.Event(), []
 
     def silences(_module, _args, output):
@@ -138,7 +138,7 @@ def test_a_fork_waits_for_the_computation_under_way(model):
 def test_a_fork_has_its_turn_between_pieces_of_work_that_follow_at_once(model):
     """As those of a widget that fills its map."""
     expected = row(model)
-    model.kept.clear()
+    model.cache.clear()
     enough, ended = threading.Event(), threading.Event()
 
     def piece():
@@ -192,7 +192,7 @@ def test_a_remote_model_is_asked_from_a_forked_process(model):
     """Its own thread, which waits for the host, is gone in the child too."""
     remote = remote_model(copy.deepcopy(model.hf_model), model.tokenizer)
     expected = row(remote)
-    remote.kept.clear()
+    remote.cache.clear()
     np.testing.assert_array_equal(in_child(lambda: row(remote)), expected)
 
 
@@ -206,7 +206,7 @@ def test_a_model_on_a_gpu_is_refused_in_a_forked_process(model):
 
 
 @forks
-@pytest.mark.parametrize("lock", [ask.Engines()._lock, idle._lock, turns._left_lock, turns._lock])
+@pytest.mark.parametrize("lock", [Engines()._lock, idle._lock, turns._left_lock, turns._lock])
 def test_no_lock_of_another_thread_s_is_held_in_a_forked_process(widget, lock):
     """Each is used by what the child does here: a map, another widget of it, traits that it sets."""
     widget.wait(timeout=LIMIT)

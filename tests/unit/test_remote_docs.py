@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from horizon_widget.models.remote.capabilities import Capabilities
-from horizon_widget.models.remote.faults import FAULTS, Faults
-from horizon_widget.models.remote.news import STATES, Patience
+from horizon_widget.remote.capabilities import Capabilities
+from horizon_widget.remote.faults import FAULTS, Faults
+from horizon_widget.remote.news import STATES, Patience
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "remote.md"
 IN_WORDS = {2: "two", 3: "three", 4: "four"}

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 
 import horizon_widget as hw
-from horizon_widget.attribution.ask import read_query
-from horizon_widget.attribution.attribute import AttributionInterrupted
-from horizon_widget.attribution.findings import Cell
-from horizon_widget.attribution.gradient_engine import GradientEngine
-from horizon_widget.attribution.plan import Interest
-from horizon_widget.controller import Controller
+from horizon_widget.api.attribute import AttributionInterrupted
+from horizon_widget.compute.findings import Cell
 from horizon_widget.errors import HostError
 from horizon_widget.models import trial, writing
-from horizon_widget.models.remote import hosted
-from horizon_widget.query import Query
+from horizon_widget.question.query import Query
+from horizon_widget.question.reading import read_query
+from horizon_widget.remote import hosted
+from horizon_widget.schedule.controller import Controller
+from horizon_widget.schedule.engine import Engine
+from horizon_widget.schedule.plan import Interest
 from tests import stand_ins
 from tests.conftest import PROMPT, tiny_llama
 from tests.widgets import LONG, Recorder, settle
@@ -84,7 +84,7 @@ def test_so_is_what_is_found_of_a_cell(remote, model):
     there, here = hw.verify(remote, *cell), hw.verify(model, *cell)
     assert (there.value, there.reference) == pytest.approx((here.value, here.reference), abs=1e-5)
     assert there.passes == 2
-    np.testing.assert_allclose(hw.robustness(remote, *cell), hw.robustness(model, *cell), atol=1e-5)
+    np.testing.assert_allclose(hw.baseline_sensitivity(remote, *cell), hw.baseline_sensitivity(model, *cell), atol=1e-5)
     np.testing.assert_allclose(
         hw.direct(remote, SHORT, 1, [2, 3]).direct, hw.direct(model, SHORT, 1, [2, 3]).direct, atol=1e-5
     )
@@ -284,9 +284,9 @@ def test_an_aspect_is_one_request(controller, host):
     controller.start()
     controller.wait(timeout=LONG)
     del host.asked[:]
-    controller.inspect(Cell(1, 2, 6), ["direct", "robustness", "verification"])
+    controller.inspect(Cell(1, 2, 6), ["direct", "baseline_sensitivity", "verification"])
     wait_for(lambda: len(controller._listener.findings) == 3)
-    assert host.asked == ["direct", "robustness", "verification"]
+    assert host.asked == ["direct", "baseline_sensitivity", "verification"]
     assert all(problem is None for *_, problem in controller._listener.findings)
 
 
@@ -358,6 +358,6 @@ def test_what_is_written_before_a_fault_is_opened(controller, remote, host, monk
 
 
 def test_gradients_of_a_long_prompt_come_in_answers_of_a_few_megabytes(remote, monkeypatch):
-    monkeypatch.setattr("horizon_widget.attribution.gradient_engine.MOST_BYTES", 4 * remote.n_layers * len(PROMPT) * 5)
-    engine = GradientEngine(remote, read_query(remote, PROMPT, method="gradient"))
+    monkeypatch.setattr("horizon_widget.remote.executor.MOST_BYTES", 4 * remote.n_layers * len(PROMPT) * 5)
+    engine = Engine(remote, read_query(remote, PROMPT, method="gradient"))
     assert len(engine.next_part(Interest(0, layers=range(4), patient=True)).targets) <= 6

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 import horizon_widget as hw
-from horizon_widget.attribution.ask import read_query
-from horizon_widget.attribution.gradient import Gradient
+from horizon_widget.compute.gradient import Gradient
 from horizon_widget.models import thread
 from horizon_widget.models.backward import gradients
 from horizon_widget.models.readout import VOCABULARY_SLICE
+from horizon_widget.question.reading import read_query
 from tests import reference
 from tests.architectures import ARCHITECTURES
 from tests.conftest import PROMPT
@@ -78,8 +78,8 @@ def test_a_model_is_entered_as_fast_as_if_it_ruled_nothing_out(ruled_out_by, byt
     """Differences of two infinities are none. What a hook on the whole model does, only whole passes show."""
     model = ruling_out(ruled_out_by, byte_tokenizer)
     hw.attribute(model, SHORT, layers=1, sources=3, baseline="zero", progress=False)
-    ways = {_hook_on_head: "replay", _hook_on_model: "full"}
-    assert {way for _, way in model.tried.values()} == {ways.get(ruled_out_by, "suffix")}
+    strategies = {_hook_on_head: "replay", _hook_on_model: "full"}
+    assert {strategy for _, strategy in model.tried.values()} == {strategies.get(ruled_out_by, "suffix")}
 
 
 @BY
@@ -102,7 +102,7 @@ def test_the_gradient_of_entropy_equals_central_differences(ruled_out_by, byte_t
 
     def ours():
         run = gradient.experiment
-        keep = {"way": run.way, "batched": False}
+        keep = {"strategy": run.strategy, "batched": False}
         return gradients(model, run.clean, run.site, [target - 1], run.scorer, lambda _layer, g: g, **keep)[layer, 0]
 
     by_state = thread.run(ours)

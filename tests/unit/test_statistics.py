@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from horizon_widget import statistics
+from horizon_widget.result import statistics
 
 
 def test_the_default_window_is_the_largest_power_of_two_that_three_quarters_of_the_sources_have_ahead():

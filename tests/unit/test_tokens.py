@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from horizon_widget.tokens import Token, read_tokens, read_words, text_of
+from horizon_widget.question.tokens import Token, read_tokens, read_words, text_of
 from tests.vocabularies import llama2_like
 
 

@@ -10,16 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from horizon_widget.attribution import visit
-from horizon_widget.attribution.findings import Cell
-from horizon_widget.attribution.preparation import Preparation
-from horizon_widget.baseline import Baseline
-from horizon_widget.metric import Metric
+from horizon_widget.compute.findings import Cell
+from horizon_widget.compute.preparation import Preparation
 from horizon_widget.models import layout
 from horizon_widget.models.layout import Layout, Place, separate_heads
-from horizon_widget.models.remote import on_host, travel
-from horizon_widget.models.remote.values import pack, unpack
-from horizon_widget.query import Query
+from horizon_widget.question.baseline import Baseline
+from horizon_widget.question.metric import Metric
+from horizon_widget.question.query import Query
+from horizon_widget.remote import on_host, travel, visit
+from horizon_widget.remote.values import pack, unpack
 
 HELPER = "def double(x):\n    return 2 * x\n"
 ENTRY = "from parcel.helper import double\n\ndef answer(traced, request):\n    return double(request[traced])\n"
@@ -28,8 +27,8 @@ SOURCES = {"parcel": "", "parcel.helper": HELPER, "parcel.entry": ENTRY}
 
 def test_what_is_sent_needs_nothing_that_a_host_may_not_have():
     texts = travel.sources(visit.__name__)
-    assert "horizon_widget.attribution.visit" in texts
-    assert "horizon_widget.models.remote.hosted" in texts
+    assert "horizon_widget.remote.visit" in texts
+    assert "horizon_widget.remote.hosted" in texts
     assert texts["horizon_widget"] == ""
     needed = {line.split()[1].split(".")[0] for text in texts.values() for line in _imports(text)}
     assert needed - sys.stdlib_module_names <= {"horizon_widget", "nnsight", "numpy", "psutil", "torch", "transformers"}
@@ -37,7 +36,7 @@ def test_what_is_sent_needs_nothing_that_a_host_may_not_have():
 
 
 def test_docstrings_and_comments_stay_here_and_every_line_where_it_was():
-    module = "horizon_widget.attribution.visit"
+    module = "horizon_widget.remote.visit"
     original = Path(visit.__file__).read_text()
     sent = travel.sources(module)[module]
     assert '"""' not in sent

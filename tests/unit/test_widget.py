@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import horizon_widget as hw
-from horizon_widget import protocol
-from horizon_widget.attribution.ablation_engine import AblationEngine
+from horizon_widget.question.facts import LIKELIHOOD
+from horizon_widget.schedule.engine import Engine
+from horizon_widget.widget import protocol
 from tests.conftest import PROMPT
 from tests.widgets import LONG, received_rows, say, settle
 
@@ -24,8 +26,9 @@ def test_traits_describe_the_map(widget):
     assert widget.query == {
         "method": "ablation",
         "metric": "logprob",
-        "kind": "logprob",
-        "actual": True,
+        "short_metric": "log p",
+        "divergence": False,
+        "words": asdict(LIKELIHOOD),
         "unit": "nats",
         "site": "residual",
         "exact": True,
@@ -152,15 +155,15 @@ def test_a_click_is_observed_from_python(widget):
 
 def test_an_error_is_shown_in_the_widget_which_stays_usable(widget, monkeypatch):
     widget.wait(timeout=LONG)
-    compute = AblationEngine.compute
-    monkeypatch.setattr(AblationEngine, "compute", lambda self, part: [][1])
+    compute = Engine.compute
+    monkeypatch.setattr(Engine, "compute", lambda self, part: [][1])
     widget.selected_source = 3
     with pytest.raises(hw.HorizonError, match="IndexError"):
         widget.wait(timeout=LONG)
     settle()
     assert widget.state == "error"
     assert "IndexError" in widget.error["title"]
-    monkeypatch.setattr(AblationEngine, "compute", compute)
+    monkeypatch.setattr(Engine, "compute", compute)
     say(widget, {"type": "resume"})
     widget.wait(timeout=LONG)
     settle()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import horizon_widget as hw
-from horizon_widget.tokens import n_shared
+from horizon_widget.question.tokens import n_shared
 from tests.architectures import ARCHITECTURES
 from tests.vocabularies import gpt2_like, llama2_like, sized_for, unigram_like
 from tests.widgets import LONG, OPEN, say, sent, settle
@@ -29,7 +29,7 @@ def in_the_page(widget, text):
     settle()
 
 
-WAYS = pytest.mark.parametrize("edit", [in_python, in_the_page])
+STRATEGIES = pytest.mark.parametrize("edit", [in_python, in_the_page])
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def ids_of(widget):
     return widget.map.query.token_ids
 
 
-@WAYS
+@STRATEGIES
 def test_what_is_appended_to_token_ids_follows_them(llama, opened, edit):
     ids = llama.tokenize("the cat sat")
     widget = opened(llama, list(ids))
@@ -71,7 +71,7 @@ def test_what_is_appended_to_token_ids_follows_them(llama, opened, edit):
     assert widget.wait(timeout=LONG).done[2].all()
 
 
-@WAYS
+@STRATEGIES
 def test_a_text_is_tokenised_as_a_whole_however_often_it_is_edited(llama, opened, edit):
     widget = opened(llama, "the cat sat")
     for text in ("the cat sat.", "the cat sa", "Paris in the"):
@@ -80,7 +80,7 @@ def test_a_text_is_tokenised_as_a_whole_however_often_it_is_edited(llama, opened
         assert widget.asked["token_ids"] is None
 
 
-@WAYS
+@STRATEGIES
 def test_another_text_is_one_of_its_own(llama, opened, edit):
     widget = opened(llama, list(llama.tokenize("the cat sat on the mat.")))
     edit(widget, "Paris is old.")
@@ -89,7 +89,7 @@ def test_another_text_is_one_of_its_own(llama, opened, edit):
     assert ids_of(widget) == llama.tokenize("Paris is older.")
 
 
-@WAYS
+@STRATEGIES
 def test_chat_messages_keep_the_template_s_tokens_on_both_sides_of_an_edit(opened, edit):
     tokenizer = llama2_like()
     tokenizer.add_special_tokens({"additional_special_tokens": ["<|start|>", "<|end|>"]})
@@ -108,7 +108,7 @@ def test_chat_messages_keep_the_template_s_tokens_on_both_sides_of_an_edit(opene
     assert ids_of(widget) == ids
 
 
-@WAYS
+@STRATEGIES
 def test_tokens_that_no_text_gives_stay_where_they_are(opened, edit):
     model = loaded(gpt2_like())
     half, *letters = model.tokenizer.convert_tokens_to_ids(["Ã", "t", "h", "e"])
@@ -119,7 +119,7 @@ def test_tokens_that_no_text_gives_stay_where_they_are(opened, edit):
     assert widget.asked["token_ids"] == list(ids_of(widget))
 
 
-@WAYS
+@STRATEGIES
 def test_what_the_model_wrote_keeps_its_tokens_and_counts_as_written_while_its_first_one_is_there(llama, opened, edit):
     widget = opened(llama, "the cat sat")
     first = len(ids_of(widget))
@@ -142,7 +142,7 @@ def test_what_it_wrote_is_no_longer_there_when_it_is_taken_away(llama, opened):
     assert (ids_of(widget), widget.written_from) == (ids, None)
 
 
-@WAYS
+@STRATEGIES
 def test_only_what_is_asked_otherwise_changes_with_another_metric(llama, opened, edit):
     widget = opened(llama, [*llama.tokenize("the cat sat")])
     edit(widget, widget.prompt + ".")

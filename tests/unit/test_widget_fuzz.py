@@ -8,7 +8,7 @@ import string
 
 import pytest
 
-from horizon_widget import protocol
+from horizon_widget.widget import protocol
 from horizon_widget.widget.traits import CONTROLS
 from tests.conftest import PROMPT
 from tests.widgets import INSPECT, LONG, OPEN, say, sent, settle

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import horizon_widget as hw
-from horizon_widget import protocol
-from horizon_widget.attribution.findings import ASPECTS
-from horizon_widget.attribution.tasks import TASKS
+from horizon_widget.compute.findings import ASPECTS
+from horizon_widget.compute.tasks import TASKS
+from horizon_widget.widget import protocol
 from tests.conftest import PROMPT
 from tests.widgets import INSPECT, LONG, OPEN, cancel_after, received_rows, say, sent, settle
 
@@ -337,8 +337,8 @@ def test_a_cell_that_is_none_gets_a_problem(widget):
 
 
 def test_one_aspect_that_fails_leaves_the_others(widget, monkeypatch):
-    monkeypatch.setitem(TASKS, "robustness", lambda ablation, cell: {}["missing"])
-    say(widget, {**INSPECT, "aspects": ["robustness", "direct"]})
+    monkeypatch.setitem(TASKS, "baseline_sensitivity", lambda ablation, cell: {}["missing"])
+    say(widget, {**INSPECT, "aspects": ["baseline_sensitivity", "direct"]})
     settle()
     first, second = sent(widget, "finding")
     assert "KeyError" in first["problem"]["title"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import horizon_widget as hw
-from horizon_widget.controller.listener import Status
+from horizon_widget.schedule.listener import Status
 from tests.conftest import PROMPT
 from tests.widgets import LONG, settle
 

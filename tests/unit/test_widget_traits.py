@@ -15,7 +15,7 @@ import pytest
 import traitlets
 
 import horizon_widget as hw
-from horizon_widget.controller import idle
+from horizon_widget.schedule import idle
 from horizon_widget.widget.traits import CONTROLS
 from tests.conftest import PROMPT
 from tests.widgets import LONG, OPEN, say, sent, settle
@@ -160,7 +160,7 @@ def test_no_list_is_shared_by_two_widgets(widget, model):
 
 
 def test_sinks_are_told_when_the_prompt_has_run(model, byte_tokenizer, held_model_thread):
-    from horizon_widget import statistics
+    from horizon_widget.result import statistics
 
     made = hw.HorizonWidget(model, PROMPT)
     assert made.sinks == []
@@ -230,7 +230,7 @@ def test_what_cannot_be_asked_leaves_the_map_and_raises(widget):
 
 
 def test_a_map_too_large_to_hold_leaves_the_old_one(widget, monkeypatch):
-    monkeypatch.setattr("horizon_widget.horizon_map.LARGEST_MAP", 1000)
+    monkeypatch.setattr("horizon_widget.result.horizon_map.LARGEST_MAP", 1000)
     with pytest.raises(hw.QueryError, match="^prompt: the map of its"):
         widget.prompt = PROMPT + "!"
     assert (widget.prompt, widget.map_id) == (PROMPT, 1)

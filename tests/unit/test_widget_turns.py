@@ -9,9 +9,9 @@ import ipywidgets
 import pytest
 
 import horizon_widget as hw
-from horizon_widget.controller import idle
-from horizon_widget.controller.listener import Status
 from horizon_widget.models import thread
+from horizon_widget.schedule import idle
+from horizon_widget.schedule.listener import Status
 from horizon_widget.widget import question as widget_question
 from horizon_widget.widget import turns
 from tests.conftest import PROMPT

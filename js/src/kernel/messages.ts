@@ -23,9 +23,9 @@ export const LONGEST_TEXT = 1_000_000;
 export const MOST_WRITTEN = 1000;
 
 /** What may be asked about one cell; see `Findings`. */
-export type Aspect = "predictions" | "direct" | "robustness" | "carriers" | "verification";
+export type Aspect = "predictions" | "direct" | "baseline_sensitivity" | "carriers" | "verification";
 
-export const ASPECTS: readonly Aspect[] = ["predictions", "direct", "robustness", "carriers", "verification"];
+export const ASPECTS: readonly Aspect[] = ["predictions", "direct", "baseline_sensitivity", "carriers", "verification"];
 
 /** Opens another map. */
 export interface Open {
@@ -93,8 +93,8 @@ export interface Carrier {
 
 export interface Findings {
   readonly predictions: readonly Prediction[];
-  readonly direct: { readonly total: number; readonly direct: number; readonly relayed: number };
-  readonly robustness: readonly { readonly baseline: string; readonly influence: number }[];
+  readonly direct: { readonly total: number; readonly direct: number; readonly indirect: number };
+  readonly baseline_sensitivity: readonly { readonly baseline: string; readonly influence: number }[];
   readonly carriers: readonly Carrier[];
   readonly verification: {
     readonly value: number;
@@ -144,8 +144,8 @@ const MOST_FOUND = 256;
 
 const FOUND: { readonly [A in Aspect]: Check<Findings[A]> } = {
   predictions: list(record<Prediction>({ token: text, kept: real, removed: real, actual: flag }), MOST_FOUND),
-  direct: record({ total: real, direct: real, relayed: real }),
-  robustness: list(record({ baseline: text, influence: real }), MOST_FOUND),
+  direct: record({ total: real, direct: real, indirect: real }),
+  baseline_sensitivity: list(record({ baseline: text, influence: real }), MOST_FOUND),
   carriers: list(
     record<Carrier>({ layer: count, head: count, site: oneOf("key", "value"), influence: real }),
     MOST_FOUND,

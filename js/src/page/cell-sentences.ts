@@ -31,27 +31,27 @@ export function tiny(value: number): string {
 const ROUNDING = 1e-5;
 
 /**
- * The two parts of a cell's effect as they are shown, what rounding leaves as 0. A token relays where it lies between
+ * The two parts of a cell's effect as they are shown, what rounding leaves as 0. A token passes it on where it lies between
  * the source and the position that predicts the target, which is the one before it.
  */
 export function partsOf(
-  { total, direct, relayed }: Findings["direct"],
+  { total, direct, indirect }: Findings["direct"],
   { source, target }: { readonly source: number; readonly target: number },
-): Findings["direct"] & { readonly mayRelay: boolean } {
+): Findings["direct"] & { readonly mayBeIndirect: boolean } {
   const least = ROUNDING * Math.max(1, Math.abs(total));
   const shown = (part: number): number => (Math.abs(part) < least ? 0 : part);
-  const mayRelay = target - source > 2;
-  return { total, direct: shown(direct), relayed: mayRelay ? shown(relayed) : 0, mayRelay };
+  const mayBeIndirect = target - source > 2;
+  return { total, direct: shown(direct), indirect: mayBeIndirect ? shown(indirect) : 0, mayBeIndirect };
 }
 
 /** Which part of an effect does not pass through other tokens, in words. */
-export function directNote({ total, direct, relayed, mayRelay }: ReturnType<typeof partsOf>): string {
-  if (!mayRelay) return "Relayed is 0: no token lies between.";
-  if (direct * relayed < 0)
+export function directNote({ total, direct, indirect, mayBeIndirect }: ReturnType<typeof partsOf>): string {
+  if (!mayBeIndirect) return "Indirect is 0: no token lies between.";
+  if (direct * indirect < 0)
     return Math.abs(direct) >= Math.abs(total)
       ? "What later tokens pass on takes some of the direct effect back."
       : "The direct effect goes against what later tokens pass on.";
-  const whole = Math.abs(direct) + Math.abs(relayed);
+  const whole = Math.abs(direct) + Math.abs(indirect);
   if (whole === 0) return "";
   const share = Math.abs(direct) / whole;
   if (share >= 0.75) return "Read mostly from this token itself.";
@@ -61,7 +61,7 @@ export function directNote({ total, direct, relayed, mayRelay }: ReturnType<type
 }
 
 /** `+3.76 to +4.51 nats under 3 baselines`, and whether its sign depends on them. */
-export function rangeNote(found: Findings["robustness"], unit: string): string {
+export function rangeNote(found: Findings["baseline_sensitivity"], unit: string): string {
   const values = found.map(({ influence }) => influence);
   if (values.length === 0) return "There is no other baseline to compare with.";
   const [low, high] = [Math.min(...values), Math.max(...values)];

@@ -5,7 +5,7 @@ import type { CellFindings } from "./findings";
 import type { Cell } from "./reading";
 
 /** What is found out about a cell as soon as it is selected; the rest is asked for. */
-export const ALWAYS_ASKED: readonly Aspect[] = ["predictions", "direct", "robustness"];
+export const ALWAYS_ASKED: readonly Aspect[] = ["predictions", "direct", "baseline_sensitivity"];
 /** A cell that is only passed by is not asked about. */
 export const ASK_AFTER_MS = 120;
 

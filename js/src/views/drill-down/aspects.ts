@@ -66,28 +66,28 @@ export function directPart(view: View): AspectPart<"direct"> {
   const note = h("p", { class: "quiet" });
   return new AspectPart(view, {
     aspect: "direct",
-    title: "Direct and relayed",
+    title: "Direct and indirect",
     ask: null,
     pending: "Holding every other token still, to see what is direct…",
     body: [bars.element, note],
     paint: (found, cell) => {
       const { unit } = contextOf(view.store).query;
       const parts = partsOf(found, cell);
-      const [direct, relayed] = twoParts(parts.direct, parts.relayed);
+      const [direct, indirect] = twoParts(parts.direct, parts.indirect);
       bars.show([
         { ...direct, name: "direct", text: withUnit(signed(parts.direct), unit) },
-        { ...relayed, name: "relayed", text: withUnit(signed(parts.relayed), unit) },
+        { ...indirect, name: "indirect", text: withUnit(signed(parts.indirect), unit) },
       ]);
       setText(note, directNote(parts));
     },
   });
 }
 
-export function robustnessPart(view: View): AspectPart<"robustness"> {
+export function baselineSensitivityPart(view: View): AspectPart<"baseline_sensitivity"> {
   const bars = new Bars();
   const note = h("p", { class: "quiet" });
   return new AspectPart(view, {
-    aspect: "robustness",
+    aspect: "baseline_sensitivity",
     title: "Under other baselines",
     ask: null,
     pending: "Removing it in other ways…",

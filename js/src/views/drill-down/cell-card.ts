@@ -6,7 +6,7 @@ import { cellMeaning, cellPlace, cellValue, HONESTY, named } from "../../page/se
 import type { Cell } from "../../state/reading";
 import { MOST_PINS } from "../../state/store";
 import { contextOf, type View } from "../shared";
-import { carriersPart, directPart, predictionsPart, robustnessPart, verificationPart } from "./aspects";
+import { carriersPart, directPart, predictionsPart, baselineSensitivityPart, verificationPart } from "./aspects";
 import { StrongestView } from "./strongest";
 
 export class CellCard {
@@ -23,7 +23,7 @@ export class CellCard {
   readonly #hint = h(
     "p",
     { class: "card-hint" },
-    "Click a cell to keep it: its predictions, its direct and relayed parts and its value under other baselines are " +
+    "Click a cell to keep it: its predictions, its direct and indirect parts and its value under other baselines are " +
       "found out then; the heads that carry it, and a second pass that verifies it, on request.",
   );
   readonly #strongest: HTMLElement;
@@ -38,7 +38,7 @@ export class CellCard {
     this.#view = view;
     this.#onRelease = onRelease;
     const { store, frames } = view;
-    const make = [predictionsPart, directPart, robustnessPart, carriersPart, verificationPart];
+    const make = [predictionsPart, directPart, baselineSensitivityPart, carriersPart, verificationPart];
     this.#parts = make.map((part) => part(view));
     const elements = this.#parts.map(({ element }) => element);
     this.#predictions = h("div", {}, ...elements.slice(0, 1));

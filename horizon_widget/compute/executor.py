@@ -1,0 +1,157 @@
+"""What performs the tasks of one query where its model is, and what it answers."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from horizon_widget.compute import gradient
+from horizon_widget.compute.ablation import PATIENCE, rows_at_once
+from horizon_widget.compute.computation import CleanValues, Computation
+from horizon_widget.compute.findings import Steps
+from horizon_widget.compute.preparation import Preparation
+from horizon_widget.compute.tasks import computation_for, perform
+from horizon_widget.errors import OutdatedError
+from horizon_widget.models.local_model import LocalModel
+from horizon_widget.question.query import Query
+
+PATIENCE_OF_CHECKS = 5.0  # between two runs of the prompt for a check, how many times as long as one takes
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a task gave, and what is new since the last answer of the same executor.
+
+    Attributes:
+        result: Of the task.
+        clean: Of the unchanged prompt; ``None``: it was told before.
+        preparations: Of layers that are newly prepared.
+        operations: What was computed, by the cost model.
+        facts: Of the machine, for the map's attributes.
+    """
+
+    result: Any
+    clean: CleanValues | None
+    preparations: dict[int, Preparation]
+    operations: float
+    facts: dict[str, str] = field(default_factory=dict)
+
+
+class Executor(Protocol):
+    """Performs tasks of one query, on the thread that owns the model."""
+
+    by_requests: bool  # each task is a request to a host: few large ones are better than many small ones
+
+    def perform(self, task: str, arguments: dict[str, Any]) -> Steps[Answer]:
+        """Perform one of ``tasks.TASKS``, in steps between which one may stop."""
+
+    def is_outdated(self) -> bool:
+        """Whether the model has changed since the prompt was run; from any thread."""
+
+    def distrust_model(self) -> None:
+        """Compare the model in full at the next ``check_model``; from any thread, returns at once.
+
+        What is written through ``parameter.data`` can be seen in no other way.
+        """
+
+    def check_model(self) -> None:
+        """Refuse a model that has changed since the prompt was run; on the thread that owns it.
+
+        Raises:
+            OutdatedError: naming what has changed.
+        """
+
+    def rows_at_once(self, *, patient: bool) -> int:
+        """Positions that are well computed in one task (a single row may have more).
+
+        Args:
+            patient: Nobody waits for the first values: more, which is faster.
+        """
+
+    def targets_at_once(self, target: int, *, patient: bool, rows: int | None = None) -> int:
+        """Columns that are well computed in one task.
+
+        Args:
+            target: The last of them.
+            patient: As for ``rows_at_once``.
+            rows: Targets times positions; by default chosen for where the model is.
+        """
+
+
+class LocalExecutor:
+    """Performs tasks in this process.
+
+    Args:
+        model: Whose states are asked about.
+        query: The question.
+        **options: ``strategy``: how the model is entered half-way, by default the fastest that is right;
+            ``memory_limit``: in bytes, by default a share of what is free; ``batched`` for gradients.
+    """
+
+    by_requests = False
+
+    def __init__(self, model: LocalModel, query: Query, **options: Any) -> None:
+        self.computation: Computation = computation_for(model, query, **options)
+        self._told_clean = False
+        self._told_layers: set[int] = set()
+        self._told_operations = 0.0
+        self._distrusts = False
+        self._next_check = 0.0
+
+    def perform(self, task: str, arguments: dict[str, Any]) -> Steps[Answer]:
+        """See ``Executor``. A result of a model that was changed meanwhile is dropped."""
+        performed = perform(self.computation, task, arguments)
+        while True:
+            self._check(thorough=self._distrusts and time.monotonic() >= self._next_check)
+            try:
+                next(performed)
+            except StopIteration as end:
+                self._check()
+                return self._answer(end.value)
+            except Exception:
+                self._check()  # is the model's change why it failed?
+                raise
+            yield
+
+    def _answer(self, result: Any) -> Answer:
+        computation = self.computation
+        clean = computation.clean if computation.has_begun and not self._told_clean else None
+        new = {at: known for at, known in computation.preparations.items() if at not in self._told_layers}
+        operations = computation.operations - self._told_operations
+        self._told_clean = self._told_clean or clean is not None
+        self._told_layers |= new.keys()
+        self._told_operations = computation.operations
+        return Answer(result, clean, new, operations)
+
+    def check_model(self) -> None:
+        """See ``Executor``."""
+        self._check(thorough=self._distrusts)
+
+    def _check(self, *, thorough: bool = False) -> None:
+        began = time.monotonic()
+        try:
+            self._distrusts = self._distrusts and not thorough
+            self.computation.check_current(thorough=thorough)
+        except OutdatedError:
+            self._distrusts = self._distrusts or thorough  # so is what is asked next
+            raise
+        if thorough:
+            self._next_check = time.monotonic() + PATIENCE_OF_CHECKS * (time.monotonic() - began)
+
+    def is_outdated(self) -> bool:
+        """See ``Executor``."""
+        return self.computation.model.thread.run(self.computation.is_outdated)
+
+    def distrust_model(self) -> None:
+        """See ``Executor``."""
+        self._distrusts = True
+
+    def rows_at_once(self, *, patient: bool) -> int:
+        """See ``Executor``."""
+        return rows_at_once(self.computation.model.device) * (PATIENCE if patient else 1)
+
+    def targets_at_once(self, target: int, *, patient: bool, rows: int | None = None) -> int:
+        """See ``Executor``."""
+        del patient
+        return gradient.targets_at_once(self.computation.model.device, target, rows)

@@ -1,0 +1,189 @@
+"""Gradients of one query's predictions, where its model is."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from horizon_widget.compute.computation import Array, Computation
+from horizon_widget.compute.memory import is_out_of_memory
+from horizon_widget.errors import ModelError, QueryError
+from horizon_widget.models.backward import gradients
+from horizon_widget.models.readout import Readout
+from horizon_widget.models.strategies import FULL
+from horizon_widget.models.trial import agreement
+
+logger = logging.getLogger(__name__)
+
+# Rows (targets x positions) and targets that go backward at once: more waste what lies beyond each target's own
+# position, fewer make smaller matrix products and more forward passes of each block. For 64 tokens 8, 12, 16 and 21
+# targets took 1.98, 1.88, 1.80 and 1.81 times the limit.
+ROWS_AT_ONCE = {"cpu": 2048}
+ROWS_AT_ONCE_ELSEWHERE = 16384
+FEWEST_TARGETS, MOST_TARGETS = 4, 16
+# A backward pass holds a block's graph beside what a forward pass does.
+BACKWARD_MEMORY = 3
+
+
+def targets_at_once(device: torch.device, target: int, rows: int | None = None) -> int:
+    """How many targets go backward at once.
+
+    Args:
+        device: Where.
+        target: The last of them.
+        rows: Targets times positions; by default chosen for the device.
+    """
+    rows = rows or ROWS_AT_ONCE.get(device.type, ROWS_AT_ONCE_ELSEWHERE)
+    wanted = max(FEWEST_TARGETS, rows // target)
+    return wanted if device.type != "cpu" else min(MOST_TARGETS, wanted)
+
+
+class Gradient(Computation):
+    """Computes ``"gradient"``, ``<dm[j]/dh, h - b>``, and ``"energy"``, ``|dm[j]/dh| |h - b|``.
+
+    One backward pass gives a target's whole column, all layers and sources.
+
+    Args:
+        *arguments, **options: As for ``Computation``.
+        batched: Whether a block's gradients are taken for all targets at once; by default tried.
+    """
+
+    def __init__(self, *arguments: Any, batched: bool | None = None, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._batched = batched
+        self._witness: tuple[list[int], Array] | None = None  # a target, and its column
+
+    def columns(self, targets: Sequence[int]) -> Array:
+        """Influence on some targets, ascending, of every state.
+
+        Args:
+            targets: Which ``t``.
+
+        Returns:
+            Shape ``(n_layers, T, len(targets))``.
+
+        Raises:
+            ModelError: if the model gives values that are not finite, or memory does not suffice for one target.
+        """
+        self.begin()  # other prompts of a baseline cannot be run within a pass
+        left, parts = list(targets), []
+        while left:
+            at_once = targets_at_once(self.model.device, left[-1])
+            if len(left) <= 1.25 * at_once:  # no small rest is left over
+                at_once = len(left)
+            some = left[-min(at_once, self.experiment.memory.copies(BACKWARD_MEMORY * left[-1])) :]
+            try:
+                parts.append(self._checked(some))
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                if len(some) == 1:
+                    raise ModelError(
+                        "There is not enough memory for one backward pass over the prompt.",
+                        advice="Use a shorter prompt or a smaller model; what is computed is kept.",
+                    ) from error
+                self.experiment.memory.ran_out(len(some))
+                continue
+            left = left[: len(left) - len(some)]
+        columns: Array = np.concatenate(parts[::-1], axis=-1)
+        self._witness = (list(targets[-1:]), columns[..., -1:])
+        return columns
+
+    def _gives_other_values(self) -> bool:
+        """What only the way back meets is not seen in states."""
+        if self._witness is None:
+            return False
+        targets, column = self._witness
+        return not self.are_same(self._checked(targets), column)
+
+    def _checked(self, targets: list[int]) -> Array:
+        columns = self._columns(targets, batched=self.batched)
+        if not np.isfinite(columns).all():
+            layer, source, column = (int(index[0]) for index in np.nonzero(~np.isfinite(columns)))
+            raise ModelError(
+                f"The gradient at layer {layer}, token {source} is not finite, for token {targets[column]}.",
+                advice="Try dtype=torch.float32.",
+            )
+        self.operations += sum(self.cost.column(target) for target in targets)
+        return columns
+
+    @property
+    def batched(self) -> bool:
+        """Whether a block's gradients are taken for all targets at once; tried when first asked for."""
+        if self._batched is None:
+            self._batched = self._try_batched()
+        return self._batched
+
+    def _columns(self, targets: list[int], *, batched: bool) -> Array:
+        experiment, n_tokens = self.experiment, self.query.n_tokens
+        by_layer = gradients(
+            self.model,
+            experiment.clean,
+            experiment.site,
+            [target - 1 for target in targets],
+            self._score,
+            self._influence,
+            strategy=experiment.strategy,
+            batched=batched,
+        )
+        columns = np.zeros((self.model.n_layers, n_tokens, len(targets)), dtype=np.float32)
+        columns[:, : by_layer.shape[2]] = by_layer.float().numpy().transpose(0, 2, 1)
+        acausal = np.arange(n_tokens)[:, None] >= np.array(targets)[None, :]
+        columns[:, acausal] = 0.0
+        return columns
+
+    def _score(self, readout: Readout, copy: Tensor, position: Tensor) -> Tensor:
+        scores = self.experiment.scorer(readout, copy, position)
+        if not scores.requires_grad:
+            raise QueryError(
+                "metric",
+                f"{self.query.metric} has no gradient.",
+                advice='Use method="ablation", or a function that torch can differentiate.'
+                if self.query.metric.is_function
+                else 'Use method="ablation".',
+            )
+        return scores
+
+    def _influence(self, layer: int, gradient: Tensor) -> Tensor:
+        """From gradients ``(B, S, width)`` to influence ``(B, S)``."""
+        length = gradient.shape[1]
+        state = self.experiment.clean.site_values[layer][:length].to(gradient.device)
+        baseline = self.query.default_baseline
+        draws = self.query.draws if baseline == "resample" else 1
+        far = torch.promote_types(gradient.dtype, torch.float32)
+        states = [self.replacements.states(layer, range(length), baseline, draw).to(state) for draw in range(draws)]
+        differences = (state - torch.stack(states)).to(far)  # (draws, S, width)
+        if self.query.method == "energy":
+            energy: Tensor = gradient.to(far).norm(dim=-1) * differences.norm(dim=-1).mean(dim=0)
+            return energy
+        return torch.einsum("bsd,sd->bs", gradient.to(far), differences.mean(dim=0))
+
+    def _try_batched(self) -> bool:
+        """Whether taking gradients for several targets at once works, and gives what one by one gives."""
+        if self.experiment.strategy == FULL:
+            return False
+        last = self.query.n_targets
+        targets = sorted({max(1, last - 1), last})
+        expected = self._columns(targets, batched=False)
+        try:
+            got = self._columns(targets, batched=True)
+        except Exception as error:  # whatever an operation without a batching rule does
+            logger.info("%s: no gradients for all targets at once: %s", self.model.name, error)
+            return False
+        return bool(np.abs(got - expected).max() <= agreement(self.model.dtype) * (np.abs(expected).std() + 1e-30))
+
+    def memory_needed(self, rows: int | None) -> float:
+        """Bytes held at once, at most, by the plan.
+
+        Args:
+            rows: Targets times positions of one part; by default chosen for the device.
+        """
+        memory, n_tokens = self.experiment.memory, self.query.n_tokens
+        fit = memory.copies(n_tokens * BACKWARD_MEMORY)
+        targets = max(1, min(targets_at_once(self.model.device, n_tokens, rows), fit))
+        return memory.needed(targets, BACKWARD_MEMORY * n_tokens)

@@ -1,0 +1,292 @@
+"""A model in this process: its states, and how to enter it half-way."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import nnsight
+import torch
+from torch import Tensor
+
+from horizon_widget.errors import ModelError
+from horizon_widget.models import thread
+from horizon_widget.models.block_call import BlockCall
+from horizon_widget.models.clean_run import CleanRun
+from horizon_widget.models.fingerprint import Fingerprint, fingerprint, global_hooks
+from horizon_widget.models.hooks import has_user_hooks
+from horizon_widget.models.model import Model
+from horizon_widget.models.readout import Head
+from horizon_widget.models.sites import Site
+from horizon_widget.models.strategies import REPLAY, SUFFIX
+from horizon_widget.models.trial import agreement
+from horizon_widget.models.writing import continuation
+from horizon_widget.question.facts import RESIDUAL
+
+if TYPE_CHECKING:
+    from horizon_widget.compute.executor import Executor
+    from horizon_widget.question.query import Query
+
+
+class LocalModel(Model):
+    """A decoder-only language model behind nnsight.
+
+    Args:
+        traced: An ``nnsight.TransformersModel``, over ``shadow_of(hf_model)`` where that is possible.
+        hf_model: The transformers model.
+        name: As shown.
+        loaded_as: As for ``Model``.
+        trace: Gives ``traced`` anew after ``hf_model`` has changed; ``None``: nobody can change it.
+        executor: Makes what ``executor`` gives, of this model and a query.
+
+    Raises:
+        ModelError: as for ``Model``.
+
+    Attributes:
+        followed: What ``hf_model`` was like when it was last traced anew.
+        tried: Which execution strategy is right, by what was tried, and for prompts of up to how many tokens.
+        shortcuts: Execution strategies that may be tried, fastest first; full passes always work.
+    """
+
+    thread = thread.LOCAL
+    shortcuts: tuple[str, ...] = (SUFFIX, REPLAY)
+    may_cache = True  # keys and values from one pass to the next
+
+    def __init__(
+        self,
+        traced: Any,
+        hf_model: Any,
+        *,
+        name: str,
+        loaded_as: str | None = None,
+        trace: Callable[[], Any] | None = None,
+        executor: Callable[..., Executor] | None = None,
+    ) -> None:
+        self._trace = trace
+        self._make_executor = executor
+        self._process = os.getpid()
+        self.followed: Fingerprint = {} if trace is None else fingerprint(hf_model)
+        super().__init__(traced, hf_model, name=name, loaded_as=loaded_as)
+        self._loaded_sizes = self._sizes
+
+    def _enter(self, traced: Any) -> None:
+        super()._enter(traced)
+        self.head = self._find_head()
+        weight = next(self.blocks[0]._module.parameters())
+        self.dtype, self.device = weight.dtype, weight.device
+        accepted = inspect.signature(type(traced._module).forward).parameters
+        self.keeps_some_logits = "logits_to_keep" in accepted
+        self.tried: dict[Hashable, tuple[int, str]] = {}
+
+    def __repr__(self) -> str:
+        return f"Model({self.name!r}, {self.n_layers} layers, d_model {self.d_model}, {self.dtype}, {self.device})"
+
+    def executor(self, query: Query, **options: Any) -> Executor:
+        """See ``Model``."""
+        assert self._make_executor is not None
+        return self._make_executor(self, query, **options)
+
+    @property
+    def agreement(self) -> float:
+        """See ``Model``."""
+        return agreement(self.dtype)
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """See ``Model``."""
+        return {"dtype": str(self.dtype).removeprefix("torch."), "device": self.device.type}
+
+    @property
+    def _sizes(self) -> str:
+        return f"{self.n_layers} layers, d_model {self.d_model} and {self.vocab_size} tokens"
+
+    def _find_head(self) -> Head:
+        root, layout = self._traced, self.layout
+        paths = (layout.norm,) if isinstance(layout.norm, str) else layout.norm
+        norms = [layout.part(root, path) for path in paths if layout.part(root._module, path) is not None]
+        unembedding = layout.part(root, layout.head)
+        return Head(norms, unembedding, unembedding._module, getattr(self.config, "final_logit_softcapping", None))
+
+    # -- writing on --------------------------------------------------------------------------------------------
+
+    def continuation(self, token_ids: Sequence[int], n_tokens: int) -> Iterator[int]:
+        """See ``Model``."""
+        del n_tokens  # where nobody asks for more, none is computed
+        return continuation(self, token_ids)
+
+    def next_logits(self, unread: Sequence[int], cache: Any) -> Tensor:
+        """Logits of the next token, shape ``(vocab_size,)``, by a forward pass of the transformers model itself.
+
+        Args:
+            unread: Tokens that follow those in the cache.
+            cache: Keys and values of the tokens before; or ``None``, and ``unread`` is the whole text.
+        """
+        arguments = {"use_cache": False} if cache is None else {"use_cache": True, "past_key_values": cache}
+        keep = {"logits_to_keep": 1} if self.keeps_some_logits else {}
+        input_ids = torch.tensor([list(unread)], device=self.device)
+        with torch.no_grad():
+            logits: Tensor = self.hf_model(input_ids, **arguments, **keep).logits[0, -1]
+        return logits
+
+    def inside_block(self, layer: int, path: str) -> Any:
+        """The envoy of a module inside a block."""
+        return self.layout.part(self.blocks[layer], path)
+
+    # -- the clean run -----------------------------------------------------------------------------------------
+
+    def clean_run(self, ids: Sequence[int], site: Site | None = None) -> CleanRun:
+        """Trace one forward pass over the prompt and keep what partial forwards need.
+
+        Args:
+            ids: The prompt.
+            site: Where values are kept; the residual stream by default.
+
+        Raises:
+            ModelError: if its states are not finite.
+        """
+        self.follow()
+        site = site or Site(RESIDUAL)
+        input_ids = torch.tensor([list(ids)], device=self.device)
+        clean = self.capture(input_ids, site)
+        self._check_finite(clean)
+        return clean
+
+    def capture(self, input_ids: Tensor, site: Site) -> CleanRun:
+        """``clean_run`` without its checks, for ``input_ids`` of shape ``(1, T)``."""
+        from transformers import DynamicCache
+
+        cache = DynamicCache() if self.layout.place("key") is not None else None
+        arguments = {"use_cache": False} if cache is None else {"use_cache": True, "past_key_values": cache}
+        calls: list[tuple[Sequence[Any], dict[str, Any]]] = []
+        values: list[Tensor] = []
+        states: list[Tensor] = []
+        with torch.no_grad():
+            with self._traced.trace(input_ids, **arguments) as tracer:
+                for layer, block in enumerate(self.blocks):
+                    args, kwargs = block.inputs
+                    calls.append((args, kwargs))
+                    states.append(_entering(args, kwargs)[0].clone())  # a block may add to it in place
+                    if site.place is not None:
+                        values.append(
+                            site.read(self.inside_block(layer, site.place.module).output, input_ids.shape[1])[0]
+                        )
+                states.append(self.traced_states()[0])
+                nnsight.save((calls, states, values))
+                tracer.stop()  # nobody needs the logits of every position
+        captured = [
+            BlockCall.capture(block._module, args, kwargs, cache)
+            for block, (args, kwargs) in zip(self.blocks, calls, strict=True)
+        ]
+        cached = cache is not None and all(call.cache_name for call in captured)
+        if cached:
+            captured = [
+                BlockCall(call.arguments, call.cache_name, layer.keys, layer.values)
+                for call, layer in zip(captured, cast("Any", cache).layers, strict=True)
+            ]
+        return CleanRun(input_ids, states, captured, cached, values if site.place is not None else states[:-1])
+
+    def _check_finite(self, clean: CleanRun) -> None:
+        for layer, states in enumerate(clean.states):
+            finite = torch.isfinite(states).all(dim=-1)
+            if not bool(finite.all()):
+                position = int((~finite).nonzero()[0])
+                raise ModelError(
+                    f"The states of {self.name} are not finite from layer {layer}, token {position} on.",
+                    advice="Try dtype=torch.float32.",
+                )
+
+    def fingerprint(self) -> Fingerprint:
+        """What the user's model is like now, as far as that can be told without running it."""
+        return {} if self._trace is None else fingerprint(self.hf_model)
+
+    def follow(self) -> None:
+        """Do from now on what the user's model does now: it is traced anew if it has changed; on the model thread.
+
+        Raises:
+            ModelError: if it is in training mode, or has become another model.
+        """
+        self.check_ready()
+        if self._trace is None or (now := self.fingerprint()) == self.followed:
+            return
+        before = dict(vars(self))
+        try:
+            self._enter(self._trace())
+            if self._sizes != self._loaded_sizes:
+                raise ModelError(
+                    f"{self.name} has {self._sizes} now, and had {self._loaded_sizes} when it was loaded.",
+                    advice="Load it again with hw.load_model.",
+                )
+        except BaseException:
+            vars(self).update(before)
+            raise
+        self.followed = now
+
+    def check_ready(self) -> None:
+        """See ``Model``: refuse one whose output changes by chance, or that cannot be run in this process.
+
+        Raises:
+            ModelError: if a module of it is in training mode; or if it is on a GPU, and this process was forked from
+                the one that loaded it.
+        """
+        if self.device.type != "cpu" and os.getpid() != self._process:
+            raise ModelError(
+                f"{self.name} is on {self.device}, which a forked process cannot use after its parent.",
+                advice='Start the process by the "spawn" method and load the model there.',
+            )
+        for name, module in self.hf_model.named_modules():
+            if module.training:
+                raise ModelError(
+                    f"{self.name} is in training mode ({name or 'the whole model'}), so dropout may change its output.",
+                    advice="Call model.eval() on it.",
+                )
+
+    @property
+    def may_hide_hooks(self) -> bool:
+        """Whether a user's hooks may run after what a trace reads: a shadow's own run before (``models.shadow``)."""
+        traced_itself = self._traced._module is self.hf_model
+        return has_user_hooks(self.hf_model) and (traced_itself or bool(global_hooks()))
+
+    # -- traces ------------------------------------------------------------------------------------------------
+
+    def inside_trace(self, clean: CleanRun, work: Callable[[], Tensor]) -> Tensor:
+        """Run ``work`` inside an nnsight trace of the prompt, which is stopped before its own forward pass."""
+        with torch.no_grad():
+            with self._traced.trace(clean.input_ids) as tracer:
+                result = nnsight.save(work())
+                tracer.stop()
+        return cast("Tensor", result)
+
+    def traced(self, input_ids: Tensor, work: Callable[[], Tensor], *, last: int = 0) -> Tensor:
+        """Run ``work`` inside an nnsight trace of a forward pass over copies of the prompt, shape ``(batch, T)``.
+
+        Args:
+            input_ids: The copies.
+            work: Gives what is sent back.
+            last: Only the last so many positions' logits are needed; 0 for all. Not every architecture can leave the
+                others out.
+        """
+        keep = {"logits_to_keep": last} if self.keeps_some_logits else {}
+        with torch.no_grad():
+            with self._traced.trace(input_ids, use_cache=False, **keep):
+                result = nnsight.save(work())
+        return cast("Tensor", result)
+
+    def traced_logits(self) -> Tensor:
+        """Inside ``traced``: the model's own logits of the last positions, shape ``(batch, N, vocab_size)``."""
+        logits: Tensor = self._traced.output.logits
+        return logits
+
+    def traced_states(self) -> Tensor:
+        """Inside ``traced``: what leaves the last block, shape ``(batch, T, d_model)``."""
+        output = self.blocks[-1].output
+        states: Tensor = output[0] if isinstance(output, tuple) else output
+        return states
+
+
+def _entering(args: Sequence[Any], kwargs: dict[str, Any]) -> Tensor:
+    state = args[0] if args else kwargs.get("hidden_states")
+    if not isinstance(state, Tensor):
+        raise ModelError("The blocks of this model do not take the residual stream as their first argument.")
+    return state

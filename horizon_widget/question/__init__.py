@@ -1,0 +1,1 @@
+"""The question that a map answers, as values; what methods and metrics there are."""

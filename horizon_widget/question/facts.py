@@ -1,0 +1,183 @@
+"""What can be asked: each method, metric, baseline and site, with all that is known of it, once.
+
+Checks, the tables of ``docs/combinations.md``, and the labels and sentences of the page are made from these entries.
+The arithmetic of a method or metric is in ``compute``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class MethodFacts:
+    """A way to measure influence.
+
+    Attributes:
+        exact: Whether its values are exact effects; else they are estimates.
+        filled_by: Whether one task of it computes rows (cells with all their targets) or columns (targets with all
+            their sources). A key of ``schedule.parts.FILLINGS``.
+        signed: Whether a value may be negative.
+    """
+
+    exact: bool
+    filled_by: Literal["rows", "columns"]
+    signed: bool = True
+
+
+METHODS: Mapping[str, MethodFacts] = {
+    "ablation": MethodFacts(exact=True, filled_by="rows"),
+    "gradient": MethodFacts(exact=False, filled_by="columns"),
+    "energy": MethodFacts(exact=False, filled_by="columns", signed=False),
+}
+
+
+@dataclass(frozen=True)
+class Words:
+    """How values of a metric are explained on the page.
+
+    The page fills in ``{metric}``, ``{quantity}`` (the metric, and its unit in brackets), ``{token}`` (whose prediction
+    is scored) and ``{amount}`` (of influence, with its unit).
+
+    Attributes:
+        positive: What a positive value says.
+        negative: What a negative value says.
+        row: What the numbers of a token's row are.
+        column: What the numbers of a token's column are.
+        low: The negative end of the colour scale.
+        high: Its positive end, where targets are coloured.
+        high_of_sources: Its positive end, where sources are coloured.
+    """
+
+    positive: str
+    negative: str
+    row: str
+    column: str
+    low: str
+    high: str
+    high_of_sources: str
+
+
+LEVEL = Words(
+    positive="Removing this state lowers the {metric} at {token} by {amount}.",
+    negative="Removing this state raises the {metric} at {token} by {amount}.",
+    row="how much {quantity} falls there if this state is removed",
+    column="how much {quantity} falls here if that state is removed",
+    low="raised by removal",
+    high="lowered by removal",
+    high_of_sources="lowered by removal",
+)
+LIKELIHOOD = Words(
+    positive="Removing this state makes {token} less likely by {amount}.",
+    negative="Removing this state makes {token} more likely by {amount}.",
+    row="nats lost at that token if this state is removed",
+    column="nats it loses if that state is removed",
+    low="removal would help",
+    high="needed here",
+    high_of_sources="needed there",
+)
+DIVERGENCE = Words(
+    positive="Removing this state moves the prediction of {token} by {amount} (Kullback–Leibler divergence).",
+    negative="",
+    row="how far, in nats, the prediction there moves if this state is removed",
+    column="how far, in nats, its prediction moves if that state is removed",
+    low="",
+    high="moved by removal",
+    high_of_sources="moved by removal",
+)
+
+
+@dataclass(frozen=True)
+class MetricFacts:
+    """A scalar of a prediction.
+
+    Attributes:
+        unit: Of the metric and so of influence; may be empty.
+        choices: How many tokens a user may name, each with how that choice is called in the page's editor.
+        of_token: Whether it scores one token: the actual next one, where the user names none.
+        divergence: Whether influence is how far a prediction moves, and so never negative.
+        differentiable: Whether its gradient at the unchanged prompt says something of it.
+        short: Its label where no token is named; by default its name.
+        named: Its label where tokens are named.
+        words: How its values are explained where no token is named.
+    """
+
+    unit: str
+    choices: Mapping[int, str]
+    of_token: bool = False
+    divergence: bool = False
+    differentiable: bool = True
+    short: str = ""
+    named: str = "{name} of {tokens}"
+    words: Words = field(default=LEVEL, repr=False)
+
+
+METRICS: Mapping[str, MetricFacts] = {
+    "logprob": MetricFacts(
+        "nats",
+        {0: "log-probability of the actual token", 1: "log-probability of a token I name"},
+        of_token=True,
+        short="log p",
+        words=LIKELIHOOD,
+    ),
+    "logit": MetricFacts("logits", {0: "logit of the actual token", 1: "logit of a token I name"}, of_token=True),
+    "centred_logit": MetricFacts(
+        "logits", {0: "centred logit of the actual token", 1: "centred logit of a token I name"}, of_token=True
+    ),
+    "contrast": MetricFacts("logits", {2: "contrast of two tokens (logits)"}, named="contrast {tokens}"),
+    "entropy": MetricFacts("nats", {0: "entropy of the prediction"}),
+    "kl": MetricFacts(
+        "nats", {0: "KL divergence of the prediction"}, divergence=True, differentiable=False, words=DIVERGENCE
+    ),
+}
+OF_A_FUNCTION = MetricFacts("", {})  # the user's own, which is differentiable if torch can differentiate it
+
+
+@dataclass(frozen=True)
+class BaselineFacts:
+    """What a state may be replaced by.
+
+    Attributes:
+        choice: How it is called in the page's editor.
+        note: What "removed" means with it.
+    """
+
+    choice: str
+    note: str = ""
+
+
+BASELINES: Mapping[str, BaselineFacts] = {
+    "auto": BaselineFacts("automatic: mean, unless a shock"),
+    "mean": BaselineFacts("mean state of the layer", "Removed: replaced by the mean state of this layer."),
+    "zero": BaselineFacts("zero", "Removed: replaced by zero."),
+    "resample": BaselineFacts(
+        "another token’s state (resample)", "Removed: replaced by another token’s state of this layer (resample)."
+    ),
+    "counterfactual": BaselineFacts(
+        "state of another prompt (counterfactual)",
+        "Removed: replaced by the state at the same place of another prompt (counterfactual).",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class SiteFacts:
+    """Where in a block states are read and overwritten.
+
+    Attributes:
+        by_head: Whether one key-value head of it can be chosen.
+    """
+
+    by_head: bool = False
+
+
+RESIDUAL = "residual"
+SITES: Mapping[str, SiteFacts] = {
+    RESIDUAL: SiteFacts(),
+    "attention_output": SiteFacts(),
+    "mlp_output": SiteFacts(),
+    "key": SiteFacts(by_head=True),
+    "value": SiteFacts(by_head=True),
+}

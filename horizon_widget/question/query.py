@@ -1,0 +1,151 @@
+"""The question that a map answers, checked where it is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from horizon_widget.errors import QueryError
+from horizon_widget.question.baseline import Baseline
+from horizon_widget.question.facts import METHODS, RESIDUAL, SITES
+from horizon_widget.question.metric import Metric
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is asked of a model about a prompt.
+
+    Attributes:
+        token_ids: The prompt, ``x[0..T-1]``.
+        method: How influence is measured. ``"ablation"``: the exact effect of replacing a state. Estimates:
+            ``"gradient"``, its first-order approximation; ``"energy"``, an upper bound of that one's magnitude.
+        metric: The scalar scored at each prediction position.
+        baseline: What replaces a state.
+        site: Where in a block: ``"residual"``, the state entering it; ``"attention_output"`` and ``"mlp_output"``, what
+            it adds to the residual stream; ``"key"`` (before the rotary embedding) and ``"value"``, what its attention
+            exports.
+        head: Which key-value head, for keys and values; ``None``: all of them together.
+        seed: Seeds the draws of ``"resample"``.
+        draws: How many draws ``"resample"`` averages over.
+
+    Raises:
+        QueryError: naming the field that is wrong.
+    """
+
+    token_ids: tuple[int, ...]
+    method: str = "ablation"
+    metric: Metric = field(default_factory=Metric)
+    baseline: Baseline = field(default_factory=Baseline)
+    site: str = RESIDUAL
+    head: int | None = None
+    seed: int = 0
+    draws: int = 3
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("method", METHODS), ("site", SITES)):
+            value = getattr(self, name)
+            if value not in allowed:
+                raise QueryError(name, f"{value!r} is not offered.", advice=f"Choose from: {', '.join(allowed)}.")
+        for name, least in (("seed", 0), ("draws", 1)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise QueryError(name, f"{value!r} is not a whole number of at least {least}.")
+        if self.head is not None and not SITES[self.site].by_head:
+            raise QueryError(
+                "head",
+                f"the site {self.site!r} has none.",
+                advice='Use site="key" or site="value".',
+            )
+        if not (self.is_exact or self.metric.facts.differentiable):
+            raise QueryError(
+                "metric",
+                f"the gradient of {self.metric} at the clean state is zero, so {self.method!r} says nothing of it.",
+                advice='Use method="ablation".',
+            )
+        self._check_lengths()
+
+    def _check_lengths(self) -> None:
+        least = 2 if self.metric.needs_actual_token else 1
+        if self.n_tokens < least:
+            raise QueryError(
+                "prompt",
+                f"it has {self.n_tokens} token(s), and {self.metric} scores how one token predicts the next.",
+                advice="Give a text of at least two tokens.",
+            )
+        kind, reference = self.baseline.kind, self.baseline.reference
+        if kind in ("mean", "resample") and not reference and self.n_tokens < 3:
+            raise QueryError(
+                "baseline",
+                f"a prompt of {self.n_tokens} tokens has no useful {kind} state.",
+                advice='Use baseline="zero", or a longer prompt.',
+            )
+        if kind == "counterfactual" and len(reference[0]) != self.n_tokens:
+            raise QueryError(
+                "baseline",
+                f"the counterfactual prompt has {len(reference[0])} tokens and the prompt {self.n_tokens}; each state "
+                "is replaced by the one at the same position.",
+                advice="Make them equally long in tokens.",
+            )
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the values are exact effects, and no estimates."""
+        return METHODS[self.method].exact
+
+    @property
+    def unit(self) -> str:
+        """The unit of the metric and so of influence."""
+        return self.metric.unit
+
+    @property
+    def default_baseline(self) -> str:
+        """What a layer's states are replaced by, unless that proves to be a shock there."""
+        if self.baseline.kind != "auto":
+            return self.baseline.kind
+        return "mean" if self.n_tokens >= 3 or self.baseline.reference else "zero"
+
+    @property
+    def n_tokens(self) -> int:
+        """``T``, the number of tokens in the prompt."""
+        return len(self.token_ids)
+
+    @property
+    def n_targets(self) -> int:
+        """Number of targets ``t = 1 .. n_targets``.
+
+        The last is ``T - 1`` where the metric needs the actual token, else ``T``, the token after the prompt.
+        """
+        return self.n_tokens - 1 if self.metric.needs_actual_token else self.n_tokens
+
+
+def check_layers(layers: object, n_layers: int) -> tuple[int, ...]:
+    """Turn an argument ``layers`` (None, a number, or several) into layer numbers.
+
+    Args:
+        layers: ``None`` for all, one layer, or an iterable of layers; negative numbers count from the last.
+        n_layers: How many the model has.
+
+    Raises:
+        QueryError: if one is not a whole number or not in the model.
+    """
+    if layers is None:
+        return tuple(range(n_layers))
+    items = [layers] if isinstance(layers, (int, str)) or not hasattr(layers, "__iter__") else list(layers)
+    if not items:
+        raise QueryError("layers", "none is named.", advice="Name at least one, or leave it out for all of them.")
+    return tuple(check_index("layers", item, n_layers, allow_negative=True) for item in items)
+
+
+def check_index(field: str, value: object, size: int, *, allow_negative: bool = False) -> int:
+    """Check that ``value`` is a whole number in ``0 .. size-1``.
+
+    Raises:
+        QueryError: naming ``field``, the value and the range.
+    """
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise QueryError(field, f"{value!r} is not a whole number.", advice=f"Use 0 to {size - 1}.")
+    number = value.__index__()
+    if allow_negative and -size <= number < 0:
+        number += size
+    if not 0 <= number < size:
+        raise QueryError(field, f"{value} is out of range.", advice=f"Use 0 to {size - 1}.")
+    return int(number)

@@ -1,0 +1,329 @@
+"""The labelled result: influence by layer, source and target."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from horizon_widget.errors import QueryError
+from horizon_widget.question.baseline import Baseline
+from horizon_widget.question.query import Query, check_index, check_layers
+from horizon_widget.question.tokens import Token, Word, label_tokens, read_words
+from horizon_widget.result import map_file, map_views, statistics
+from horizon_widget.result.map_statistics import MapStatistics
+
+LARGEST_MAP = 4e9  # bytes
+Done = npt.NDArray[np.bool_]
+
+
+class HorizonMap(MapStatistics):
+    """Influence ``A[layer, source, target]`` of a model's states on its predictions, for one prompt.
+
+    Kept as an ``xarray.Dataset`` (``dataset``) with
+
+    - ``influence`` (layer, source, target), float32, in the metric's unit: NaN = not computed, 0 = acausal;
+      ``target`` is the position of the *predicted* token, ``offset = target - source``;
+    - ``clean_metric`` (target): the metric on the unchanged prompt;
+    - ``noise_floor`` (layer): what patching a state by itself gives; NaN = layer not prepared;
+    - ``baseline`` (layer): what a state was replaced by, and ``baseline_shock`` (layer): whether the mean baseline is
+      itself a shock to the model there;
+    - ``resample_positions`` (draw, source): whose state took the source's place;
+    - ``source_token`` and ``target_token``: each token's text, with its id where a different token has the same text;
+    - ``state_norm`` (layer, source): length of each state, and ``sink`` (source): whether the token is an attention
+      sink, left out of summaries.
+
+    Args:
+        dataset: As made by ``HorizonMap.empty``.
+        tokens: The prompt's tokens.
+        query: The question it answers.
+    """
+
+    def __init__(self, dataset: xr.Dataset, tokens: Sequence[Token], query: Query) -> None:
+        super().__init__(dataset, query)
+        self.tokens = tuple(tokens)
+        self.done: Done = self._finished(slice(None))
+
+    @classmethod
+    def empty(cls, query: Query, tokens: Sequence[Token], *, n_layers: int, attrs: dict[str, Any]) -> HorizonMap:
+        """A map with nothing computed yet.
+
+        Args:
+            query: The question.
+            tokens: The prompt's tokens, ``T`` of them.
+            n_layers: ``L``.
+            attrs: What else to note, such as the model's name.
+
+        Raises:
+            QueryError: if the map would be too large to hold.
+        """
+        n_tokens, n_targets = query.n_tokens, query.n_targets
+        size = 4 * n_layers * n_tokens * n_targets
+        if size > LARGEST_MAP:
+            raise QueryError(
+                "prompt", f"the map of its {n_tokens} tokens would take {size / 1e9:.0f} GB.", advice="Shorten it."
+            )
+        influence = np.full((n_layers, n_tokens, n_targets), np.nan, dtype=np.float32)
+        source, target = np.arange(n_tokens), np.arange(1, n_targets + 1)
+        influence[:, target[None, :] <= source[:, None]] = 0.0
+        texts = np.array([*label_tokens(tokens), ""], dtype=object)  # the last: after the prompt
+        unit = {"unit": query.unit}
+        dataset = xr.Dataset(
+            {
+                "influence": (("layer", "source", "target"), influence, {**unit, "long_name": "influence"}),
+                "clean_metric": ("target", np.full(n_targets, np.nan, dtype=np.float32), unit),
+                "noise_floor": ("layer", np.full(n_layers, np.nan, dtype=np.float32), unit),
+                "baseline": ("layer", np.full(n_layers, "", dtype="U14")),
+                "baseline_shock": ("layer", np.zeros(n_layers, dtype=bool)),
+                "resample_positions": (("draw", "source"), np.zeros((query.draws, n_tokens), dtype=np.int64)),
+                "state_norm": (("layer", "source"), np.full((n_layers, n_tokens), np.nan, dtype=np.float32)),
+            },
+            coords={
+                "layer": np.arange(n_layers),
+                "source": source,
+                "target": target,
+                "source_token": ("source", texts[:-1]),
+                "target_token": ("target", texts[1 : n_targets + 1]),
+                "offset": (("source", "target"), target[None, :] - source[:, None]),
+                "sink": ("source", np.zeros(n_tokens, dtype=bool)),
+            },
+            attrs={
+                "method": query.method,
+                "metric": str(query.metric),
+                "unit": query.unit,
+                "site": query.site if query.head is None else f"{query.site}, head {query.head}",
+                "exact": int(query.is_exact),
+                "baseline": str(query.baseline),
+                "window": statistics.default_window(n_tokens, n_targets) or 0,
+                "seed": query.seed,
+                **attrs,
+            },
+        )
+        return cls(dataset, tokens, query)
+
+    # -- filling -----------------------------------------------------------------------------------------------
+
+    def record(
+        self,
+        layer: int,
+        sources: Sequence[int],
+        values: npt.NDArray[np.floating],
+        targets: Sequence[int] | None = None,
+    ) -> None:
+        """Enter finished rows, or the given targets of them: ``values`` has shape ``(len(sources), len(targets))``."""
+        index = np.array(list(sources))
+        influence = self.dataset["influence"].values
+        if targets is None:
+            influence[layer, index] = values
+            self.done[layer, index] = True
+        else:
+            influence[layer, index[:, None], np.array(list(targets)) - 1] = values
+            self.done[layer, index] = ~np.isnan(influence[layer, index]).any(axis=-1)
+
+    def record_targets(self, targets: Sequence[int], values: npt.NDArray[np.floating]) -> None:
+        """Enter finished columns: ``values`` has shape ``(n_layers, T, len(targets))``."""
+        self.dataset["influence"].values[:, :, np.array(list(targets)) - 1] = values
+        self.done[:] = self._finished(slice(None))
+
+    def record_clean(self, clean_metric: npt.NDArray[np.floating], state_norm: npt.NDArray[np.floating]) -> None:
+        """Enter what the unchanged prompt gave: shapes ``(n_targets,)`` and ``(n_layers, T)``."""
+        self.dataset["clean_metric"].values[:] = clean_metric
+        self.dataset["state_norm"].values[:] = state_norm
+        self.dataset["sink"].values[:] = statistics.find_sinks(state_norm)
+
+    def done_for(self, targets: Sequence[int] | None) -> Done:
+        """Which (layer, source) are computed for the given targets, shape ``(n_layers, T)``."""
+        return self.done if targets is None else self._finished(np.array(list(targets)) - 1)
+
+    def _finished(self, columns: Any) -> Done:
+        finished: Done = ~np.isnan(self.dataset["influence"].values[:, :, columns]).any(axis=-1)
+        return finished
+
+    def snapshot(
+        self,
+        layers: Sequence[int] | None = None,
+        sources: Sequence[int] | None = None,
+        targets: Sequence[int] | None = None,
+    ) -> HorizonMap:
+        """A copy that no later computation changes, with only the given influence (all by default)."""
+        dataset = self.dataset.copy(deep=True)
+        chosen = {"layer": layers, "source": sources, "target": targets}
+        kept = np.ones(dataset["influence"].shape, dtype=bool)
+        for axis, (name, wanted) in enumerate(chosen.items()):
+            if wanted is not None:
+                shape = [1, 1, 1]
+                shape[axis] = -1
+                kept &= np.isin(dataset[name].values, list(wanted)).reshape(shape)
+        causal = dataset["offset"].values >= 1
+        dataset["influence"].values[~kept & causal] = np.nan
+        if layers is not None:
+            others = np.setdiff1d(np.arange(self.n_layers), list(layers))
+            dataset["noise_floor"].values[others] = np.nan
+            dataset["baseline"].values[others] = ""
+            dataset["baseline_shock"].values[others] = False
+        return HorizonMap(dataset, self.tokens, self.query)
+
+    # -- what it is --------------------------------------------------------------------------------------------
+
+    @property
+    def values(self) -> xr.DataArray:
+        """Influence (layer, source, target), in ``values.attrs["unit"]``."""
+        return self.dataset["influence"]
+
+    @property
+    def computed_layers(self) -> tuple[int, ...]:
+        """Layers of which every source is computed."""
+        return tuple(int(layer) for layer in np.flatnonzero(self.done.all(axis=1)))
+
+    @property
+    def baseline(self) -> Baseline:
+        """The baseline it was computed with, frozen: ``attribute(..., baseline=this)`` replaces states by the same.
+
+        Its rule, the prompts it was taken from, and what it came to at each layer that was prepared. With the same
+        model these give the same states, whatever prompt it is used for.
+        """
+        asked = self.query.baseline
+        layers = tuple(str(kind) for kind in self.dataset["baseline"].values)
+        kind = layers[0] if asked.kind == "auto" and len(set(layers)) == 1 and layers[0] else asked.kind
+        reference = () if kind == "zero" else asked.reference_of(self.query.token_ids)
+        shocks = tuple(bool(shock) for shock in self.dataset["baseline_shock"].values)
+        return Baseline(kind, reference, layers, shocks)
+
+    @property
+    def words(self) -> tuple[Word, ...]:
+        """The prompt's tokens grouped into words; ``word.start`` to ``word.stop - 1`` are positions."""
+        return tuple(read_words(self.tokens))
+
+    # -- reading -----------------------------------------------------------------------------------------------
+
+    def cell(self, layer: int, source: int, target: int) -> float:
+        """Influence of the state at (layer, source) on the prediction of the token at ``target``.
+
+        Raises:
+            QueryError: if one of them is out of range.
+        """
+        layer = check_index("layer", layer, self.n_layers, allow_negative=True)
+        source = check_index("source", source, self.query.n_tokens)
+        return float(self.values.values[layer, source, self._column("target", target)])
+
+    def select(
+        self, *, layer: Any = None, source: Any = None, target: Any = None, offset: int | None = None
+    ) -> xr.DataArray:
+        """A part of the map, by number or by token text.
+
+        Args:
+            layer: One layer, or several.
+            source: A position, several, or a token as it is shown, with its id or without: every position that has it.
+            target: Likewise.
+            offset: ``k``: the influence of each source on the target ``source + k``, instead of ``target``.
+
+        Returns:
+            Influence, labelled; a dimension of which one number is named is dropped.
+
+        Raises:
+            QueryError: if something is out of range, or no token has the text.
+        """
+        values = self.values
+        if layer is not None:
+            index = check_layers(layer, self.n_layers)
+            values = values.isel(layer=list(index) if hasattr(layer, "__iter__") else index[0])
+        if offset is not None:
+            if target is not None:
+                raise QueryError("offset", "it is given beside a target.", advice="Give one of the two.")
+            values = self._at_offset(values, offset)
+        elif target is not None:
+            values = values.isel(target=self._positions("target", target))
+        if source is None:
+            return values
+        positions, n_sources = self._positions("source", source), values.sizes["source"]  # few reach a far offset
+        reaching = np.atleast_1d(positions) < n_sources
+        if isinstance(source, str) and reaching.any():
+            positions = np.array(positions)[reaching]
+        elif not reaching.all():
+            raise QueryError("source", f"{source!r} has no target {offset} tokens ahead.", advice="Name a nearer one.")
+        return values.isel(source=positions)
+
+    def _at_offset(self, values: xr.DataArray, offset: int) -> xr.DataArray:
+        check_index("offset", offset, self.query.n_targets + 1)
+        sources = xr.DataArray(np.arange(0, self.query.n_targets - offset + 1), dims="source")
+        if offset < 1:
+            raise QueryError("offset", "a state serves its own next token at the earliest.", advice="Begin at 1.")
+        return values.isel(source=sources, target=sources + offset - 1)
+
+    def _positions(self, field: str, value: Any) -> Any:
+        if isinstance(value, str):
+            labels = self.dataset[f"{field}_token"].values
+            texts = [*(token.text for token in self.tokens), ""][field == "target" :]
+            found = [index for index, shown in enumerate(zip(labels, texts, strict=False)) if value in shown]
+            if not found:
+                raise QueryError(field, f"no token reads {value!r}.", advice="Mind its leading space.")
+            return found
+        if hasattr(value, "__iter__"):
+            return [self._index(field, item) for item in value]
+        return self._index(field, value)
+
+    def _index(self, field: str, value: Any) -> int:
+        return self._column(field, value) if field == "target" else check_index(field, value, self.query.n_tokens)
+
+    def _column(self, field: str, target: Any) -> int:
+        if target == 0:
+            raise QueryError(field, "nothing predicts the first token.", advice="Targets begin at 1.")
+        return check_index(field, target, self.query.n_targets + 1) - 1
+
+    # -- elsewhere ---------------------------------------------------------------------------------------------
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write it to one file (NetCDF), with its query, baseline, tokens, model identity and library versions.
+
+        Variables, coordinates and attributes that you add to ``dataset`` are kept too. The file is written whole or
+        not at all. An old file is replaced and keeps its permissions; a read-only one is refused.
+
+        Args:
+            path: Of a regular file; ``~`` is your home folder.
+
+        Raises:
+            MapFileError: if it cannot be written, or no file can hold something that was added to ``dataset``.
+        """
+        map_file.write(path, self.dataset, self.tokens, self.query)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> HorizonMap:
+        """Read a map that ``save`` wrote, in this version of the package or an older one; needs no model and no torch.
+
+        Args:
+            path: Of a regular file; ``~`` is your home folder.
+
+        Raises:
+            MapFileError: if the file is missing, damaged or no map.
+        """
+        return cls(*map_file.read(path))
+
+    def plot(
+        self, *, layer: int | None = None, source: int | None = None, target: int | None = None, ax: Any = None
+    ) -> Any:
+        """A heat map by matplotlib (the extra ``plot``): of a layer (source, target), a source or a target (by layer).
+
+        Args:
+            layer: Draw this layer's map.
+            source: Draw this source's row at every layer.
+            target: Draw this target's column at every layer.
+            ax: Axes to draw into; new ones by default.
+
+        Returns:
+            The axes.
+
+        Raises:
+            QueryError: if not exactly one of the three is named.
+            HorizonError: if matplotlib is not installed.
+        """
+        return map_views.plot(self, layer=layer, source=source, target=target, ax=ax)
+
+    def __repr__(self) -> str:
+        return map_views.text(self)
+
+    def _repr_html_(self) -> str:
+        return map_views.html(self)

@@ -1,0 +1,316 @@
+"""Maps as files: NetCDF, with the query and the tokens as JSON in it.
+
+Variables and attributes that a user adds to a map's dataset are kept too. What would not read back as it is, is refused
+by name when the map is saved.
+
+A file names the version of its form, ``VERSION``, which counts apart from the package's version. A file of an older
+version is read: ``MIGRATIONS[n]`` turns what version ``n`` stores into what version ``n + 1`` stores. A file of a newer
+version is refused with the advice to upgrade, by 0.1.0 as by every later reader.
+
+- A new attribute of the dataset needs nothing: attributes are kept whatever their names, and readers of any version
+  do without those that are missing.
+- A new variable goes into ``VARIABLES``; a new field of ``Query`` or ``Token`` into what writes and reads it. Both
+  raise ``VERSION`` and need a migration that gives older files a value. A user may have stored a variable of that
+  name: the migration renames it.
+- ``VERSION`` is raised for every change that an older reader would take for damage or misread. A key of ``about`` that
+  older readers may pass over needs no new version: it is read with ``about.get``.
+- A file of each version is kept in ``tests/unit/data``.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from xarray.backends import H5NetCDFStore
+
+from horizon_widget.errors import MapFileError
+from horizon_widget.question.baseline import Baseline
+from horizon_widget.question.facts import BASELINES, METRICS
+from horizon_widget.question.metric import FUNCTION, Metric
+from horizon_widget.question.query import Query
+from horizon_widget.question.tokens import Token, label_tokens
+from horizon_widget.result import files
+
+FORMAT, VERSION = "horizon_widget map", 1
+MIGRATIONS: dict[int, Callable[[xr.Dataset], xr.Dataset]] = {}
+# Made anew from the tokens and the shape on reading.
+COORDINATES = ("layer", "source", "target", "source_token", "target_token", "offset")
+# Name -> dimensions and type.
+VARIABLES = {
+    "influence": (("layer", "source", "target"), "float32"),
+    "clean_metric": (("target",), "float32"),
+    "noise_floor": (("layer",), "float32"),
+    "baseline": (("layer",), "U14"),
+    "baseline_shock": (("layer",), "bool"),
+    "resample_positions": (("draw", "source"), "int64"),
+    "state_norm": (("layer", "source"), "float32"),
+    "sink": (("source",), "bool"),
+}
+# Not stored as variables of their own.
+REMADE = (*COORDINATES, "baseline")
+# Variables of a file alone -> their dimensions.
+INSIDE = {"about": "about_bytes", "baseline_names": "baseline_names_bytes"}
+COMPRESSED = {"influence": {"zlib": True, "complevel": 4, "shuffle": True}}
+
+
+def write(path: str | PathLike[str], dataset: xr.Dataset, tokens: Sequence[Token], query: Query) -> None:
+    """Write a map to one file, whole or not at all: see ``files.write``.
+
+    Raises:
+        MapFileError: if it cannot be written, or the dataset holds what no file can keep.
+    """
+    named = files.as_path(path)
+    try:
+        content = _encode(dataset, tokens, query)
+    except MapFileError:
+        raise
+    except Exception as error:  # whatever a dataset changed by hand comes to
+        raise MapFileError(f"The map cannot be written ({_named(error)}).", advice=_advice(error)) from error
+    files.write(named, content)
+
+
+def _encode(dataset: xr.Dataset, tokens: Sequence[Token], query: Query) -> bytes:
+    stored = _stored(dataset, tokens, query)
+    try:
+        content = _as_netcdf(stored, COMPRESSED)
+        restored, *_ = _restore(_from_netcdf(content))
+    except Exception:
+        _check_alone(stored)
+        raise
+    for name, variable in dataset.variables.items():
+        kept = restored.variables.get(name)
+        if kept is None or not variable.identical(kept):  # type: ignore[no-untyped-call]
+            raise _refused(f"variable {name!r}", "it would not read back as it is")
+    for name in dataset.attrs:
+        if name not in restored.attrs or not _only(dataset, name).identical(_only(restored, name)):
+            raise _refused(f"attribute {name!r}", "it would not read back as it is")
+    return content
+
+
+def _stored(dataset: xr.Dataset, tokens: Sequence[Token], query: Query) -> xr.Dataset:
+    for name in (*INSIDE, *INSIDE.values()):
+        if name in dataset.variables or name in dataset.dims:
+            raise _refused(f"name {name!r}", "a file uses it itself")
+    stored = dataset.drop_vars(REMADE).reset_coords().drop_encoding()
+    about = {
+        "query": _query_fields(query),
+        "tokens": [asdict(token) for token in tokens],
+        "attrs": _checked(dataset.attrs),
+        "attrs_of": {name: _checked(dataset[name].attrs) for name in REMADE if dataset[name].attrs},
+        "coords": [name for name in dataset.coords if name not in (*VARIABLES, *COORDINATES)],
+    }
+    names = [str(kind) for kind in dataset["baseline"].values]
+    for name, value in (("about", about), ("baseline_names", names)):
+        stored[name] = (INSIDE[name], _as_bytes(value))
+    stored.attrs = {"format": FORMAT, "version": VERSION}
+    return stored
+
+
+def _checked(attrs: dict[Any, Any]) -> dict[Any, Any]:
+    for name, value in attrs.items():
+        try:
+            _as_bytes(value)
+        except Exception as error:
+            raise _refused(f"attribute {name!r}", _named(error)) from error
+    return attrs
+
+
+def _as_netcdf(dataset: xr.Dataset, encoding: dict[str, Any]) -> bytes:
+    """A file made in memory, all of which is reserved first: where HDF5 fails to write, the process crashes later."""
+    import h5netcdf
+    import h5py
+
+    size = int(1.01 * dataset.nbytes) + 2**20
+    options = {"driver": "core", "backing_store": False, "block_size": size, "track_order": True}
+    with h5py.File(uuid.uuid4().hex, "w", **options) as memory:
+        with h5netcdf.File(memory, "w") as file:
+            dataset.dump_to_store(H5NetCDFStore(file), encoding=encoding)
+        memory.flush()
+        content: bytes = memory.id.get_file_image()
+    return content
+
+
+def _from_netcdf(content: bytes) -> xr.Dataset:
+    # Otherwise some versions of xarray turn a number of seconds into timedelta64.
+    with xr.open_dataset(io.BytesIO(content), engine="h5netcdf", decode_timedelta=False) as opened:
+        return opened.load()
+
+
+def _check_alone(stored: xr.Dataset) -> None:
+    """Name the variable that no file can keep, if it is one alone."""
+    for name, variable in stored.variables.items():
+        try:
+            shown = variable[:0] if name in VARIABLES else variable  # the attributes alone: these values may be large
+            _from_netcdf(_as_netcdf(xr.Dataset({name: shown}), {}))
+        except (ImportError, MemoryError):
+            return
+        except Exception as error:
+            raise _refused(f"variable {name!r}", _named(error)) from error
+
+
+def _only(dataset: xr.Dataset, attribute: Any) -> xr.Dataset:
+    return xr.Dataset(attrs={attribute: dataset.attrs[attribute]})
+
+
+def _refused(what: str, reason: str) -> MapFileError:
+    return MapFileError(
+        f"The {what} of the map's dataset cannot be kept in a file ({reason}).",
+        advice="Drop it, or give it another name or type.",
+    )
+
+
+def _named(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+def _advice(error: Exception) -> str:
+    if isinstance(error, ImportError):
+        return "Install what reads NetCDF: pip install h5netcdf h5py."
+    if isinstance(error, (MemoryError, OSError)):  # HDF5 names the first like the second
+        return "Is there enough memory?"
+    return "Was its dataset changed by hand?"
+
+
+def read(path: str | PathLike[str]) -> tuple[xr.Dataset, tuple[Token, ...], Query]:
+    """Read a file that ``write`` wrote, checked, wholly into memory.
+
+    Raises:
+        MapFileError: if it is missing, damaged or no map.
+    """
+    source = files.as_path(path)
+    content = files.read(source)
+    try:
+        stored = _from_netcdf(content)
+    except ImportError as error:
+        raise MapFileError(f"{source} cannot be read ({error}).", advice=_advice(error)) from error
+    except Exception as error:  # whatever the HDF5 library makes of foreign bytes
+        raise _damaged(source, f"it cannot be opened: {type(error).__name__}") from error
+    if str(stored.attrs.get("format")) != FORMAT:
+        raise MapFileError(f"{source} is no map of horizon_widget.", advice="Maps are written by HorizonMap.save.")
+    version = stored.attrs.get("version")
+    if not isinstance(version, (int, np.integer)) or not 1 <= version <= VERSION:
+        raise MapFileError(
+            f"{source} has version {version} of the format, and this horizon_widget reads versions up to {VERSION}.",
+            advice="Upgrade horizon-widget.",
+        )
+    try:
+        for older in range(int(version), VERSION):
+            stored = MIGRATIONS[older](stored)
+        return _restore(stored)
+    except Exception as error:  # whatever a description written by hand comes to
+        raise _damaged(source, f"{type(error).__name__}: {error}") from error
+
+
+def _damaged(source: Path, reason: str) -> MapFileError:
+    return MapFileError(f"{source} is damaged, or no map ({reason}).", advice="Compute and save the map again.")
+
+
+def _as_bytes(value: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """JSON as bytes: strings of NetCDF cannot hold NUL and lone surrogates, and JSON's escapes join some of these."""
+    written = json.dumps(value, default=_plain, ensure_ascii=False)
+    return np.frombuffer(written.encode("utf-8", "surrogatepass"), dtype=np.uint8)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    raise TypeError(f"it holds a {type(value).__name__}")
+
+
+def _from_bytes(array: xr.DataArray) -> Any:
+    return json.loads(array.values.astype(np.uint8).tobytes().decode("utf-8", "surrogatepass"))
+
+
+def _query_fields(query: Query) -> dict[str, Any]:
+    metric = {"name": query.metric.name, "tokens": query.metric.tokens, "label": query.metric.label}
+    fields = ("token_ids", "method", "site", "head", "seed", "draws")
+    return {name: getattr(query, name) for name in fields} | {"metric": metric, "baseline": asdict(query.baseline)}
+
+
+def _read_query(fields: dict[str, Any]) -> Query:
+    """A user's own function is not kept: the metric then has its label alone."""
+    metric, baseline = dict(fields.pop("metric")), dict(fields.pop("baseline"))
+    metric["tokens"] = tuple(int(token) for token in metric["tokens"])
+    if metric["name"] not in (*METRICS, FUNCTION):
+        raise ValueError(f"unknown metric {metric['name']!r}")
+    baseline["reference"] = tuple(tuple(int(i) for i in ids) for ids in baseline["reference"])
+    baseline["layers"] = tuple(str(kind) for kind in baseline["layers"])
+    baseline["shocks"] = tuple(bool(shock) for shock in baseline["shocks"])
+    fields["token_ids"] = tuple(int(i) for i in fields["token_ids"])
+    return Query(**fields, metric=Metric(**metric), baseline=Baseline(**baseline))
+
+
+def _restore(stored: xr.Dataset) -> tuple[xr.Dataset, tuple[Token, ...], Query]:
+    about = _from_bytes(stored["about"])
+    query = _read_query(about["query"])
+    tokens = tuple(_read_token(fields) for fields in about["tokens"])
+    if tuple(token.id for token in tokens) != query.token_ids:
+        raise ValueError("its tokens are not those of its query")
+    names = [str(kind) for kind in _from_bytes(stored["baseline_names"])]
+    if not {*names} <= {"", *BASELINES}:
+        raise ValueError("its baselines are not known")
+    stored = stored.drop_vars(INSIDE).assign(baseline=("layer", np.array(names, dtype="U14")))
+    coords = about.get("coords", [])
+    of_user = {*stored.variables} - {*VARIABLES}
+    if not of_user.isdisjoint(COORDINATES) or not of_user.issuperset(coords):
+        raise ValueError("its coordinates are not known")
+    sizes = {
+        "layer": stored.sizes["layer"],
+        "source": query.n_tokens,
+        "target": query.n_targets,
+        "draw": query.draws,
+    }
+    for name, (dims, dtype) in VARIABLES.items():
+        variable = stored[name]
+        if variable.dims != dims or variable.shape != tuple(sizes[dim] for dim in dims) or variable.dtype != dtype:
+            raise ValueError(f"{name} has an unexpected shape or type")
+    dataset = _with_coordinates(stored.set_coords(["sink", *coords]), tokens, query).drop_encoding()
+    dataset.attrs = _mapping(about["attrs"])
+    for name, attrs in _mapping(about.get("attrs_of", {})).items():
+        if name not in REMADE:
+            raise ValueError("it has attributes of what is not there")
+        dataset[name].attrs = _mapping(attrs)
+    return dataset, tokens, query
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError("its attributes are none")
+    return value
+
+
+def _read_token(fields: dict[str, Any]) -> Token:
+    token_id, text, piece = fields["id"], fields["text"], fields["piece"]
+    if type(token_id) is not int or not isinstance(text, str):
+        raise TypeError("a token's id is no number, or its text no text")
+    if piece is None:
+        return Token(token_id, text)
+    k, n = piece
+    if not 1 <= k <= n:
+        raise ValueError("a token is no part of its character")
+    return Token(token_id, text, (int(k), int(n)))
+
+
+def _with_coordinates(stored: xr.Dataset, tokens: tuple[Token, ...], query: Query) -> xr.Dataset:
+    source, target = np.arange(query.n_tokens), np.arange(1, query.n_targets + 1)
+    texts = np.array([*label_tokens(tokens), ""], dtype=object)
+    offset = target[None, :] - source[:, None]
+    if not (stored["influence"].values[:, offset < 1] == 0).all():
+        raise ValueError("it has influence on earlier tokens")
+    return stored.assign_coords(
+        layer=np.arange(stored.sizes["layer"]),
+        source=source,
+        target=target,
+        source_token=("source", texts[:-1]),
+        target_token=("target", texts[1 : query.n_targets + 1]),
+        offset=(("source", "target"), offset),
+    )
