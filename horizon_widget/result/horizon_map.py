@@ -13,29 +13,17 @@ import xarray as xr
 from horizon_widget.errors import QueryError
 from horizon_widget.question.baseline import Baseline
 from horizon_widget.question.query import Query, check_index, check_layers
-from horizon_widget.question.tokens import Token, Word, label_tokens, read_words
-from horizon_widget.result import map_file, map_views, statistics
+from horizon_widget.question.tokens import Token, Word, read_words
+from horizon_widget.result import map_file, map_views, schema, statistics
 from horizon_widget.result.map_statistics import MapStatistics
 
-LARGEST_MAP = 4e9  # bytes
 Done = npt.NDArray[np.bool_]
 
 
 class HorizonMap(MapStatistics):
     """Influence ``A[layer, source, target]`` of a model's states on its predictions, for one prompt.
 
-    Kept as an ``xarray.Dataset`` (``dataset``) with
-
-    - ``influence`` (layer, source, target), float32, in the metric's unit: NaN = not computed, 0 = acausal;
-      ``target`` is the position of the *predicted* token, ``offset = target - source``;
-    - ``clean_metric`` (target): the metric on the unchanged prompt;
-    - ``noise_floor`` (layer): what patching a state by itself gives; NaN = layer not prepared;
-    - ``baseline`` (layer): what a state was replaced by, and ``baseline_shock`` (layer): whether the mean baseline is
-      itself a shock to the model there;
-    - ``resample_positions`` (draw, source): whose state took the source's place;
-    - ``source_token`` and ``target_token``: each token's text, with its id where a different token has the same text;
-    - ``state_norm`` (layer, source): length of each state, and ``sink`` (source): whether the token is an attention
-      sink, left out of summaries.
+    ``dataset`` is an ``xarray.Dataset`` with the variables and coordinates listed below.
 
     Args:
         dataset: As made by ``HorizonMap.empty``.
@@ -61,48 +49,7 @@ class HorizonMap(MapStatistics):
         Raises:
             QueryError: if the map would be too large to hold.
         """
-        n_tokens, n_targets = query.n_tokens, query.n_targets
-        size = 4 * n_layers * n_tokens * n_targets
-        if size > LARGEST_MAP:
-            raise QueryError(
-                "prompt", f"the map of its {n_tokens} tokens would take {size / 1e9:.0f} GB.", advice="Shorten it."
-            )
-        influence = np.full((n_layers, n_tokens, n_targets), np.nan, dtype=np.float32)
-        source, target = np.arange(n_tokens), np.arange(1, n_targets + 1)
-        influence[:, target[None, :] <= source[:, None]] = 0.0
-        texts = np.array([*label_tokens(tokens), ""], dtype=object)  # the last: after the prompt
-        unit = {"unit": query.unit}
-        dataset = xr.Dataset(
-            {
-                "influence": (("layer", "source", "target"), influence, {**unit, "long_name": "influence"}),
-                "clean_metric": ("target", np.full(n_targets, np.nan, dtype=np.float32), unit),
-                "noise_floor": ("layer", np.full(n_layers, np.nan, dtype=np.float32), unit),
-                "baseline": ("layer", np.full(n_layers, "", dtype="U14")),
-                "baseline_shock": ("layer", np.zeros(n_layers, dtype=bool)),
-                "resample_positions": (("draw", "source"), np.zeros((query.draws, n_tokens), dtype=np.int64)),
-                "state_norm": (("layer", "source"), np.full((n_layers, n_tokens), np.nan, dtype=np.float32)),
-            },
-            coords={
-                "layer": np.arange(n_layers),
-                "source": source,
-                "target": target,
-                "source_token": ("source", texts[:-1]),
-                "target_token": ("target", texts[1 : n_targets + 1]),
-                "offset": (("source", "target"), target[None, :] - source[:, None]),
-                "sink": ("source", np.zeros(n_tokens, dtype=bool)),
-            },
-            attrs={
-                "method": query.method,
-                "metric": str(query.metric),
-                "unit": query.unit,
-                "site": query.site if query.head is None else f"{query.site}, head {query.head}",
-                "exact": int(query.is_exact),
-                "baseline": str(query.baseline),
-                "window": statistics.default_window(n_tokens, n_targets) or 0,
-                "seed": query.seed,
-                **attrs,
-            },
-        )
+        dataset = schema.empty_dataset(query, tokens, n_layers=n_layers, attrs=attrs)
         return cls(dataset, tokens, query)
 
     # -- filling -----------------------------------------------------------------------------------------------
@@ -327,3 +274,6 @@ class HorizonMap(MapStatistics):
 
     def _repr_html_(self) -> str:
         return map_views.html(self)
+
+
+HorizonMap.__doc__ = f"{HorizonMap.__doc__}\n    The dataset has:\n\n{schema.describe()}\n    "

@@ -37,24 +37,12 @@ from horizon_widget.question.baseline import Baseline
 from horizon_widget.question.facts import BASELINES, METRICS
 from horizon_widget.question.metric import FUNCTION, Metric
 from horizon_widget.question.query import Query
-from horizon_widget.question.tokens import Token, label_tokens
-from horizon_widget.result import files
+from horizon_widget.question.tokens import Token
+from horizon_widget.result import files, schema
+from horizon_widget.result.schema import COORDINATES, VARIABLES
 
 FORMAT, VERSION = "horizon_widget map", 1
 MIGRATIONS: dict[int, Callable[[xr.Dataset], xr.Dataset]] = {}
-# Made anew from the tokens and the shape on reading.
-COORDINATES = ("layer", "source", "target", "source_token", "target_token", "offset")
-# Name -> dimensions and type.
-VARIABLES = {
-    "influence": (("layer", "source", "target"), "float32"),
-    "clean_metric": (("target",), "float32"),
-    "noise_floor": (("layer",), "float32"),
-    "baseline": (("layer",), "U14"),
-    "baseline_shock": (("layer",), "bool"),
-    "resample_positions": (("draw", "source"), "int64"),
-    "state_norm": (("layer", "source"), "float32"),
-    "sink": (("source",), "bool"),
-}
 # Not stored as variables of their own.
 REMADE = (*COORDINATES, "baseline")
 # Variables of a file alone -> their dimensions.
@@ -263,17 +251,8 @@ def _restore(stored: xr.Dataset) -> tuple[xr.Dataset, tuple[Token, ...], Query]:
     of_user = {*stored.variables} - {*VARIABLES}
     if not of_user.isdisjoint(COORDINATES) or not of_user.issuperset(coords):
         raise ValueError("its coordinates are not known")
-    sizes = {
-        "layer": stored.sizes["layer"],
-        "source": query.n_tokens,
-        "target": query.n_targets,
-        "draw": query.draws,
-    }
-    for name, (dims, dtype) in VARIABLES.items():
-        variable = stored[name]
-        if variable.dims != dims or variable.shape != tuple(sizes[dim] for dim in dims) or variable.dtype != dtype:
-            raise ValueError(f"{name} has an unexpected shape or type")
-    dataset = _with_coordinates(stored.set_coords(["sink", *coords]), tokens, query).drop_encoding()
+    schema.check(stored, query)
+    dataset = schema.with_coordinates(stored.set_coords(coords), tokens, query).drop_encoding()
     dataset.attrs = _mapping(about["attrs"])
     for name, attrs in _mapping(about.get("attrs_of", {})).items():
         if name not in REMADE:
@@ -298,19 +277,3 @@ def _read_token(fields: dict[str, Any]) -> Token:
     if not 1 <= k <= n:
         raise ValueError("a token is no part of its character")
     return Token(token_id, text, (int(k), int(n)))
-
-
-def _with_coordinates(stored: xr.Dataset, tokens: tuple[Token, ...], query: Query) -> xr.Dataset:
-    source, target = np.arange(query.n_tokens), np.arange(1, query.n_targets + 1)
-    texts = np.array([*label_tokens(tokens), ""], dtype=object)
-    offset = target[None, :] - source[:, None]
-    if not (stored["influence"].values[:, offset < 1] == 0).all():
-        raise ValueError("it has influence on earlier tokens")
-    return stored.assign_coords(
-        layer=np.arange(stored.sizes["layer"]),
-        source=source,
-        target=target,
-        source_token=("source", texts[:-1]),
-        target_token=("target", texts[1 : query.n_targets + 1]),
-        offset=(("source", "target"), offset),
-    )

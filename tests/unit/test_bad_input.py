@@ -19,7 +19,7 @@ from horizon_widget.models import thread
 from horizon_widget.question.baseline import Baseline
 from horizon_widget.question.metric import Metric
 from horizon_widget.question.query import Query
-from horizon_widget.result import horizon_map
+from horizon_widget.result import schema
 from horizon_widget.schedule.engine import Engine
 from horizon_widget.schedule.parts import Part
 from tests.conftest import PROMPT, tiny_llama
@@ -111,7 +111,7 @@ def test_a_tokenizer_of_another_model_is_noticed(byte_tokenizer):
 
 
 def test_a_prompt_whose_map_would_not_fit_is_refused(model, monkeypatch):
-    monkeypatch.setattr(horizon_map, "LARGEST_MAP", 1000)
+    monkeypatch.setattr(schema, "LARGEST_MAP", 1000)
     with pytest.raises(hw.QueryError, match="prompt: the map of its 31 tokens"):
         hw.attribute(model, PROMPT)
 

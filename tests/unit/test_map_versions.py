@@ -25,7 +25,7 @@ from horizon_widget.question.baseline import Baseline
 from horizon_widget.question.metric import Metric
 from horizon_widget.question.query import Query
 from horizon_widget.question.tokens import Token
-from horizon_widget.result import map_file
+from horizon_widget.result import map_file, schema
 
 DATA = Path(__file__).parent / "data"
 IDS = (57, 78, 127, 104, 220, 71, 64, 82, 220, 72, 83)
@@ -77,7 +77,7 @@ def test_a_variable_can_be_added_as_the_documentation_says(tmp_path, monkeypatch
     today = map_file.VERSION
     monkeypatch.setattr(map_file, "VERSION", today + 1)
     monkeypatch.setitem(map_file.MIGRATIONS, today, with_confidence)
-    monkeypatch.setitem(map_file.VARIABLES, "confidence", (("layer",), "float32"))
+    monkeypatch.setitem(schema.VARIABLES, "confidence", schema.Variable(("layer",), "float32", np.nan, "how sure"))
     hmap = hw.HorizonMap.load(DATA / "map-0.1.0.nc")
     assert np.isnan(hmap.dataset["confidence"].values).all()
     hmap.dataset["confidence"].values[:] = 0.5

@@ -230,7 +230,7 @@ def test_what_cannot_be_asked_leaves_the_map_and_raises(widget):
 
 
 def test_a_map_too_large_to_hold_leaves_the_old_one(widget, monkeypatch):
-    monkeypatch.setattr("horizon_widget.result.horizon_map.LARGEST_MAP", 1000)
+    monkeypatch.setattr("horizon_widget.result.schema.LARGEST_MAP", 1000)
     with pytest.raises(hw.QueryError, match="^prompt: the map of its"):
         widget.prompt = PROMPT + "!"
     assert (widget.prompt, widget.map_id) == (PROMPT, 1)
