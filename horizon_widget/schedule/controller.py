@@ -1,7 +1,7 @@
-"""What is computed next for one widget, and what is told about it.
+"""Computes what one widget's reader wants, and tells of it.
 
-The controller keeps the reader's ``Interest`` and computes one part after another on the model thread. Between two
-parts it looks at the interest anew, so a newer question overtakes an older one and nothing queues up.
+Between two pieces of work the controller plans anew from its state, so a newer question overtakes an older one and
+nothing queues up.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -24,14 +25,13 @@ from horizon_widget.models.writing import Writing
 from horizon_widget.question.query import Query
 from horizon_widget.result.horizon_map import HorizonMap
 from horizon_widget.schedule import idle
-from horizon_widget.schedule import labels as words
-from horizon_widget.schedule.engine import Engine, exact_engine_for
-from horizon_widget.schedule.filling import Filling
+from horizon_widget.schedule.engine import exact_engine_for
 from horizon_widget.schedule.jobs import Jobs
 from horizon_widget.schedule.listener import Listener, Status
 from horizon_widget.schedule.parts import Part
-from horizon_widget.schedule.plan import Interest, bisecting, neighbours_of
+from horizon_widget.schedule.plan import bisecting
 from horizon_widget.schedule.progress import Progress
+from horizon_widget.schedule.state import LookedAt, Plan, State, plan
 
 logger = logging.getLogger(__name__)
 
@@ -48,39 +48,27 @@ class Controller:
     """
 
     def __init__(
-        self,
-        model: Model,
-        query: Query,
-        *,
-        layer: int,
-        listener: Listener,
-        layers: Sequence[int] | None = None,
+        self, model: Model, query: Query, *, layer: int, listener: Listener, layers: Sequence[int] | None = None
     ) -> None:
         self._model = model
-        self._engine: Engine = exact_engine_for(model, query)
+        self._engine = exact_engine_for(model, query)
         self._listener = listener
         self._process = os.getpid()
-        self._condition = threading.Condition()
-        self._layer = layer
-        self._source: int | None = None
-        self._target: int | None = None  # of which the column is looked at
-        self._filled = "all layers" if layers is None else "the chosen layers"
-        self._fill_order = [layer for layer in bisecting(model.n_layers) if layers is None or layer in layers]
+        self._condition = threading.Condition()  # guards the state; notified when it changes
+        self._state = State(
+            LookedAt(layer),
+            [other for other in bisecting(model.n_layers) if layers is None or other in layers],
+            fills_all=layers is None,
+            on_request=model.remote and layers is None,
+        )
         self._jobs = Jobs(self._engine, listener, self._fail)
-        self._was_job = False  # the last piece of work was one of these
-        self.wants_idle_time = False
-        self._filling = Filling(on_request=model.remote and layers is None)
-        self._cancelled = False
-        self._told = np.zeros_like(self.map.done)
-        self._closed = False
-        self._scheduled = False
-        self._stepping = False
-        self._abandoned = threading.Event()  # set when what the step under way asks a host for is not waited for
-        self._deaf: Callable[[], None] | None = None  # ends listening to the model's news
-        self._error: dict[str, str] | None = None
-        self._outdated = False  # the error is that the model has changed
-        self._unchecked = False  # a cell has run, which may have changed the model
+        self._was_job = False  # the last piece of work was a job
         self._progress = Progress()
+        self._told = np.zeros_like(self.map.done)
+        self._is_scheduled = self._is_stepping = False
+        self._abandoned = threading.Event()  # set when nobody waits for the host's answer of the step under way
+        self._unsubscribe: Callable[[], None] | None = None  # ends listening to the model's news
+        self.wants_idle_time = False
 
     # -- what the reader does; from any thread, returns at once --------------------------------------------------
 
@@ -95,69 +83,46 @@ class Controller:
         return self._model.not_offered
 
     @property
-    def looked_at(self) -> tuple[int, int | None, int | None]:
-        """Layer, source and target, as for ``look_at``."""
-        return self._layer, self._source, self._target
+    def looked_at(self) -> LookedAt:
+        """What the reader looks at."""
+        return self._state.looked_at
 
     @property
-    def stopped(self) -> tuple[bool, bool]:
-        """Whether the reader has stopped what was asked for, and whether idle time is used no more."""
-        return self._cancelled, self._filling.stopped
+    def stopped(self) -> dict[str, bool]:
+        """What the reader has stopped, as for ``start``."""
+        return {"cancelled": self._state.cancelled, "stopped": self._state.stopped}
 
     @property
     def is_outdated(self) -> bool:
         """Whether it stopped because the model has changed: only a new map goes on."""
-        return self._outdated and self._error is not None
+        return self._state.outdated and self._state.error is not None
 
-    def start(
-        self,
-        looked_at: tuple[int, int | None, int | None] | None = None,
-        *,
-        viewed: bool = False,
-        cells_running: bool = False,
-        stopped: tuple[bool, bool] = (False, False),
-    ) -> None:
+    def start(self, looked_at: LookedAt | None = None, **state: bool) -> None:
         """Begin.
 
         Args:
-            looked_at: As the property; ``None``: the layer first shown.
-            viewed: As after ``allow_filling``.
-            cells_running: As for ``cells_running``.
-            stopped: As the property of the map that this one goes on with.
+            looked_at: What the reader looks at; ``None``: the layer first shown.
+            **state: ``viewed``, ``cells_running``, ``cancelled``, ``stopped``, as in ``State``.
         """
-        if self._closed:
+        if self._state.closed:
             return
-        layer, source, target = looked_at or self.looked_at
-        cancelled, filling_stopped = stopped
-        if self._deaf is None:
-            self._deaf = self._model.listen(self._hear)
+        if self._unsubscribe is None:
+            self._unsubscribe = self._model.listen(self._tell_news)
         idle.used(self)
-        self._filling.begin(viewed=viewed, cells_running=cells_running, stopped=filling_stopped)
-        self._change(
-            wants_idle_time=viewed,  # until the first step knows better
-            _layer=layer,
-            _source=source,
-            _target=target,
-            _cancelled=cancelled,
-        )
+        self.wants_idle_time = state.get("viewed", False)  # until the first step knows better
+        self._change(looked_at=looked_at or self.looked_at, **state)
 
     def look_at(self, layer: int, source: int | None, *, target: int | None = None) -> None:
-        """Something else is selected: it is answered even after a cancellation or an error.
-
-        Args:
-            layer: The layer on the screen.
-            source: The token whose state's row is looked at.
-            target: The token whose prediction's column is looked at instead.
-        """
+        """Something else is selected: it is answered even after a cancellation or an error; see ``LookedAt``."""
         idle.used(self)
-        self._change(_layer=layer, _source=source, _target=target, _cancelled=False, _error=None)
+        self._change(looked_at=LookedAt(layer, source, target), cancelled=False, error=None)
 
     def inspect(self, cell: Cell, aspects: Sequence[str]) -> None:
         """Look into aspects of a cell, in this order; what was asked of another cell is given up.
 
         Args:
             cell: Which.
-            aspects: Some of ``attribution.cell.ASPECTS``.
+            aspects: Some of ``compute.findings.ASPECTS``.
         """
         self._jobs.inspect(cell, aspects)
         self._change()
@@ -170,49 +135,43 @@ class Controller:
     def allow_filling(self) -> None:
         """Somebody looks: use idle time to fill the rest of the map."""
         idle.used(self)
-        self._filling.allowed = True
-        self._change(wants_idle_time=not self._closed)
+        self.wants_idle_time = not self._state.closed
+        self._change(viewed=True)
 
     def cells_running(self, running: bool) -> None:
         """The user's own cells run (filling waits) or have ended."""
-        self._filling.cells_running = running
         if not running:
             self._engine.executor.distrust_model()
-        self._change(_unchecked=not running)
+        self._change(cells_running=running, unchecked=not running)
 
     def cancel(self) -> None:
         """Compute nothing more until asked again, and fill nothing more until ``resume``.
 
-        What the model was writing ends where it is; what was to be found out of a cell is answered with a problem.
+        The model stops writing; what was to be found out of a cell is answered with a problem.
         """
         self._jobs.cancel()
-        self._filling.halt()
-        self._change(_cancelled=True)
+        self._change(cancelled=True, stopped=True)
         self._abandoned.set()
 
     def resume(self) -> None:
         """Go on after a cancellation or an error, and with the rest of the map.
 
-        Where that is computed on request only, it is left alone by who wants what failed or was cancelled.
+        After a failure or a cancellation, a map that is filled on request goes on with what was asked for alone.
         """
-        self._filling.resume(after_failure=bool(self._cancelled or self._error))
-        self._change(_cancelled=False, _error=None)
+        failed = self._state.cancelled or self._state.error is not None
+        self._change(cancelled=False, error=None, stopped=False, on_request=self._state.on_request and failed)
 
     def close(self) -> None:
         """Stop for good after the part under way."""
         idle.forget(self)
-        self._change(_closed=True, wants_idle_time=False)
+        self.wants_idle_time = False
+        self._change(closed=True)
         self._jobs.drop()
         self._abandoned.set()
-        if self._deaf is not None:
-            self._deaf()
-            self._deaf = None
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+            self._unsubscribe = None
         idle.pass_on()
-
-    def _hear(self) -> None:
-        """There is news of a request to the model's host; on the thread that sent it."""
-        if self._stepping:
-            self._tell_status()
 
     def wake(self) -> None:
         """Look anew at what is to be done (called by ``idle``)."""
@@ -236,38 +195,39 @@ class Controller:
                 advice="Call it from a cell.",
             )
         with self._condition:
-            self._filling.waiting += whole_map
-            self._change()
+            self._change(waiting=self._state.waiting + whole_map)
         try:
             with self._condition:
                 if not self._condition.wait_for(lambda: self._is_over(whole_map), timeout):
                     raise TimeoutError(f"The map is not ready after {timeout} seconds.")
         finally:
             with self._condition:
-                self._filling.waiting -= whole_map
-                self._change()
-        return self._status()
+                self._change(waiting=self._state.waiting - whole_map)
+        return self._status(self._plan())
 
-    # -- one part after another, on the model thread -------------------------------------------------------------
+    # -- one piece of work after another, on the model thread ----------------------------------------------------
+
+    def _plan(self) -> Plan:
+        return plan(self._state, self._engine, has_turn=idle.is_turn_of(self))
 
     def _is_over(self, whole_map: bool) -> bool:
-        if self._error or self._cancelled or self._closed:
+        if self._state.is_stopped:
             return True
-        return self._engine.next_part(self._interest(filling=whole_map)) is None
+        now = self._plan()
+        return (now.rest if whole_map else now.asked) is None
 
     @property
     def _is_copy(self) -> bool:
         """Whether this process is a forked one: what is under way, and who holds the lock, is in its parent."""
         return os.getpid() != self._process
 
-    def _change(self, **attributes: Any) -> None:
+    def _change(self, **changes: Any) -> None:
         if self._is_copy:
             return
         with self._condition:
-            for name, value in attributes.items():
-                setattr(self, name, value)
-            if not self._scheduled and not self._closed:
-                self._scheduled = True
+            self._state = replace(self._state, **changes)
+            if not self._is_scheduled and not self._state.closed:
+                self._is_scheduled = True
                 self._submit()
             self._condition.notify_all()
 
@@ -275,17 +235,18 @@ class Controller:
         try:
             self._model.thread.submit(self._step)
         except RuntimeError:  # the interpreter is shutting down
-            self._closed = True
+            self._state = replace(self._state, closed=True)
 
     def _step(self) -> None:
-        """Do the most wanted piece of work, tell the listener, and queue the next step behind other widgets' work."""
+        """Do the most wanted piece of work, tell the listener, and queue the next step after other widgets' work."""
         try:
             with self._condition:
-                self._stepping, self._abandoned = True, threading.Event()
-                work = self._take_work()
-                self._begin_task()
+                self._is_stepping, self._abandoned = True, threading.Event()
+                now = self._plan()
+                work = self._choose(now)
+                self._progress.begin((self.looked_at if now.asked else None), now.missing)
             if work is not None:
-                self._tell_status()
+                self._listener.on_status(self._status(now))
                 with self._model.under(self._abandoned):
                     work()
             self._tell_rows()
@@ -293,40 +254,43 @@ class Controller:
             logger.exception("a step of the controller failed")
             self._fail(error)
         with self._condition:
-            self._stepping = False
-            wanted, self.wants_idle_time = self.wants_idle_time, self._wants_to_fill()
-            self._scheduled = self._has_work()
-            if self._scheduled:
+            self._is_stepping = False
+            now = self._plan()
+            wanted, self.wants_idle_time = self.wants_idle_time, now.wants_idle_time
+            self._is_scheduled = self._has_work(now)
+            if self._is_scheduled:
                 self._submit()
         if wanted and not self.wants_idle_time:
             idle.pass_on()
         try:
-            self._tell_status()
+            self._listener.on_status(self._status(now))
         except Exception as error:
             logger.exception("the status could not be told")
             self._listener.on_failed(None, describe(error))
         with self._condition:
             self._condition.notify_all()
 
-    def _has_work(self) -> bool:
-        return not self._closed and (self._may_check() or bool(self._jobs) or self._next() is not None)
+    def _has_work(self, now: Plan) -> bool:
+        return not self._state.closed and (bool(self._jobs) or now.part is not None or self._may_check())
 
-    def _take_work(self) -> Callable[[], None] | None:
-        """Jobs go before parts, but rows that are asked for meanwhile take turns with them."""
-        if self._closed:
+    def _choose(self, now: Plan) -> Callable[[], None] | None:
+        """Jobs go before parts, but parts that are asked for take turns with them; a check of the model comes last."""
+        job = self._jobs.next()
+        turn_of_job = job is not None and not (self._was_job and now.asked is not None and now.part is not None)
+        self._was_job = turn_of_job
+        if self._state.closed:
             return None
-        job, part = self._jobs.next(), self._next()
-        if job is None and part is None and self._may_check():
-            self._unchecked = False
+        if turn_of_job:
+            return job
+        if now.part is not None:
+            return partial(self._compute, now.part)
+        if self._may_check():
+            self._state = replace(self._state, unchecked=False)
             return self._check_model
-        turn_of_part = job is None or (self._was_job and self._asked_for())
-        self._was_job = part is None or not turn_of_part
-        if part is not None and turn_of_part:
-            return partial(self._compute, part)
-        return job
+        return None
 
     def _may_check(self) -> bool:
-        return self._unchecked and not (self._cancelled or self._error)
+        return self._state.unchecked and not self._state.is_stopped
 
     def _check_model(self) -> None:
         try:
@@ -348,10 +312,12 @@ class Controller:
 
     def _fail(self, error: Exception) -> None:
         with self._condition:
-            self._error = describe(error)
-            self._outdated = getattr(error, "outdates_map", False)
-            if not self._asked_for():
-                self._filling.halt()  # else each question would meet the same failure again
+            # In idle time, each question would meet the same failure again.
+            stopped = self._state.stopped or self._plan().asked is None
+            outdated = getattr(error, "outdates_map", False)
+            self._state = replace(self._state, error=describe(error), outdated=outdated, stopped=stopped)
+
+    # -- what the reader is told -----------------------------------------------------------------------------------
 
     def _tell_rows(self) -> None:
         """Tell of all rows not told yet: another widget or a call of ``attribute`` may have computed some."""
@@ -362,73 +328,26 @@ class Controller:
             self._told[layer, list(sources)] = True
             self._listener.on_rows(int(layer), sources)
 
-    def _next(self) -> Part | None:
-        if self._cancelled or self._closed or self._error:
-            return None
-        interest = self._interest(filling=self._may_fill(), preparing=self._filling.may_prepare)
-        return self._engine.next_part(interest)
+    def _tell_news(self) -> None:
+        """There is news of a request to the model's host; on the thread that sent it."""
+        if self._is_stepping:
+            self._listener.on_status(self._status(self._plan()))
 
-    def _may_fill(self) -> bool:
-        if self._filling.waiting:
-            return True
-        return self._wants_to_fill() and idle.is_turn_of(self)
-
-    def _wants_to_fill(self) -> bool:
-        """Whether something is left for idle time, and nothing but another widget is in its way."""
-        if self._cancelled or self._closed or self._error or not self._filling.is_open:
-            return False
-        return self._engine.next_part(self._interest(filling=True)) is not None
-
-    def _interest(self, *, filling: bool, preparing: bool = False) -> Interest:
-        rest = [layer for layer in self._fill_order if layer != self._layer]
-        near = neighbours_of(self._source, self._engine.query.n_tokens) if filling and self._source is not None else ()
-        return Interest(
-            layer=self._layer,
-            source=self._source,
-            layers=[self._layer, *rest] if filling else [self._layer],
-            samples=rest if filling or preparing else (),
-            neighbours=near,
-            target=self._target if filling else None,
-        )
-
-    # -- what the reader is told -----------------------------------------------------------------------------------
-
-    def _asked_for(self) -> bool:
-        """Whether something other than filling is missing."""
-        return self._engine.next_part(self._interest(filling=False)) is not None
-
-    def _begin_task(self) -> None:
-        filling = not self._asked_for()
-        key = (filling,) if filling else (self._layer, self._source)
-        self._progress.begin(key, self._engine.missing(self._interest(filling=filling)))
-
-    def _tell_status(self) -> None:
-        self._listener.on_status(self._status())
-
-    def _status(self) -> Status:
+    def _status(self, now: Plan) -> Status:
+        host = self._model.news if self._is_stepping else None
         writing = self._jobs.writing
-        host = self._model.news if self._stepping else None
         if writing is not None:
             task = f"writing, {len(writing.written)} of {writing.n_tokens} tokens"
             done = len(writing.written) / writing.n_tokens
             return Status("computing", task, done, seconds_left=None, filling="writing", host=host)
-        asked_for = self._asked_for()
-        missing = self._engine.missing(self._interest(filling=not asked_for))
-        state = "error" if self._error else "computing" if asked_for and not self._cancelled else "ready"
-        filling = self._filling.in_words(failed=bool(self._cancelled or self._error), may_fill=self._may_fill())
+        error = self._state.error
+        computing = now.asked is not None and not self._state.cancelled
         return Status(
-            state=state,
-            task=self._task(asked_for),
-            done=self._progress.done(missing),
-            seconds_left=self._progress.seconds_left(missing),
-            filling=filling if missing > 0 else "complete",
-            error=self._error,
+            state="error" if error else "computing" if computing else "ready",
+            task=now.task,
+            done=self._progress.done(now.missing),
+            seconds_left=self._progress.seconds_left(now.missing),
+            filling=now.filling,
+            error=error,
             host=host,
         )
-
-    def _task(self, asked_for: bool) -> str:
-        if not asked_for:
-            return self._filled
-        if self._source is not None and not self.map.done[:, self._source].all():
-            return words.row_of(self._source, self.map.tokens)
-        return words.several("layer", [self._layer])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -18,6 +18,7 @@ from horizon_widget.result import page
 from horizon_widget.result.horizon_map import HorizonMap
 from horizon_widget.schedule.controller import Controller
 from horizon_widget.schedule.listener import Status
+from horizon_widget.schedule.state import LookedAt
 from horizon_widget.widget import protocol, turns
 from horizon_widget.widget.asking import Question, change_question, describe_asked, read_question, to_be_written_on
 from horizon_widget.widget.traits import Checked, WidgetTraits, check_wanted_layers
@@ -191,7 +192,7 @@ class AskingWidget(WidgetTraits):
         }
         return Opened(question, controller, listener, shown)
 
-    def _show(self, new: Opened, *, goes_on: bool = False, stopped: tuple[bool, bool] = (False, False)) -> None:
+    def _show(self, new: Opened, *, goes_on: bool = False, stopped: Mapping[str, bool] = {}) -> None:
         """Put a map in the place of the one on the screen; for whose turn it is, and quick.
 
         Args:
@@ -217,9 +218,7 @@ class AskingWidget(WidgetTraits):
             self._clear_selection(len(after) + 1 if shared == len(before) else shared)
             if self._closed:
                 new.controller.close()
-            new.controller.start(
-                self._looked_at(), viewed=self._viewed, cells_running=self._cells_running, stopped=stopped
-            )
+            new.controller.start(self._looked_at(), viewed=self._viewed, cells_running=self._cells_running, **stopped)
 
     def _clear_selection(self, n_kept: int) -> None:
         """Keep of it what fits and lies in the first so many positions."""
@@ -260,7 +259,7 @@ class AskingWidget(WidgetTraits):
         if self._wish is not wish:
             return
         self._wish = None
-        self._show(new, stopped=(wish.cancelled, wish.cancelled))
+        self._show(new, stopped={"cancelled": wish.cancelled, "stopped": wish.cancelled})
         if wish.n_tokens:
             self._running.write_on(wish.n_tokens, to_be_written_on(self._model, wish.question))
 
@@ -299,13 +298,13 @@ class AskingWidget(WidgetTraits):
     @traitlets.observe("direction", "selected_layer", "selected_source", "selected_target")
     def _selection_changed(self, _change: Any) -> None:
         if self._opened is not None and self._running.looked_at != self._looked_at():
-            layer, source, target = self._looked_at()
-            self._running.look_at(layer, source, target=target)
+            now = self._looked_at()
+            self._running.look_at(now.layer, now.source, target=now.target)
 
-    def _looked_at(self) -> tuple[int, int | None, int | None]:
+    def _looked_at(self) -> LookedAt:
         if self.direction == "column":
-            return self.selected_layer, None, self.selected_target
-        return self.selected_layer, self.selected_source, None
+            return LookedAt(self.selected_layer, target=self.selected_target)
+        return LookedAt(self.selected_layer, self.selected_source)
 
     # -- to the browser ----------------------------------------------------------------------------------------
 

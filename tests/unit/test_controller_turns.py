@@ -130,7 +130,7 @@ def test_clicking_while_it_computes_ends_with_the_last_click(controller, recorde
     assert controller.map.done[0].all()
     assert controller.map.done[:, 5].all()
     assert recorder.findings[-1][:2] == (Cell(0, 5, 9), "direct")
-    assert not controller._has_work()
+    assert not controller._has_work(controller._plan())
 
 
 def test_a_newer_cell_overtakes_the_carriers_of_an_older_one(controller, recorder, monkeypatch):

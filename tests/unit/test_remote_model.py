@@ -209,7 +209,7 @@ def test_a_cancelled_request_is_not_waited_for_and_a_click_is_answered(controlle
     controller.start()
     wait_for(lambda: host.asked)
     controller.cancel()
-    wait_for(lambda: controller._listener.statuses[-1].filling == "stopped" and not controller._stepping)
+    wait_for(lambda: controller._listener.statuses[-1].filling == "stopped" and not controller._is_stepping)
     assert controller.wait(timeout=LONG).error is None
     host.gate.set()
     controller.look_at(2, 5)
@@ -262,7 +262,7 @@ def test_resuming_asks_again_for_what_failed_or_was_cancelled_and_for_no_more(co
     controller.look_at(1, 3)
     wait_for(lambda: controller._listener.statuses[-1].host)
     controller.cancel()
-    wait_for(lambda: controller._listener.statuses[-1].filling == "stopped" and not controller._stepping)
+    wait_for(lambda: controller._listener.statuses[-1].filling == "stopped" and not controller._is_stepping)
     host.gate.set()
     controller.resume()
     controller.wait(timeout=LONG)

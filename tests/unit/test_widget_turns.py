@@ -304,7 +304,7 @@ def test_a_map_cancelled_before_it_is_open_is_opened_and_not_computed(talkative,
 def test_wait_waits_for_the_map_that_is_opened_meanwhile(widget, held_model_thread):
     waited = []
     cell = in_a_cell(lambda: waited.append(widget.wait("all", timeout=LONG)))
-    while not widget._running._filling.waiting:
+    while not widget._running._state.waiting:
         pass
     say(widget, {**OPEN, "prompt": "a much longer text than before, indeed"})
     held_model_thread()
