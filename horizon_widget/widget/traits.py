@@ -22,7 +22,7 @@ import traitlets
 from horizon_widget.errors import QueryError, describe
 from horizon_widget.question.query import check_index, check_layers
 from horizon_widget.result.statistics import STATISTICS
-from horizon_widget.widget import protocol, turns
+from horizon_widget.widget import protocol, trait_lock
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class Checked(traitlets.TraitType[Any, Any]):
 
     def set(self, obj: Any, value: Any) -> None:
         """Called by traitlets, whoever sets it."""
-        with turns.held():
+        with trait_lock.held():
             super().set(obj, value)
 
     def validate(self, obj: Any, value: Any) -> Any:
@@ -261,7 +261,7 @@ class WidgetTraits(anywidget.AnyWidget):
         """Take over what the browser changed (called by ipywidgets); whatever it is, nothing is raised."""
         accepted: dict[str, Any] = {}
         refused: list[tuple[str, QueryError]] = []
-        with turns.held():  # what fits depends on the map
+        with trait_lock.held():  # what fits depends on the map
             for name, value in sync_data.items() if isinstance(sync_data, dict) else ():
                 try:
                     accepted[name] = self._checked(name, value)
@@ -288,13 +288,13 @@ class WidgetTraits(anywidget.AnyWidget):
     @contextlib.contextmanager
     def hold_trait_notifications(self) -> Iterator[None]:
         """As in traitlets; other threads change no trait meanwhile."""
-        with turns.held(), super().hold_trait_notifications():
+        with trait_lock.held(), super().hold_trait_notifications():
             yield
 
     @contextlib.contextmanager
     def hold_sync(self) -> Iterator[None]:
         """As in ipywidgets; other threads change no trait meanwhile, and send no values that belong to new ones."""
-        with turns.held(), super().hold_sync():
+        with trait_lock.held(), super().hold_sync():
             yield
 
     @contextlib.contextmanager

@@ -7,20 +7,16 @@ import contextvars
 import logging
 import os
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
-
-import numpy as np
 
 from horizon_widget.compute.findings import Cell
 from horizon_widget.errors import HorizonError, QueryError, describe
 from horizon_widget.models.model import Model
 from horizon_widget.question.tokens import text_of
 from horizon_widget.result.horizon_map import HorizonMap
-from horizon_widget.widget import protocol, turns
-from horizon_widget.widget.asking import to_be_written_on
-from horizon_widget.widget.question import AskingWidget
+from horizon_widget.widget import protocol, trait_lock
+from horizon_widget.widget.opening import OpeningWidget
 from horizon_widget.widget.traits import CONTROLS
 
 logger = logging.getLogger(__name__)
@@ -28,7 +24,7 @@ logger = logging.getLogger(__name__)
 BUNDLE = Path(__file__).parents[1] / "static" / "widget.js"
 
 
-class HorizonWidget(AskingWidget):
+class HorizonWidget(OpeningWidget):
     """A prompt as clickable tokens: click one to see which later predictions its state is used for.
 
     What is looked at is in synced traits, which both sides write: ``selected_layer``, ``selected_source``,
@@ -118,17 +114,17 @@ class HorizonWidget(AskingWidget):
             raise QueryError("layers", f"{layers!r} cannot be waited for.", advice='Use "selected" or "all".')
         ends = None if timeout is None else time.monotonic() + timeout
         while True:
-            opened = self._now
+            session = self._shown
             left = None if ends is None else max(0.0, ends - time.monotonic())
             try:
-                status = opened.controller.wait(whole_map=layers == "all", timeout=left)
+                status = session.controller.wait(whole_map=layers == "all", timeout=left)
             except TimeoutError:
                 raise TimeoutError(f"The map is not ready after {timeout} seconds.") from None
-            if opened.controller is self._running:
+            if session.controller is self._running:
                 break
         if status.error is not None:
             raise HorizonError(status.error["title"], advice=status.error["advice"])
-        return opened.controller.map.snapshot()
+        return session.controller.map.snapshot()
 
     def write_on(self, n_tokens: Any = 20) -> str:
         """Let the model go on with the prompt, and open the map of prompt and continuation.
@@ -150,36 +146,36 @@ class HorizonWidget(AskingWidget):
         """
         if isinstance(n_tokens, bool) or not isinstance(n_tokens, int) or not 1 <= n_tokens <= protocol.MOST_WRITTEN:
             raise QueryError("n_tokens", f"{n_tokens!r} is not a whole number of 1 to {protocol.MOST_WRITTEN}.")
-        with turns.held():
-            before, older = self._now, self._wish
-        self._check_may_grow(before.question)
-        prompt = to_be_written_on(self._model, before.question)
-        new = self._build_written(before.question, (*prompt, *self._model.write_on(prompt, n_tokens)))
-        with turns.held():
-            if self._opened is before and self._wish is older:
-                self._wish = None
-                self._show(new, goes_on=True)
-        return text_of(new.controller.map.tokens[len(prompt) :])
+        with trait_lock.held():
+            before, older = self._shown, self._next
+        before.asked.check_may_grow(self._running.not_offered)
+        prompt = before.asked.without_end(self._model)
+        new = self._written(before.asked, (*prompt, *self._model.write_on(prompt, n_tokens)))
+        with trait_lock.held():
+            if self._session is before and self._next is older:
+                self._next = None
+                self._show(new, continues=True)
+        return text_of(new.map.tokens[len(prompt) :])
 
     def cancel(self) -> None:
         """Stop computing; what is computed is kept."""
-        with turns.held():
-            if self._wish is not None:  # it is opened all the same, and nothing computed
-                self._wish.cancelled, self._wish.n_tokens = True, 0
+        with trait_lock.held():
+            if self._next is not None:  # it is shown all the same, and nothing computed
+                self._next.cancelled, self._next.n_tokens = True, 0
             self._running.cancel()
 
     def resume(self) -> None:
         """Go on after ``cancel`` or an error; with a new map, where the model has changed since this one was begun."""
-        with turns.held():
-            outdated = self._wish is None and self._running.is_outdated
+        with trait_lock.held():
+            outdated = self._next is None and self._running.is_outdated
             if not outdated:
                 self._go_on()
         if outdated:
             self._ask()
 
     def _go_on(self) -> None:
-        if self._wish is not None:
-            self._wish.cancelled = False
+        if self._next is not None:
+            self._next.cancelled = False
         self._running.resume()
 
     def close(self) -> None:
@@ -187,9 +183,9 @@ class HorizonWidget(AskingWidget):
         if self._closed:  # ipywidgets closes again, wherever Python happens to collect it
             return
         self._closed = True
-        if self._opened is not None:
-            with turns.held():
-                self._wish = None
+        if self._session is not None:
+            with trait_lock.held():
+                self._next = None
                 self._running.close()
             self._watch_cells(register=False)
         super().close()
@@ -221,7 +217,7 @@ class HorizonWidget(AskingWidget):
             if isinstance(message, protocol.Ping):
                 self._post(protocol.pong(message.number))  # whoever's turn it is
             else:
-                with turns.held():
+                with trait_lock.held():
                     self._answer(message)
         except protocol.ProtocolError as error:
             self._post(protocol.rejected(str(error)))
@@ -235,8 +231,8 @@ class HorizonWidget(AskingWidget):
         elif isinstance(message, protocol.Cancel):
             self.cancel()
         elif isinstance(message, protocol.Resume):
-            if self._wish is None and self._running.is_outdated:
-                self._open_soon(self._now.question, 0)
+            if self._next is None and self._running.is_outdated:
+                self._open_soon(self._shown.asked)
             else:
                 self._go_on()
         elif isinstance(message, protocol.Open):
@@ -244,19 +240,10 @@ class HorizonWidget(AskingWidget):
         elif isinstance(message, protocol.WriteOn):
             self._write_soon(message.n_tokens)
         elif isinstance(message, protocol.Inspect):
-            self._inspect(Cell(message.layer, message.source, message.target), message.aspects)
-
-    def _inspect(self, cell: Cell, aspects: Sequence[str]) -> None:
-        """What cannot be asked of this model's host is answered at once, with the reason."""
-        reasons = self._running.not_offered
-        self._running.inspect(cell, [aspect for aspect in aspects if aspect not in reasons])
-        for aspect in aspects:
-            if aspect in reasons:
-                problem = {"title": reasons[aspect], "advice": "", "detail": ""}
-                self._now.listener.on_finding(cell, aspect, None, problem)
+            self._shown.inspect(Cell(message.layer, message.source, message.target), message.aspects)
 
     def _open_asked(self, message: protocol.Open) -> None:
-        """What the browser repeats of the question stays as the user wrote it."""
+        """What the browser repeats of what is asked stays as the user wrote it."""
         changes: dict[str, Any] = {"layers": message.layers}
         if message.prompt != self.prompt:
             changes["prompt"] = message.prompt
@@ -264,15 +251,11 @@ class HorizonWidget(AskingWidget):
             asked = getattr(message, name)
             if asked is not None and list(asked) != self.asked[name]:
                 changes[name] = asked[0] if len(asked) == 1 else asked
-        self._open_soon(self._question_with(self._now.question, **changes), message.n_tokens)
+        self._open_soon(self._asked_with(self._shown.asked, **changes), message.n_tokens)
 
     def _send_everything(self) -> None:
-        hmap, map_id = self._now.listener.map, self._now.listener.map_id
-        self._post(protocol.welcome(map_id))
-        for layer in np.flatnonzero(hmap.dataset["baseline"].values != ""):
-            sources = np.flatnonzero(hmap.done[layer]).tolist()
-            if sources:
-                self._send_rows(map_id, hmap, int(layer), sources)
+        self._post(protocol.welcome(self._shown.map_id))
+        self._shown.send_all_rows()
         self._viewed = True
         self._running.allow_filling()
 
@@ -302,6 +285,6 @@ class HorizonWidget(AskingWidget):
         self._set_cells_running(False)
 
     def _set_cells_running(self, running: bool) -> None:
-        with turns.held():
+        with trait_lock.held():
             self._cells_running = running
             self._running.cells_running(running)

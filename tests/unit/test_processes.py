@@ -22,7 +22,7 @@ from horizon_widget.question.baseline import Baseline
 from horizon_widget.question.metric import Metric
 from horizon_widget.schedule import idle
 from horizon_widget.schedule.engine import Engines
-from horizon_widget.widget import turns
+from horizon_widget.widget import trait_lock
 from tests.conftest import PROMPT, STORY
 from tests.stand_ins import remote_model
 
@@ -206,7 +206,7 @@ def test_a_model_on_a_gpu_is_refused_in_a_forked_process(model):
 
 
 @forks
-@pytest.mark.parametrize("lock", [Engines()._lock, idle._lock, turns._left_lock, turns._lock])
+@pytest.mark.parametrize("lock", [Engines()._lock, idle._lock, trait_lock._left_lock, trait_lock._lock])
 def test_no_lock_of_another_thread_s_is_held_in_a_forked_process(widget, lock):
     """Each is used by what the child does here: a map, another widget of it, traits that it sets."""
     widget.wait(timeout=LIMIT)
@@ -241,13 +241,13 @@ def test_a_turn_of_the_forking_thread_s_goes_on_in_both_processes(widget):
     """An observer that forks holds the lock for traits, which its own copy gives back."""
 
     def nested():
-        with turns.held():
+        with trait_lock.held():
             pass
-        return turns._depth
+        return trait_lock._depth
 
-    with turns.held():
+    with trait_lock.held():
         assert in_child(nested) == 1
-    assert in_child(lambda: turns._depth) == 0
+    assert in_child(lambda: trait_lock._depth) == 0
 
 
 @pytest.mark.waiting

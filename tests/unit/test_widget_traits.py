@@ -338,10 +338,10 @@ def test_a_closed_widget_leaves_nothing_behind(model, monkeypatch):
         say(made, {"type": "hello", "protocol_version": 2})
         say(made, {"type": "inspect", "layer": 1, "source": 2, "target": 5, "aspects": ["predictions"]})
         made.wait("all", timeout=LONG)
-        first = made._now
+        first = made._session
         made.prompt = "another text, a little longer"
         made.wait(timeout=LONG)
-        seen = [weakref.ref(x) for one in (first, made._now) for x in (made, one.controller, one.listener)]
+        seen = [weakref.ref(x) for one in (first, made._session) for x in (made, one.controller, one)]
         made.close()
         made.close()
         return seen

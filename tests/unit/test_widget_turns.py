@@ -12,8 +12,8 @@ import horizon_widget as hw
 from horizon_widget.models import thread
 from horizon_widget.schedule import idle
 from horizon_widget.schedule.listener import Status
-from horizon_widget.widget import question as widget_question
-from horizon_widget.widget import turns
+from horizon_widget.widget import session as widget_session
+from horizon_widget.widget import trait_lock
 from tests.conftest import PROMPT
 from tests.widgets import INSPECT, LONG, OPEN, cancel_after, say, sent, settle
 
@@ -50,7 +50,7 @@ def ends(running):
 def hold_building(monkeypatch):
     """Keep what builds a map until told to go on: (it has begun, let it go on, the controllers made)."""
     begun, go_on, made = threading.Event(), threading.Event(), []
-    real = widget_question.Controller
+    real = widget_session.Controller
 
     def slowly(*arguments, **keywords):
         begun.set()
@@ -58,7 +58,7 @@ def hold_building(monkeypatch):
         made.append(real(*arguments, **keywords))
         return made[-1]
 
-    monkeypatch.setattr(widget_question, "Controller", slowly)
+    monkeypatch.setattr(widget_session, "Controller", slowly)
     return begun, go_on, made
 
 
@@ -97,7 +97,7 @@ def test_two_widgets_whose_observers_set_each_other_end(widget, other):
 
 
 def test_the_model_thread_never_waits_for_whose_turn_it_is(widget):
-    with turns.held():
+    with trait_lock.held():
         say(widget, {**OPEN, "prompt": "the reader's text"})
         settle()  # the map is built, and left to this thread
         assert widget.map_id == 1
@@ -105,7 +105,7 @@ def test_the_model_thread_never_waits_for_whose_turn_it_is(widget):
 
 
 def test_a_model_that_sets_a_trait_while_it_runs_is_told_so_and_does_not_hang(widget):
-    with turns.held(), pytest.raises(hw.HorizonError, match="set by the model"):
+    with trait_lock.held(), pytest.raises(hw.HorizonError, match="set by the model"):
         thread.run(lambda: setattr(widget, "find", "cat"))
     thread.run(lambda: setattr(widget, "find", "cat"))
     assert widget.find == "cat"
@@ -137,7 +137,7 @@ def test_each_open_followed_by_write_on_is_both_however_quick(talkative):
 
 
 def test_an_older_open_does_not_overtake_the_newest(widget):
-    with turns.held():
+    with trait_lock.held():
         say(widget, {**OPEN, "prompt": "first"})
         settle()
         gate = threading.Event()
@@ -242,10 +242,10 @@ def test_no_value_comes_before_its_traits_however_long_a_cell_holds_them_back(wi
 def test_news_of_the_old_map_that_come_late_are_not_told_of_the_new_one(widget):
     widget.wait(timeout=LONG)
     settle()
-    old, late = widget._now.listener, Status("error", "of the old map", 0.5, None, "stopped")
+    old, late = widget._session, Status("error", "of the old map", 0.5, None, "stopped")
     told = []
     widget.observe(lambda change: told.append(change["new"]["task"]), "progress")
-    with turns.held():
+    with trait_lock.held():
         assert ends(in_a_cell(lambda: old.on_status(late)))
         assert ends(in_a_cell(lambda: old.on_rows(2, (3,))))
         widget.prompt = "another text"
@@ -261,14 +261,12 @@ def test_what_is_left_is_told_even_where_an_open_fails(widget, monkeypatch):
     settle()
 
     def broken(*_arguments, **_keywords):
-        assert ends(
-            in_a_cell(lambda: widget._now.listener.on_failed("find", {"title": "", "advice": "", "detail": ""}))
-        )
+        assert ends(in_a_cell(lambda: widget._session.on_failed("find", {"title": "", "advice": "", "detail": ""})))
         raise hw.QueryError("prompt", "it is too long.")
 
-    monkeypatch.setattr(widget_question, "Controller", broken)
+    monkeypatch.setattr(widget_session, "Controller", broken)
     widget.sent.clear()
-    with pytest.raises(hw.QueryError), turns.held():
+    with pytest.raises(hw.QueryError), trait_lock.held():
         widget.prompt = "x y z w"
     assert [message["field"] for message in sent(widget, "failed")] == ["find"]
 
@@ -335,7 +333,7 @@ def test_what_is_asked_of_a_closed_widget_is_not_computed(widget):
 def test_to_close_again_waits_for_nobody(widget):
     """Python does so where it collects a widget: on any thread, in the middle of anything."""
     widget.close()
-    with turns.held():
+    with trait_lock.held():
         assert ends(in_a_cell(widget.close))
         thread.run(widget.close)
 
@@ -370,4 +368,4 @@ def test_nothing_is_kept_over_many_widgets(model):
         round_of(number)
     assert objects() - before < 50 * 5, "a widget is some hundreds of objects"
     assert len(ipywidgets.widget._instances) == kept
-    assert (turns._left, idle._by_use) == ({}, [])
+    assert (trait_lock._left, idle._by_use) == ({}, [])

@@ -1,0 +1,134 @@
+"""What a map is asked with, as the user wrote it, and how a change makes another of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from horizon_widget.errors import QueryError
+from horizon_widget.models.editing import edited
+from horizon_widget.models.model import Model
+from horizon_widget.models.writing import without_appended_end
+from horizon_widget.question.query import Query
+from horizon_widget.question.reading import read_query
+from horizon_widget.question.tokens import n_shared, text_of
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a map is asked with.
+
+    Attributes:
+        query: What the rest came to.
+        prompt: Its text, as shown.
+        is_text: Whether the prompt was given as that text; else as tokens, which keep their ids when it is edited.
+        metric: As the user wrote it.
+        baseline: As the user wrote it.
+        layers: Those that are computed in idle time; ``None`` for all.
+        written_from: The first token that the model wrote itself.
+    """
+
+    query: Query
+    prompt: str
+    is_text: bool
+    metric: Any
+    baseline: Any
+    layers: list[int] | None
+    written_from: int | None = None
+
+    @classmethod
+    def read(
+        cls, model: Model, prompt: Any, *, metric: Any, baseline: Any, layers: list[int] | None, **fixed: Any
+    ) -> Asked:
+        """Check what a user asks.
+
+        Args:
+            model: Whose states are asked about.
+            prompt: As for ``attribute``.
+            metric: As for ``attribute``.
+            baseline: As for ``attribute``.
+            layers: Those that are computed in idle time.
+            **fixed: The other arguments of ``attribute``.
+
+        Raises:
+            QueryError: if one cannot be used.
+        """
+        query = read_query(model, prompt, metric=metric, baseline=baseline, **fixed)
+        is_text = isinstance(prompt, str)
+        text = prompt if is_text else text_of(model.read_tokens(query.token_ids))
+        return cls(query, text, is_text, metric, baseline, layers)
+
+    def changed(self, model: Model, changes: dict[str, Any], *, layers: list[int] | None, **fixed: Any) -> Asked:
+        """The same with prompt, metric or baseline changed; the rest as for ``read``.
+
+        The text of a prompt that was given as tokens is edited: the other tokens keep their ids (``models.editing``).
+        What the model wrote counts as written as long as its first token is there.
+
+        Raises:
+            QueryError: if one cannot be used.
+        """
+        ids = self.query.token_ids
+        prompt = changes.get("prompt", self.prompt if self.is_text else ids)
+        if isinstance(prompt, str) and not self.is_text:
+            prompt = edited(ids, prompt, tokenizer=model.tokenizer, read=model.read_tokens) or prompt
+        metric, baseline = changes.get("metric", self.metric), changes.get("baseline", self.baseline)
+        new = Asked.read(model, prompt, metric=metric, baseline=baseline, layers=layers, **fixed)
+        first = self.written_from
+        still_there = first is not None and first < n_shared(ids, new.query.token_ids)
+        return replace(new, written_from=first if still_there else None)
+
+    def without_end(self, model: Model) -> tuple[int, ...]:
+        """The prompt's tokens, without an end of text that the tokenizer appended to the user's text."""
+        ids = self.query.token_ids
+        return without_appended_end(model, self.prompt, ids) if self.is_text else ids
+
+    def check_may_grow(self, not_offered: dict[str, str]) -> None:
+        """Refuse to let the model write on.
+
+        Args:
+            not_offered: What cannot be asked of the model, as ``Model.not_offered``.
+
+        Raises:
+            QueryError: saying why it cannot.
+        """
+        if "write_on" in not_offered:
+            raise QueryError("n_tokens", not_offered["write_on"])
+        if self.query.baseline.kind == "counterfactual":
+            raise QueryError(
+                "baseline",
+                "the counterfactual prompt is as long as this one, which would become longer.",
+                advice="Choose another baseline first.",
+            )
+
+    def describe(self, model: Model) -> dict[str, Any]:
+        """The arguments of ``attribute`` that give this map, as plain values for the browser.
+
+        ``metric``: its name, and the names of its tokens. ``baseline``: its kind, and the other prompt of a
+        counterfactual; ``None`` where only Python can say it. ``token_ids``: ``None`` if the prompt is just its text.
+        """
+        query, metric = self.query, self.query.metric
+        named = [metric.label or metric.name] if metric.is_function else map(model.vocabulary.name, metric.tokens)
+        return {
+            "metric": [metric.name, *named],
+            "baseline": self._describe_baseline(),
+            "site": query.site,
+            "head": query.head,
+            "seed": query.seed,
+            "draws": query.draws,
+            "token_ids": None if self._is_just_text(model) else list(query.token_ids),
+            "model": model.loaded_as,
+            "remote": model.remote,
+        }
+
+    def _describe_baseline(self) -> list[str] | None:
+        given, replaced = self.baseline, self.query.baseline
+        if isinstance(given, (tuple, list)) and len(given) == 2 and given[0] == "counterfactual":
+            return ["counterfactual", given[1]] if isinstance(given[1], str) else None
+        return None if replaced.reference or replaced.layers else [replaced.kind]
+
+    def _is_just_text(self, model: Model) -> bool:
+        """Whether the prompt's text alone gives the tokens that are asked about."""
+        try:
+            return model.tokenize(self.prompt) == self.query.token_ids
+        except QueryError:
+            return False
