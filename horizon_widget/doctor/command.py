@@ -13,7 +13,7 @@ from typing import TextIO
 from horizon_widget import __version__
 from horizon_widget.doctor import here, there
 from horizon_widget.doctor.finding import STATES, WRONG, Finding, unless_it_fails
-from horizon_widget.remote.faults import Faults
+from horizon_widget.remote.faults import redacted
 
 TITLES = {
     "package": "This package",
@@ -66,7 +66,7 @@ def _doctor(url: str | None, model: str | None, *, as_json: bool) -> int:
     found: list[Finding] = []
     with contextlib.redirect_stdout(sys.stderr):  # what libraries print is no part of the report
         for raw in _findings(url, model):
-            finding = raw.cleaned(Faults("", "", there.secrets(url)).clean)
+            finding = raw.cleaned(lambda text: redacted(text, there.secrets(url)))
             found.append(finding)
             if not as_json:
                 _write(out, ("" if finding.area == area else f"\n{TITLES[finding.area]}\n") + _line(finding))

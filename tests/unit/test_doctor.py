@@ -148,9 +148,9 @@ def test_a_host_without_models(set_to, doctor):
 @pytest.mark.parametrize(
     ("answer", "state", "said"),
     [
-        (http(401, {"detail": "Missing or invalid API key."}), MISSING, "asks for an API key, and none is set"),
+        (http(401, {"detail": "Missing or invalid API key."}), MISSING, "requires an API key, and none is set"),
         (http(403, {"detail": "Invalid API key."}), WRONG, "does not know the API key"),
-        (http(400, {"detail": f"Invalid API key format: '{KEY}'."}), WRONG, "cannot be one of NDIF's"),
+        (http(400, {"detail": f"Invalid API key format: '{KEY}'."}), WRONG, "is not a valid NDIF key"),
     ],
 )
 def test_keys_that_are_not_accepted(set_to, doctor, answer, state, said):
@@ -188,7 +188,9 @@ def test_advice_about_maps_is_left_out(set_to, doctor):
     with StandInHost(pages={"/status": http(503, {"detail": "Reconnecting."})}) as host:
         set_to(host.url)
         _, found = doctor()
-    assert found["NDIF host"]["advice"] == "This often passes within minutes."
+    assert (
+        found["NDIF host"]["advice"] == "This often passes within minutes; if it does not, tell the host's operators."
+    )
     assert LATER not in str(found)
 
 

@@ -1,4 +1,4 @@
-"""A model on another machine, by a host that stands in for a real one (which is in tests/remote)."""
+"""A model on another machine; with a stand-in for the host (a real one is in ``tests/remote``)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from horizon_widget.errors import HostError
 from horizon_widget.models import trial, writing
 from horizon_widget.question.query import Query
 from horizon_widget.question.reading import read_query
-from horizon_widget.remote import hosted
+from horizon_widget.remote.on_host import tasks
 from horizon_widget.schedule.controller import Controller
 from horizon_widget.schedule.engine import Engine
 from horizon_widget.schedule.plan import Interest
@@ -135,7 +135,7 @@ def test_after_a_request_that_was_too_much_smaller_ones_are_sent(remote, host):
     sizes = []
     host.change = lambda answer: sizes.append(len(answer["result"])) if "result" in answer else None
     _ = remote.capabilities
-    host.failure = HostError("time limit", "It took too long.")
+    host.failure = HostError("too much", "It took too long.")
     with pytest.raises(HostError, match="too long"):
         hw.attribute(remote, PROMPT, progress=False)
     hw.attribute(remote, PROMPT, progress=False)
@@ -174,7 +174,7 @@ def test_a_model_that_changes_between_requests_is_noticed_and_begun_anew(remote,
     before = hw.attribute(remote, SHORT, layers=[0, 1], metric=metric, progress=False)
     for parameter in remote._traced._module.parameters():
         parameter.data.mul_(1.5)
-    with pytest.raises(HostError, match="predicts something else now"):
+    with pytest.raises(HostError, match="does not predict the same"):
         hw.attribute(remote, SHORT, layers=2, metric=metric, progress=False)
     assert np.isfinite(before.values.sel(layer=1)).all()
     after = hw.attribute(remote, SHORT, layers=[0, 1], metric=metric, progress=False)
@@ -334,20 +334,20 @@ def test_a_local_model_asked_from_an_observer_of_a_remote_one_runs_on_its_own_th
 
 
 def test_a_text_ends_where_it_ends_however_slow_the_host(remote, monkeypatch):
-    monkeypatch.setattr(hosted, "SECONDS", 0.0)
+    monkeypatch.setattr(tasks, "WRITING_SECONDS", 0.0)
     ids = remote.tokenize(SHORT)
     first = remote.write_on(ids, 1)[0]
-    for module in (hosted, writing):
+    for module in (tasks, writing):
         monkeypatch.setattr(module, "end_tokens", lambda model: {first})
     request = {"name": "tiny", "layout": None, "token_ids": list(ids), "n_tokens": 5}
-    assert hosted.continue_text(remote._traced, request) == {"tokens": [first], "ended": True}
-    for module in (hosted, writing):
+    assert tasks.continue_text(remote._traced, request) == {"tokens": [first], "ended": True}
+    for module in (tasks, writing):
         monkeypatch.setattr(module, "end_tokens", lambda model: set())
-    assert hosted.continue_text(remote._traced, request) == {"tokens": [first], "ended": False}
+    assert tasks.continue_text(remote._traced, request) == {"tokens": [first], "ended": False}
 
 
 def test_what_is_written_before_a_fault_is_opened(controller, remote, host, monkeypatch):
-    monkeypatch.setattr(hosted, "SECONDS", 0.0)  # a token in a request
+    monkeypatch.setattr(tasks, "WRITING_SECONDS", 0.0)  # a token in a request
     controller.start()
     controller.wait(timeout=LONG)
     host.change = lambda answer: setattr(host, "failure", FAULT) if "ended" in answer else None
