@@ -63,7 +63,7 @@ def answered(value: Any) -> bytes:
 
 
 def http(code: int, body: str | dict[str, Any], **headers: str) -> bytes:
-    """An answer by HTTP; a dictionary as JSON, as NDIF does."""
+    """An HTTP answer; a dictionary is sent as JSON, as NDIF does."""
     kind = "text/html" if isinstance(body, str) else "application/json"
     content = (body if isinstance(body, str) else json.dumps(body)).encode()
     lines = [f"HTTP/1.1 {code} Said", f"content-type: {kind}", f"content-length: {len(content)}"]
@@ -76,10 +76,10 @@ RECEIVED = http(200, {"id": "1", "status": "RECEIVED", "description": "Your job 
 
 
 class StandIn:
-    """Takes connections on loopback, each with ``behaviour(connection)`` on a thread of its own.
+    """Accepts connections on loopback, and runs ``behaviour(connection)`` for each, on a thread of its own.
 
     Attributes:
-        url: Where.
+        url: Its address.
         taken: How many connections there were.
     """
 
@@ -107,16 +107,16 @@ class StandIn:
 
     def _serve(self, connection: socket.socket) -> None:
         with connection:
-            with contextlib.suppress(OSError):  # the other side has gone
+            with contextlib.suppress(OSError):  # the other side has closed the connection
                 self._behaviour(connection)
 
 
 class StandInHost(StandIn):
-    """Speaks as NDIF's API does, and says what it is told to.
+    """Answers like NDIF's API, with what it is given.
 
     Args:
-        *scripts: For each request in turn, what is sent on its websocket: frames, and numbers of seconds to wait; the
-            last is repeated. A script that ends closes the connection.
+        *scripts: For each request, what is sent on its websocket: frames, and numbers of seconds to wait. The last
+            script is repeated. The connection is closed at the end of a script.
         post: The answer to the request's POST.
         greeting: The first message on the websocket.
         pages: Answers to other paths.

@@ -18,13 +18,14 @@ from horizon_widget.remote.waiting import Progress
 
 
 class StandInHost:
-    """Answers requests in this process, by the code that is sent to a host.
+    """Answers requests in this process, with the code that is sent to a host.
 
     Attributes:
         asked: Tasks of the requests so far.
-        values: The greatest number of values in one answer.
-        gate: A request waits for it before it is answered; set at first.
-        failure: Raised instead of the next answer, if there is one.
+        values: The largest number of values in one answer.
+        gate: Each request waits for it; set at first.
+        failure: Raised instead of the next answer, if it is set.
+        change: Called with each answer before it is sent back.
     """
 
     name = "stand-in"
@@ -55,7 +56,7 @@ class StandInHost:
 
 
 def _sent(value: Any) -> Any:
-    """As it arrives; a host has none of our classes."""
+    """A value as it arrives: a host has none of this package's classes."""
     _check_plain(value)
     buffer = io.BytesIO()
     torch.save(value, buffer)

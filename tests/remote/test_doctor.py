@@ -14,7 +14,7 @@ from tests.remote.conftest import UNKNOWN as UNKNOWN_KEY
 
 @pytest.fixture
 def doctor(capsys):
-    """Runs it: gives the exit status and the findings by name."""
+    """Runs it; returns the exit status and the findings by name."""
 
     def run(*arguments):
         status = main(["doctor", "--json", *arguments])

@@ -1,4 +1,4 @@
-"""What a user is told when a real NDIF fails, and what goes on after it."""
+"""What a user is told when a real NDIF fails, and what works again after it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What we rely on in a real NDIF, and in the server of these tests."""
+"""What this package expects of a real NDIF, and what the tests expect of their server."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def started_by(starter: subprocess.Popen[bytes]) -> list[psutil.Process]:
 
 
 def runs(process: psutil.Process) -> bool:
-    """Whether a process has not ended; those that nobody has waited for have."""
+    """Whether a process has not ended; zombies have."""
     try:
         return process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
