@@ -71,7 +71,7 @@ def test_the_key_is_never_shown(traced, host, caplog, capsys):
     assert asked.error.__context__ is None
 
 
-def test_the_key_goes_to_the_host_and_no_further(traced):
+def test_the_key_is_not_sent_to_where_a_host_redirects(traced):
     with StandInHost([answered(5)]) as elsewhere:
         moved = http(302, "", location=elsewhere.url + "/subscribe")
         with StandInHost(pages={"/subscribe": moved}) as host:

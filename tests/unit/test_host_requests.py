@@ -57,7 +57,7 @@ def test_progress_is_told_as_it_changes(traced):
     assert {progress.state for progress in asked.progress} <= set(STATES)
 
 
-def test_what_is_printed_on_the_host_goes_to_the_log_alone(traced, caplog, capsys, monkeypatch):
+def test_what_is_printed_on_the_host_goes_only_to_the_log(traced, caplog, capsys, monkeypatch):
     monkeypatch.setattr(nnsight.CONFIG.APP, "REMOTE_LOGGING", True)
     monkeypatch.setattr(nnsight.CONFIG.APP, "DEBUG", True)
     caplog.set_level(logging.DEBUG, "horizon_widget")
@@ -204,7 +204,7 @@ def test_the_advice_for_a_missing_model_names_those_that_are_deployed(traced):
     assert "Deployed there now: a/a, b/b." in str(asked.error)
     with StandInHost([error]) as host:
         asked = Asked(traced, host.url)
-    assert asked.kind == "not deployed"  # though it does not tell
+    assert asked.kind == "not deployed"  # even if the host does not say what is deployed
 
 
 @pytest.mark.parametrize(

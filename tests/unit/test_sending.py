@@ -1,4 +1,4 @@
-"""What is sent to a host, and what it does there first."""
+"""What is sent to a host, and how the host imports it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ENTRY = "from parcel.helper import double\n\ndef answer(traced, request):\n    r
 SOURCES = {"parcel": "", "parcel.helper": HELPER, "parcel.entry": ENTRY}
 
 
-def test_what_is_sent_needs_nothing_that_a_host_may_not_have():
+def test_what_is_sent_imports_only_what_every_host_has():
     texts = sending.sources(tasks.__name__)
     assert "horizon_widget.remote.on_host.tasks" in texts
     assert "horizon_widget.remote.on_host.model" in texts
@@ -85,7 +85,7 @@ def test_an_error_comes_back_with_its_lines():
     assert "<sent>/parcel/entry.py" in linecache.cache
 
 
-def test_values_come_back_as_they_were():
+def test_packed_values_are_unpacked_unchanged():
     query = Query((1, 2, 3, 4), metric=Metric("contrast", (5, 6)), baseline=Baseline("mean", ((1, 2), (3, 4, 5))))
     sent = {"query": query, "cells": [(0, 1)], "known": {3: Preparation("mean", True, 0.5)}, "cell": Cell(1, 2, 3)}
     back = unpack(pack(sent), tasks.IN_REQUESTS)
