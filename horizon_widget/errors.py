@@ -70,7 +70,7 @@ class HostError(HorizonError):
     """A request that an NDIF host did not answer.
 
     Args:
-        kind: Which fault it is, such as ``"unreachable"``: a key of ``models.remote.faults.FAULTS``.
+        kind: What kind of fault it is, such as ``"unreachable"``: a key of ``remote.faults.KINDS``.
         message: What is wrong.
         advice: What to do about it.
         detail: What the host or a library said of it, such as the traceback on the host. Without the API key.

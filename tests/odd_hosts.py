@@ -1,4 +1,4 @@
-"""Stand-ins for hosts that misbehave as a real one cannot be made to: a few lines of sockets, no NDIF."""
+"""Stand-ins for hosts that misbehave as a real one cannot be made to: a few lines of sockets, without NDIF."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ import zstandard
 from nnsight.schema.response import ResponseModel, Status
 
 from horizon_widget.errors import HorizonError, describe
-from horizon_widget.remote.faults import Abandoned
 from horizon_widget.remote.host import Host
-from horizon_widget.remote.news import News, Patience
+from horizon_widget.remote.packing import pack
+from horizon_widget.remote.waiting import Patience, Progress
 
 KEY = "0a1b2c3d-4e5f-6789-abcd-ef0123456789"
 MODEL_KEY = 'nnsight.modeling.transformers.TransformersModel:{"repo_id": "some/model", "revision": null}'
-ENTRY = "horizon_widget.result.statistics:entry"
+TASK = pack  # any function of a small module: no stand-in calls it
 QUICK = Patience(
     connecting=0.6, sending=0.6, asking=0.6, queued=0.6, deploying=0.6, running=0.6, receiving=0.6, pauses=(0.02, 0.04)
 )
-PATIENT = Patience(pauses=QUICK.pauses)  # with time for a busy machine
+PATIENT = Patience(pauses=QUICK.pauses)  # leaves time for a busy machine
 
 TEXT, BINARY, CLOSE, PING = 1, 2, 8, 9
 
@@ -43,13 +43,13 @@ def frame(payload: bytes, opcode: int = TEXT) -> bytes:
     return bytes([0x80 | opcode]) + length + payload
 
 
-def news(status: str, description: str = "") -> bytes:
+def status(name: str, description: str = "") -> bytes:
     """A status as NDIF sends it."""
-    return frame(ResponseModel(id="1", status=Status(status), description=description).model_dump_json().encode())
+    return frame(ResponseModel(id="1", status=Status(name), description=description).model_dump_json().encode())
 
 
 def completed(saved: Any) -> bytes:
-    """The end of a request, with what was saved; a text is where to fetch it."""
+    """The end of a request, with what was saved; a text is the address to fetch it from."""
     if not isinstance(saved, (str, bytes, type(None))):
         buffer = io.BytesIO()
         torch.save(saved, buffer)
@@ -58,28 +58,28 @@ def completed(saved: Any) -> bytes:
 
 
 def answered(value: Any) -> bytes:
-    """The end of a request to which our own code gave ``value``."""
+    """The end of a request whose task returned ``value``."""
     return completed({"answer": {"answer": value}})
 
 
-def http(status: int, body: str | dict[str, Any], **headers: str) -> bytes:
-    """An answer by HTTP; a dictionary as JSON, as NDIF does."""
+def http(code: int, body: str | dict[str, Any], **headers: str) -> bytes:
+    """An HTTP answer; a dictionary is sent as JSON, as NDIF does."""
     kind = "text/html" if isinstance(body, str) else "application/json"
     content = (body if isinstance(body, str) else json.dumps(body)).encode()
-    lines = [f"HTTP/1.1 {status} Said", f"content-type: {kind}", f"content-length: {len(content)}"]
+    lines = [f"HTTP/1.1 {code} Said", f"content-type: {kind}", f"content-length: {len(content)}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "connection: close", "", ""]).encode() + content
 
 
-RUNNING = news("RUNNING", "Your job has started running.")
+RUNNING = status("RUNNING", "Your job has started running.")
 RECEIVED = http(200, {"id": "1", "status": "RECEIVED", "description": "Your job has been received."})
 
 
 class StandIn:
-    """Takes connections on loopback, each with ``behaviour(connection)`` on a thread of its own.
+    """Accepts connections on loopback, and runs ``behaviour(connection)`` for each, on a thread of its own.
 
     Attributes:
-        url: Where.
+        url: Its address.
         taken: How many connections there were.
     """
 
@@ -107,16 +107,16 @@ class StandIn:
 
     def _serve(self, connection: socket.socket) -> None:
         with connection:
-            with contextlib.suppress(OSError):  # the other side has gone
+            with contextlib.suppress(OSError):  # the other side has closed the connection
                 self._behaviour(connection)
 
 
 class StandInHost(StandIn):
-    """Speaks as NDIF's API does, and says what it is told to.
+    """Answers like NDIF's API, with what it is given.
 
     Args:
-        *scripts: For each request in turn, what is sent on its websocket: frames, and numbers of seconds to wait; the
-            last is repeated. A script that ends closes the connection.
+        *scripts: For each request, what is sent on its websocket: frames, and numbers of seconds to wait. The last
+            script is repeated. The connection is closed at the end of a script.
         post: The answer to the request's POST.
         greeting: The first message on the websocket.
         pages: Answers to other paths.
@@ -201,17 +201,17 @@ def _request(connection: socket.socket) -> tuple[str, bytes]:
 
 
 class Asked:
-    """One request, and what became of it."""
+    """One request, and how it ended."""
 
-    def __init__(self, traced: Any, url: str, patience: Patience = PATIENT, abandoned: threading.Event | None = None):
-        self.told: list[News | None] = []
+    def __init__(self, traced: Any, url: str, patience: Patience = PATIENT, cancelled: threading.Event | None = None):
+        self.progress: list[Progress] = []
         self.error: BaseException | None = None
         self.value: Any = None
         self.host = Host(MODEL_KEY, url, KEY, patience=patience)
         begun = time.monotonic()
         try:
-            self.value = self.host.ask(traced, ENTRY, {}, on_news=self.told.append, abandoned=abandoned)
-        except (HorizonError, Abandoned) as error:
+            self.value = self.host.ask(traced, TASK, {}, on_progress=self.progress.append, cancelled=cancelled)
+        except HorizonError as error:
             self.error = error
         self.seconds = time.monotonic() - begun
 
@@ -221,11 +221,11 @@ class Asked:
 
     @property
     def states(self) -> list[str]:
-        return [str(item) for item in self.told]
+        return [str(item) for item in self.progress]
 
 
 def shown(error: BaseException) -> str:
-    """All that anybody may come to see of an error."""
+    """Everything that a user may see of an error."""
     chain = [error]
     while chain[-1].__context__ is not None:
         chain.append(chain[-1].__context__)

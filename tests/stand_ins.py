@@ -1,8 +1,7 @@
-"""What stands in for an NDIF host where a test needs none: the model is in this process, and no wire is between."""
+"""A stand-in for an NDIF host: its model is in this process, and no network is between."""
 
 from __future__ import annotations
 
-import importlib
 import io
 import threading
 from collections.abc import Callable
@@ -11,24 +10,26 @@ from typing import Any
 import torch
 from nnsight import TransformersModel
 
-from horizon_widget.errors import HorizonError, HostError
+from horizon_widget.errors import CancelledError, HorizonError
 from horizon_widget.models import thread
-from horizon_widget.remote.faults import Abandoned, Faults
-from horizon_widget.remote.news import News
+from horizon_widget.remote.faults import Faults
 from horizon_widget.remote.remote_model import RemoteModel
+from horizon_widget.remote.waiting import Progress
 
 
 class StandInHost:
-    """Answers requests in this process, by the code that is sent to a host.
+    """Answers requests in this process, with the code that is sent to a host.
 
     Attributes:
-        asked: Tasks of the requests so far; ``"probe"`` and ``"continue"`` for those that are none.
-        values: The greatest number of values in one answer.
-        gate: A request waits for it before it is answered; set at first.
-        failure: Raised instead of the next answer, if there is one.
+        asked: Tasks of the requests so far.
+        values: The largest number of values in one answer.
+        gate: Each request waits for it; set at first.
+        failure: Raised instead of the next answer, if it is set.
+        change: Called with each answer before it is sent back.
     """
 
     name = "stand-in"
+    faults = Faults(name, "tiny")
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -38,31 +39,24 @@ class StandInHost:
         self.failure: HorizonError | None = None
         self.change: Callable[[Any], None] = lambda answer: None
 
-    def fault(self, kind: str, said: str = "") -> HostError:
-        return Faults(self.name, "tiny").of(kind, said)
-
-    def ask(self, traced: Any, entry: str, request: dict[str, Any], *, on_news: Any, abandoned: threading.Event) -> Any:
-        self.asked.append(request.get("task") or entry.partition(":")[2].partition("_")[0])
-        on_news(News("queued", 2))
-        try:
-            while not self.gate.wait(0.01):
-                if abandoned.is_set():
-                    raise Abandoned
-            on_news(News("running"))
-            if self.failure is not None:
-                failure, self.failure = self.failure, None
-                raise failure
-            module, _, function = entry.partition(":")
-            answer = thread.run(lambda: getattr(importlib.import_module(module), function)(traced, _sent(request)))
-        finally:
-            on_news(None)
+    def ask(self, traced: Any, task: Any, request: dict[str, Any], *, on_progress: Any, cancelled: Any) -> Any:
+        self.asked.append(request.get("task") or task.__name__)
+        on_progress(Progress("queued", 2))
+        while not self.gate.wait(0.01):
+            if cancelled.is_set():
+                raise CancelledError
+        on_progress(Progress("running"))
+        if self.failure is not None:
+            failure, self.failure = self.failure, None
+            raise failure
+        answer = thread.run(lambda: task(traced, _sent(request)))
         self.change(answer)
         self.values = max([self.values, *(tensor.numel() for tensor in _tensors(answer))])
         return _sent(answer)
 
 
 def _sent(value: Any) -> Any:
-    """As it arrives; a host has none of our classes."""
+    """A value as it arrives: a host has none of this package's classes."""
     _check_plain(value)
     buffer = io.BytesIO()
     torch.save(value, buffer)

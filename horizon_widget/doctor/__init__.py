@@ -1,4 +1,4 @@
-"""What works on this machine and, if asked, on the NDIF host: ``horizon-widget doctor``.
+"""``horizon-widget doctor``: what works on this machine and, if asked, on the NDIF host.
 
-``finding`` (one line of it), ``here`` (this machine), ``there`` (the host), ``command`` (arguments and printing).
+``here`` and ``there`` check this machine and the host, ``finding`` is one line of the report, ``command`` prints it.
 """

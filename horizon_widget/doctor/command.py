@@ -13,7 +13,7 @@ from typing import TextIO
 from horizon_widget import __version__
 from horizon_widget.doctor import here, there
 from horizon_widget.doctor.finding import STATES, WRONG, Finding, unless_it_fails
-from horizon_widget.remote.faults import Faults
+from horizon_widget.remote.faults import redacted
 
 TITLES = {
     "package": "This package",
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Default: those of the process.
 
     Returns:
-        The exit status: 0 where nothing is wrong, 1 otherwise, 2 for arguments that cannot be, 130 when interrupted.
+        The exit status: 0: nothing is wrong; 1: something is wrong; 2: invalid arguments; 130: interrupted.
     """
     chosen = _parser().parse_args(arguments)
     try:
@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
         help="show what works here and on an NDIF host",
         description="Show versions, devices, the cache, and the NDIF host: whether it answers, takes the API key, "
         "which models it has, and whether gradients work there. The host is asked only if NDIF_HOST or NDIF_API_KEY is "
-        "set, or --host or --model given. The key is never shown. Exit status 1: something is wrong.",
+        "set, or --host or --model is given. The key is never shown. Exit status 1: something is wrong.",
     )
     doctor.add_argument(
         "--host", nargs="?", const="", metavar="URL", help="ask this host; without URL, the one nnsight is set to"
@@ -64,9 +64,9 @@ def _parser() -> argparse.ArgumentParser:
 def _doctor(url: str | None, model: str | None, *, as_json: bool) -> int:
     out, area = sys.stdout, ""
     found: list[Finding] = []
-    with contextlib.redirect_stdout(sys.stderr):  # what libraries print is no part of the report
+    with contextlib.redirect_stdout(sys.stderr):  # what libraries print is not part of the report
         for raw in _findings(url, model):
-            finding = raw.cleaned(Faults("", "", there.secrets(url)).clean)
+            finding = raw.cleaned(lambda text: redacted(text, there.secrets(url)))
             found.append(finding)
             if not as_json:
                 _write(out, ("" if finding.area == area else f"\n{TITLES[finding.area]}\n") + _line(finding))
@@ -109,7 +109,7 @@ def _line(finding: Finding) -> str:
     texts = [*finding.said.splitlines(), *([f"-> {finding.advice}"] if finding.advice else [])]
     lines = [line for text in texts for line in _wrapped(text)]
     head = f"  {finding.state:{_STATE}}  {finding.name:{_NAME}}  "
-    if len(finding.name) > _NAME:  # of a model
+    if len(finding.name) > _NAME:  # the name of a model
         head += "\n" + indent
     return head + f"\n{indent}".join(lines) + "\n"
 
@@ -120,7 +120,7 @@ def _wrapped(text: str) -> list[str]:
 
 
 def _write(out: TextIO, text: str) -> None:
-    """Write at once what a host may have put in: it must not steer the terminal, and any encoding must do."""
+    """Write and flush a text that may be a host's. It must not control the terminal, and must fit any encoding."""
     shown = "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)
     encoding = out.encoding or "utf-8"
     out.write(shown.encode(encoding, "backslashreplace").decode(encoding))

@@ -1,4 +1,4 @@
-"""One thing that was looked at, and how it was found."""
+"""One line of the report: what was checked, and the result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MISSING = "not available"
 UNKNOWN = "unknown"
 WRONG = "wrong"
 STATES = (OK, DIFFERS, MISSING, UNKNOWN, WRONG)
-"""Of these only ``WRONG`` is an error: what is not available may not be needed."""
+"""Only ``WRONG`` is an error: something that is not available may not be needed."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class Finding:
     """One line of the report.
 
     Attributes:
-        area: What it belongs to: ``"package"``, ``"devices"``, ``"cache"``, ``"host"`` or ``"model"``.
-        name: What was looked at.
+        area: ``"package"``, ``"devices"``, ``"cache"``, ``"host"`` or ``"model"``.
+        name: What was checked.
         state: One of ``STATES``.
-        said: How it was found; may have several lines.
+        said: The result in words; may have several lines.
         advice: What to do about it; may be empty.
-        values: The same for programs, plain values only.
+        values: The result for programs, plain values only.
     """
 
     area: str
@@ -39,7 +39,7 @@ class Finding:
     values: dict[str, Any] = field(default_factory=dict)
 
     def cleaned(self, clean: Callable[[str], str]) -> Finding:
-        """With every text in it passed through ``clean``."""
+        """The same with ``clean`` applied to every text."""
 
         def through(value: Any) -> Any:
             if isinstance(value, str):
@@ -52,17 +52,17 @@ class Finding:
 
 
 def of_error(area: str, name: str, error: BaseException, state: str = WRONG, **values: Any) -> Finding:
-    """What is said of an error that was met while looking."""
+    """What is said about an error that was raised by a check."""
     told = describe(error)
-    advice = told["advice"].replace(LATER, "").strip()  # there is no map to go on with
+    advice = told["advice"].replace(LATER, "").strip()  # there is no map to resume
     return Finding(area, name, state, told["title"], advice, {**values, "error": type(error).__name__})
 
 
-def unless_it_fails(area: str, name: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
-    """What ``look`` finds; an error in it that nobody foresaw is one more finding, and the rest is looked at."""
+def unless_it_fails(area: str, name: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """What a check finds. An unexpected error in it is one more finding, so that the other checks still run."""
     try:
-        yield from look()
+        yield from check()
     except Exception as error:
         said = f"{type(error).__name__}: {error}".splitlines()[0][:300]
-        advice = "This was not foreseen: please report it, with this whole output."
+        advice = "This is unexpected: please report it, with the whole output."
         yield Finding(area, name, WRONG, said, advice, {"error": type(error).__name__})

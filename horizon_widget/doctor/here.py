@@ -1,4 +1,4 @@
-"""What there is on this machine: versions, devices, the cache."""
+"""Checks of this machine: versions, devices, the cache."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import horizon_widget
 from horizon_widget.doctor.finding import MISSING, OK, WRONG, Finding
 
 DISTRIBUTION = "horizon-widget"
-SHOWN = ("torch", "transformers", "nnsight", "anywidget")  # what people ask for first
+SHOWN = ("torch", "transformers", "nnsight", "anywidget")  # the versions that matter most
 OPTIONAL = {
     "jupyterlab": "It is one of several notebooks that show the widget: pip install jupyterlab.",
     "matplotlib": "HorizonMap.plot needs it: pip install 'horizon-widget[plot]'.",
@@ -23,7 +23,7 @@ OPTIONAL = {
 
 
 def package() -> Iterator[Finding]:
-    """This package, Python and what is imported; a version that this package does not allow is wrong."""
+    """This package, Python and the dependencies; a version that this package does not allow is wrong."""
     yield _found("package", DISTRIBUTION, horizon_widget.__version__)
     yield _found("package", "Python", platform.python_version())
     required = _required()
@@ -40,7 +40,7 @@ def package() -> Iterator[Finding]:
 
 
 def devices() -> Iterator[Finding]:
-    """What models may run on, and how much memory is free."""
+    """The devices that models can run on, and how much memory is free."""
     import psutil
     import torch
 
@@ -68,12 +68,12 @@ def devices() -> Iterator[Finding]:
 
 
 def cache() -> Iterator[Finding]:
-    """Where the demo model lies."""
+    """Whether the demo model is there, and where."""
     from horizon_widget.models.demo import cached_demo_model
 
-    folder, whole = cached_demo_model()
-    values: dict[str, Any] = {"folder": str(folder), "whole": whole}
-    if whole:
+    folder, is_complete = cached_demo_model()
+    values: dict[str, Any] = {"folder": str(folder), "complete": is_complete}
+    if is_complete:
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         yield Finding("cache", "demo model", OK, f"{_size(size)} in {folder}", values={**values, "bytes": size})
         return
@@ -81,15 +81,15 @@ def cache() -> Iterator[Finding]:
         "cache",
         "demo model",
         MISSING,
-        f"{'incomplete' if folder.exists() else 'not fetched yet'}; its place is {folder}",
-        "load_model(\"demo\") fetches it (93 MB) and makes it (540 MB); it needs pip install 'horizon-widget[demo]'. "
-        "HORIZON_WIDGET_CACHE names another place.",
+        f"{'incomplete' if folder.exists() else 'not downloaded yet'}; its folder is {folder}",
+        'load_model("demo") downloads it (93 MB) and converts it (540 MB); that needs pip install '
+        "'horizon-widget[demo]'. HORIZON_WIDGET_CACHE sets another folder.",
         values,
     )
 
 
 def _required() -> dict[str, str]:
-    """What this package needs, by name, with the versions that it allows."""
+    """The dependencies by name, with the versions that this package allows."""
     from packaging.requirements import Requirement
 
     try:
@@ -119,14 +119,14 @@ def _dependency(name: str, allowed: str | None) -> Finding:
 
 
 def _module_of(package: str) -> str:
-    """What a package is imported by: "websocket" for "websocket-client"."""
+    """The name that a package is imported by: "websocket" for "websocket-client"."""
     modules = [module for module, packages in _packages().items() if package in packages]
     return package if package in modules or not modules else min(modules)
 
 
 @functools.cache
 def _packages() -> Mapping[str, list[str]]:
-    """The packages that each module is of; to find out takes a while."""
+    """The packages that each module belongs to. Finding out takes a while."""
     return metadata.packages_distributions()
 
 

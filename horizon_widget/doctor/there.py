@@ -1,4 +1,4 @@
-"""The NDIF host: whether it answers, takes the key, and what it has; and what it allows with one model."""
+"""The NDIF host: whether it answers and accepts the key, what it has, and what it allows with one model."""
 
 from __future__ import annotations
 
@@ -17,29 +17,20 @@ from horizon_widget.errors import HorizonError, HostError
 if TYPE_CHECKING:
     from horizon_widget.remote.host import Deployment, Host
 
-MAY_PASS = (
-    "no key",
-    "unreachable",
-    "unknown host",
-    "no connection in time",
-    "unavailable",
-    "host failed",
-    "busy",
-    "lost",
-    "silent",
-)
-"""Faults that are no mistake in the settings: nothing is wrong here, unless a model there is wanted now."""
+MAY_PASS = ("unreachable", "unavailable", "lost", "silent")
+"""Kinds of fault that are not caused by wrong settings: they are wrong only if a model on the host is wanted now."""
 
+NOT_SET = "not set"  # the API key
 COMPARED = ("torch", "transformers", "nnsight")
 
 
 def asked_for(url: str | None, model: str | None) -> bool:
-    """Whether the user asked for a host: without that, nothing is sent to any."""
+    """Whether the user asked for a host; otherwise nothing is sent to any."""
     return url is not None or model is not None or any(os.environ.get(name) for name in ("NDIF_HOST", "NDIF_API_KEY"))
 
 
 def not_asked() -> Iterator[Finding]:
-    """That no host was asked."""
+    """Say that no host was asked."""
     yield Finding(
         "host",
         "NDIF host",
@@ -53,7 +44,7 @@ def not_asked() -> Iterator[Finding]:
 
 @contextmanager
 def nnsight_set_to(url: str | None) -> Iterator[None]:
-    """While this lasts, nnsight has another host; an empty ``url``: its own."""
+    """For the duration, nnsight is set to another host; an empty ``url``: to its own."""
     import nnsight
 
     before = nnsight.CONFIG.API.HOST
@@ -65,7 +56,7 @@ def nnsight_set_to(url: str | None) -> Iterator[None]:
 
 
 def secrets(url: str | None) -> list[str]:
-    """What must not be shown: the key, and a user and password in the address."""
+    """What must not be shown: the key, and the user and password in the address."""
     keys, urls = [os.environ.get("NDIF_API_KEY")], [url, os.environ.get("NDIF_HOST")]
     nnsight = sys.modules.get("nnsight")
     if nnsight is not None:
@@ -79,17 +70,17 @@ def host(*, needed: bool) -> Iterator[Finding]:
     """The host that nnsight is set to.
 
     Args:
-        needed: Whether it is wrong, and not merely not available, where it cannot be reached.
+        needed: Whether a host that cannot be reached is wrong, and not only unavailable.
     """
     import nnsight
 
     from horizon_widget.remote.host import Host
 
-    key = "set" if nnsight.CONFIG.API.APIKEY else "not set"
+    key = "set" if nnsight.CONFIG.API.APIKEY else NOT_SET
     try:
         asked = Host("")
-    except HostError as fault:  # the address or the key cannot be one
-        yield _of_fault("API key" if "key" in fault.kind else "NDIF host", fault, needed)
+    except HostError as fault:  # the address or the key is not valid
+        yield _of_fault("API key" if fault.kind == "key" else "NDIF host", fault, needed)
         return
     try:
         deployed = asked.deployed()
@@ -104,19 +95,18 @@ def host(*, needed: bool) -> Iterator[Finding]:
 
 
 def _of_fault(name: str, fault: HostError, needed: bool, **values: Any) -> Finding:
-    state = MISSING if fault.kind in MAY_PASS and not needed else WRONG
+    may_pass = fault.kind in MAY_PASS or (fault.kind == "key" and values.get("key") == NOT_SET)
+    state = MISSING if may_pass and not needed else WRONG
     return of_error("host", name, fault, state, fault=fault.kind, **values)
 
 
 def _key(asked: Host, key: str, needed: bool) -> Finding:
     try:
-        identity = asked.whoami()
+        tags = asked.check_key()
     except HostError as fault:
-        return _of_fault("API key", fault, needed, key=key)
-    if identity.fault is not None:
-        return _of_fault("API key", identity.fault, needed, key=key, accepted=False)
-    said = f"{key}, and accepted" + (f"; it is {' and '.join(identity.tags)}" if identity.tags else "")
-    return Finding("host", "API key", OK, said, values={"key": key, "accepted": True, "tags": list(identity.tags)})
+        return _of_fault("API key", fault, needed, key=key, **({"accepted": False} if fault.kind == "key" else {}))
+    said = f"{key}, and accepted" + (f"; it is {' and '.join(tags)}" if tags else "")
+    return Finding("host", "API key", OK, said, values={"key": key, "accepted": True, "tags": list(tags)})
 
 
 def _models(deployed: list[Deployment]) -> Finding:
@@ -137,7 +127,7 @@ def _deployment(there: Deployment) -> str:
 
 
 def _versions(asked: Host) -> Finding:
-    """Here and there, of what values and requests depend on; builds such as ``+cpu`` do not count."""
+    """Compare the versions that values and requests depend on; builds such as ``+cpu`` do not count."""
     try:
         there = asked.versions()
     except HostError as fault:
@@ -158,16 +148,16 @@ def _release(version: str) -> str:
 
 
 def model(name: str) -> Iterator[Finding]:
-    """What the host allows with one model: asks it to run a few tokens, and tells on stderr where that request is."""
+    """What the host allows with one model: it runs a few tokens. The progress of that request is told on stderr."""
     from horizon_widget.remote.load import load_remote
 
     try:
         loaded = load_remote(name)
-        ends = loaded.listen(lambda: _tell(loaded.news))
+        unsubscribe = loaded.listen(lambda: _tell(loaded.news))
         try:
             allowed = loaded.capabilities
         finally:
-            ends()
+            unsubscribe()
     except HorizonError as error:
         yield of_error("model", name, error, **({"fault": error.kind} if isinstance(error, HostError) else {}))
         yield Finding("model", "gradients", UNKNOWN, "could not be tried", values={"gradients": None})
@@ -188,6 +178,6 @@ def _tell(news: str | None) -> None:
 
 
 def no_model() -> Iterator[Finding]:
-    """That no model was tried."""
+    """Say that no model was tried."""
     said, advice = "not tried", "To try it with a small request: horizon-widget doctor --model NAME"
     yield Finding("model", "gradients", UNKNOWN, said, advice, {"gradients": None})

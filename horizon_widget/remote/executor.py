@@ -1,9 +1,9 @@
-"""Performs a query's tasks where a remote model is: one request for each."""
+"""Performs the tasks of one query on a remote model's host, each by one request."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,28 +14,32 @@ from horizon_widget.compute.findings import Steps
 from horizon_widget.compute.preparation import Preparation
 from horizon_widget.errors import HostError, ModelError
 from horizon_widget.question.query import Query
-from horizon_widget.remote import travel, visit
-from horizon_widget.remote.remote_model import RemoteModel
-from horizon_widget.remote.values import pack, unpack
+from horizon_widget.remote import sending
+from horizon_widget.remote.faults import Fault
+from horizon_widget.remote.on_host import tasks
+from horizon_widget.remote.packing import pack, unpack
+
+if TYPE_CHECKING:
+    from horizon_widget.remote.remote_model import RemoteModel
 
 MOST_BYTES = 4_000_000  # of values in one answer
-# A request should be short: while it runs, nothing else that is asked of the host's model can, and a cancelled one goes
-# on. A whole row is one request all the same.
+# Requests are short: while one runs, no other can run on the host's model, and a cancelled one goes on. But a whole row
+# is always one request.
 SECONDS, PATIENT_SECONDS = 3.0, 8.0
-FIRST_ROWS = 2048  # before anything is known of the host
-SANDBOX = 4  # how many times dearer a row is there, about
-TOO_MUCH = ("silent", "time limit", "memory", "replica died")  # faults of a request that may have been too long
-FILLING = ("rows", "columns")  # tasks whose size is ours to choose
-MEMORY = 0.6  # weight of what was learnt before
+FIRST_ROWS = 2048  # before the host's speed is known
+SANDBOX = 4  # how many times longer a row takes in a sandbox, about
+TOO_MUCH = ("too much", "silent", "lost")  # kinds of fault after which smaller requests are sent
+FILLING = ("rows", "columns")  # tasks that can be of any size
+MEMORY = 0.6  # weight of the speed that was measured before
 
 
 class RemoteExecutor:
     """Performs tasks on the model's host.
 
     Args:
-        model: A remote one.
+        model: On the host.
         query: The question.
-        **options: None is offered: the host's memory and strategies are its own.
+        **options: None can be chosen: the host decides on memory and strategies.
 
     Raises:
         ModelError: if an option is given.
@@ -50,13 +54,13 @@ class RemoteExecutor:
                 f"{', '.join(options)} cannot be chosen for a model on another machine.", advice="Leave it out."
             )
         if query.metric.function is not None:
-            travel.bring(query.metric.function)
+            sending.send_by_value(query.metric.function)
         self._model, self._query = model, query
         self._cost = CostModel.of(model, query)
-        self._clean: CleanValues | None = None  # of the first answer
+        self._clean: CleanValues | None = None  # in the first answer
         self._preparations: dict[int, Preparation] = {}
         self._batched: bool | None = None
-        self._rate = 0.0  # operations in a second
+        self._rate = 0.0  # operations per second
         self._most_rows: int | None = None
         self._outdated = False
 
@@ -73,20 +77,21 @@ class RemoteExecutor:
             "batched": self._batched,
         }
         try:
-            told = unpack(self._model.ask(visit.ENTRY, request), visit.ANSWERED)
+            answer = unpack(self._model.ask(tasks.perform_task, request), tasks.IN_ANSWERS)
         except HostError as error:
-            if task in FILLING and error.kind in TOO_MUCH:  # so much is not asked for again
+            if task in FILLING and error.kind in TOO_MUCH:
                 self._most_rows = self._rows(PATIENT_SECONDS) // 4
             raise
-        self._check_same_model(told["clean"])
-        self._model.strategies_tried, self._batched = told["strategies"], told["batched"]
+        self._check_same_model(answer["clean"])
+        self._model.strategies_tried, self._batched = answer["strategies"], answer["batched"]
         if task in FILLING:
-            self._learn_speed(told["operations"], told["seconds"])
-        clean, self._clean = (told["clean"], told["clean"]) if self._clean is None else (None, self._clean)
-        # Their rows are in the map and need not be sent back.
-        self._preparations |= {at: replace(known, rows={}) for at, known in told["preparations"].items()}
-        facts = {**self._model.provenance, "dtype": told["dtype"], "device": told["device"]}
-        return Answer(told["result"], clean, told["preparations"], told["operations"], facts)
+            self._learn_speed(answer["operations"], answer["seconds"])
+        clean = answer["clean"] if self._clean is None else None
+        self._clean = self._clean or clean
+        # Their rows are in the map; the host does not need them again.
+        self._preparations |= {at: replace(known, rows={}) for at, known in answer["preparations"].items()}
+        facts = {**self._model.provenance, "dtype": answer["dtype"], "device": answer["device"]}
+        return Answer(answer["result"], clean, answer["preparations"], answer["operations"], facts)
 
     def _learn_speed(self, operations: float, seconds: float) -> None:
         rate = operations / seconds
@@ -98,14 +103,14 @@ class RemoteExecutor:
         before = self._clean
         if before is None:
             return
-        # Norms too: some metrics are alike for all models on the unchanged prompt.
+        # The norms too: on the unchanged prompt, some metrics have the same value for all models.
         scale = max(before.metric.std(), np.abs(before.metric).mean(), 1e-3)
         of_metric = np.abs(clean.metric - before.metric).max() / scale
         apart = max(of_metric, np.abs(clean.norms / np.maximum(before.norms, 1e-6) - 1).max())
         if not apart <= self._model.agreement:
             self._outdated = True
             self._model.forget()
-            raise self._model.host.fault("model changed")
+            raise self._model.host.faults.of(Fault.MODEL_CHANGED)
 
     def is_outdated(self) -> bool:
         """See ``Executor``: each answer is compared with the first one."""
@@ -115,10 +120,10 @@ class RemoteExecutor:
         """See ``Executor``: each answer is compared with the first one."""
 
     def check_model(self) -> None:
-        """See ``Executor``: no request is made for it."""
+        """See ``Executor``: without a request of its own."""
 
     def rows_at_once(self, *, patient: bool) -> int:
-        """See ``Executor``: by what is known of the host's speed."""
+        """See ``Executor``: by the host's speed, as far as it is known."""
         return self._rows(PATIENT_SECONDS if patient else SECONDS)
 
     def targets_at_once(self, target: int, *, patient: bool, rows: int | None = None) -> int:
@@ -127,7 +132,7 @@ class RemoteExecutor:
         return max(1, min((rows or self.rows_at_once(patient=patient)) // target, MOST_BYTES // column))
 
     def _rows(self, seconds: float) -> int:
-        """Positions that the host computes in so many seconds, about."""
+        """About how many positions the host computes in a time."""
         if self._rate:
             rows = int(seconds * self._rate / self._cost.rows(0, 1))
         else:

@@ -1,269 +1,288 @@
-"""What can go wrong between here and an NDIF host, and what is said of it."""
+"""What can go wrong between this machine and an NDIF host, and what the user is told."""
 
 from __future__ import annotations
 
-import errno
+import json
 import re
-import socket
 import ssl
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from enum import Enum
+from typing import Any, NamedTuple, TypeVar
+
+import httpx
 
 from horizon_widget.errors import ASK_AGAIN, HorizonError, HostError, ModelError, QueryError
 
-LEAST_SECRET = 8  # characters; NDIF's keys have 36. Blotting out shorter ones would only maim tracebacks
+E = TypeVar("E", bound=HorizonError)
+
+LATER = "What is computed is kept; Resume tries again."
+"""Part of some advice. It is true where a map is being computed."""
 
 
-class Abandoned(Exception):
-    """Nobody waits for this request any more. The host is not told, having no way to be: it may still compute it."""
+class Kind(NamedTuple):
+    """What faults of one kind have in common.
 
+    Attributes:
+        advice: What the user can do.
+        may_repeat: Whether the fault may pass by itself, and the host is not still at work on the request.
+    """
 
-class Fault(NamedTuple):
-    """What is said of one kind of fault; ``{host}``, ``{address}``, ``{model}`` and ``{said}`` are filled in."""
-
-    message: str
     advice: str
     may_repeat: bool = False
 
 
-_KEY_ADVICE = (
-    'Get one from https://login.ndif.us; then set NDIF_API_KEY before Python starts, or call nnsight.login("…").'
-)
-LATER = "What is computed is kept; Resume tries again."
-"""Part of some advice, true where a map is being computed."""
-
-FAULTS = {
-    # the key
-    "no key": Fault("{host} asks for an API key, and none is set.", _KEY_ADVICE),
-    "malformed key": Fault(
-        "The API key that is set cannot be one of NDIF's.",
-        "It has the form xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx, without quotes, spaces or line ends. " + _KEY_ADVICE,
+KINDS = {
+    "key": Kind(
+        "A key has the form xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx, without quotes, spaces or line ends. Get one from "
+        'https://login.ndif.us; then set NDIF_API_KEY before Python starts, or call nnsight.login("…").'
     ),
-    "unknown key": Fault("{host} does not know the API key that is set.", _KEY_ADVICE),
-    # the address
-    "bad address": Fault(
-        "The address of the NDIF host is not one ({said}).",
-        "NDIF_HOST must be like https://api.ndif.us, with http:// or https:// and no more than host and port.",
+    "address": Kind(
+        "NDIF_HOST must be the host's own address, like https://api.ndif.us, without a path. Check it, the clock, and "
+        "any proxy on the way."
     ),
-    "unknown host": Fault("There is no machine of the name {address}.", "Check NDIF_HOST and the network."),
-    "unreachable": Fault(
-        "{host} cannot be reached ({said}).",
-        "Check NDIF_HOST and the network, and whether the host is up. " + LATER,
-        True,
+    "unreachable": Kind(f"Check NDIF_HOST, the network and any proxy, and whether the host is up. {LATER}", True),
+    "unavailable": Kind(f"This often passes within minutes; if it does not, tell the host's operators. {LATER}", True),
+    "versions": Kind(
+        "The host may need other versions of nnsight, transformers, torch or numpy: horizon-widget doctor --host "
+        "compares them."
     ),
-    "no connection in time": Fault(
-        "{host} did not take up a connection within {said}.",
-        "Check NDIF_HOST, the network and any proxy, and whether the host is up. " + LATER,
-        True,
-    ),
-    "certificate": Fault(
-        "{host} cannot be reached safely ({said}).", "Check NDIF_HOST, the clock, and any proxy between here and there."
-    ),
-    "not NDIF": Fault("What answers at {address} is not an NDIF host ({said}).", "Check NDIF_HOST."),
-    "moved": Fault("{host} sends us elsewhere ({said}).", "Set NDIF_HOST to the host's own address."),
-    # the host
-    "unavailable": Fault("{host} is up, but not ready ({said}).", "This often passes within minutes. " + LATER, True),
-    "host failed": Fault("{host} failed ({said}).", "Its operators can find out why. " + LATER, True),
-    "busy": Fault("{host} takes no more requests now ({said}).", "Wait a little. " + LATER, True),
-    "old client": Fault(
-        "{host} does not accept the versions of nnsight and Python used here ({said}).",
-        "Upgrade nnsight, within what this package allows.",
-    ),
-    "refused": Fault("{host} refused the request ({said}).", "It may run another version of NDIF than is known here."),
-    "too large": Fault("The request is too large for {host}.", "Use a shorter prompt."),
-    "lost": Fault("The connection to {host} was lost during the request ({said}).", LATER, True),
-    "silent": Fault(
-        "{host} has been silent for {said}.",
-        "It may still be at work on the request, and others may have to wait for that. " + LATER,
-    ),
-    # the model
-    "not deployed": Fault(
-        "{host} does not have {model}, and cannot deploy it ({said}).",
-        "Check the name and revision, or choose a model that is deployed.",
-    ),
-    "no room": Fault(
-        "{host} has no room for {model} now ({said}).", "Wait, or choose a model that is deployed or smaller."
-    ),
-    "model not started": Fault("{host} could not start {model} ({said}).", LATER),
-    "replica died": Fault("The process on {host} that runs {model} ended during the request.", LATER, True),
-    "other modules": Fault(
-        "On {host}, {model} is built of other modules than here ({said}).",
-        "Install the host's version of transformers; nnsight.compare() shows both.",
-    ),
-    "another model": Fault(
-        "{model} on {host} is not the one whose configuration and tokenizer were loaded here ({said}).",
-        "Name the revision that the host has, or pass its tokenizer with tokenizer=….",
-    ),
-    "model changed": Fault(
-        "{model} predicts something else now than when this map was begun: {host} has loaded other weights, or another "
-        "dtype.",
-        ASK_AGAIN,
-    ),
-    # the computation
-    "time limit": Fault(
-        "The request took longer than {host} allows ({said}).", "Use a shorter prompt. What is computed is kept."
-    ),
-    "cancelled": Fault("The request was stopped by those who run {host} ({said}).", LATER),
-    "memory": Fault(
-        "There is not enough memory on {host} for this.", "Use a shorter prompt; what is computed is kept."
-    ),
-    "code": Fault("The computation failed on {host}: {said}", "The details show where. What is computed is kept."),
-    "unreadable request": Fault(
-        "{host} could not read the request ({said}).",
-        "The versions of nnsight here and there may differ; nnsight.compare() shows both.",
-    ),
-    # the answer
-    "no values": Fault("{host} said that it was done, but sent no values.", LATER, True),
-    "unreadable answer": Fault(
-        "The answer of {host} cannot be read ({said}).",
-        "The versions of nnsight, torch or numpy here and there may differ; nnsight.compare() shows them.",
-    ),
-    "values not fetched": Fault(
-        "The values could not be fetched from the store of {host} ({said}).",
-        "The host's store must be reachable from here, too. " + LATER,
-        True,
-    ),
+    "lost": Kind(LATER, True),
+    "silent": Kind(f"It may still be at work on the request, and other requests may have to wait for that. {LATER}"),
+    "stopped": Kind(LATER),
+    "not deployed": Kind("Check the name and revision, wait, or choose a model that is deployed or smaller."),
+    "other model": Kind("Name the revision that the host has, or pass its tokenizer with tokenizer=…."),
+    "model changed": Kind(ASK_AGAIN),
+    "too much": Kind("Use a shorter prompt. What is computed is kept."),
+    "code": Kind("The details show where. What is computed is kept."),
 }
-"""Every kind of fault. Repeated are those that may pass by themselves, and where the request is not still computed."""
+"""The kinds of fault, which programs tell apart by ``HostError.kind``."""
 
-_OUT_OF_MEMORY = re.compile(r"out of memory|OutOfMemoryError|\bMemoryError\b|can't allocate memory|ALLOC_FAILED")
 
-# How NDIF 0.1 begins its sentences.
-_SENTENCES = (
-    (r"Could not deploy this model\..*(CANT_ACCOMMODATE|No GPU nodes)", "no room"),
-    (r"Could not deploy this model\.", "not deployed"),
-    (r"Error (provisioning|starting) model", "model not started"),
-    (r"Error submitting request to model deployment|Replica was evicted", "replica died"),
-    (r"Critical server error", "unavailable"),
-    (r"Your job exceeded the execution timeout", "time limit"),
-    (r"Your job was cancelled|Request cancelled by operator", "cancelled"),
-    (r"Your request payload could not be read", "unreadable request"),
-    (r"The model architecture on this server doesn't match", "other modules"),
-)
+class Fault(Enum):
+    """What the user is told of each fault: its kind and its message.
 
-_STATUSES = {401: "no key", 403: "unknown key", 413: "too large", 429: "busy", 500: "host failed"}
-_UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ECONNREFUSED}
+    ``{host}``, ``{address}``, ``{model}`` and ``{said}``, what the host or a library said, are filled in.
+    """
+
+    NO_KEY = "key", "{host} requires an API key, and none is set."
+    MALFORMED_KEY = "key", "The API key that is set is not a valid NDIF key."
+    UNKNOWN_KEY = "key", "{host} does not know the API key that is set."
+    BAD_ADDRESS = "address", "The address of the NDIF host is not valid ({said})."
+    NOT_NDIF = "address", "The server at {address} is not an NDIF host ({said})."
+    MOVED = "address", "{host} redirects to another address ({said})."
+    INSECURE = "address", "{host} cannot be reached securely ({said})."
+    UNREACHABLE = "unreachable", "{host} cannot be reached ({said})."
+    UNAVAILABLE = "unavailable", "{host} cannot take requests now ({said})."
+    REFUSED = "versions", "{host} refused the request ({said})."
+    UNREADABLE = "versions", "The answer of {host} cannot be read ({said})."
+    OLD_CLIENT = "versions", "{host} does not accept the versions of nnsight and Python used here ({said})."
+    OTHER_MODULES = "versions", "The model {model} on {host} is built from other modules than here ({said})."
+    LOST = "lost", "The connection to {host} was lost during the request ({said})."
+    REPLICA_DIED = "lost", "The process that runs {model} on {host} ended during the request."
+    NO_VALUES = "lost", "{host} reported success, but sent no values."
+    NOT_FETCHED = "lost", "The values could not be fetched from the store of {host}, which must be reachable ({said})."
+    SILENT = "silent", "{host} has been silent for {said}."
+    STOPPED = "stopped", "The operators of {host} stopped the request ({said})."
+    NOT_STARTED = "stopped", "{host} could not start {model} ({said})."
+    NOT_DEPLOYED = "not deployed", "{host} does not have {model}, and cannot load it ({said})."
+    NO_ROOM = "not deployed", "{host} has no room for {model} now ({said})."
+    OTHER_MODEL = (
+        "other model",
+        "The model {model} on {host} is not the one whose configuration and tokenizer were loaded here ({said}).",
+    )
+    MODEL_CHANGED = (
+        "model changed",
+        "The model {model} on {host} does not predict the same as when this map was begun: the host has loaded other "
+        "weights, or another dtype.",
+    )
+    TOO_LARGE = "too much", "The request is too large for {host}."
+    TIME_LIMIT = "too much", "The request took longer than {host} allows ({said})."
+    MEMORY = "too much", "There is not enough memory on {host} for this request."
+    CODE = "code", "The computation failed on {host}: {said}"
+
+
+_NO_DEPLOYMENT = "Could not deploy this model."
+_OUT_OF_MEMORY = r"out of memory|OutOfMemoryError|\bMemoryError\b|can't allocate memory|ALLOC_FAILED"
+
+_MEANINGS = {
+    # An HTTP error, as ``of_status`` writes it. A server that does not explain it is not NDIF's.
+    r"HTTP 3\d\d": Fault.MOVED,
+    r"HTTP (429|502|503|504)": Fault.UNAVAILABLE,
+    r"HTTP 413": Fault.TOO_LARGE,
+    r"HTTP (404|\d+$)": Fault.NOT_NDIF,
+    r"HTTP 400: .*API key": Fault.MALFORMED_KEY,
+    r"(?i:HTTP 400: .*(nnsight|python))": Fault.OLD_CLIENT,
+    r"HTTP 40[13]": Fault.UNKNOWN_KEY,
+    r"HTTP 500": Fault.UNAVAILABLE,
+    r"HTTP": Fault.REFUSED,
+    # The sentences of NDIF 0.1.
+    rf"{_NO_DEPLOYMENT}.*(CANT_ACCOMMODATE|No GPU nodes)": Fault.NO_ROOM,
+    _NO_DEPLOYMENT: Fault.NOT_DEPLOYED,
+    r"Error (provisioning|starting) model": Fault.NOT_STARTED,
+    r"Error submitting request to model deployment|Replica was evicted": Fault.REPLICA_DIED,
+    r"Critical server error": Fault.UNAVAILABLE,
+    r"Your job exceeded the execution timeout": Fault.TIME_LIMIT,
+    r"Your job was cancelled|Request cancelled by operator": Fault.STOPPED,
+    r"Your request payload could not be read": Fault.REFUSED,
+    r"The model architecture on this server doesn't match": Fault.OTHER_MODULES,
+    # A traceback.
+    rf".*({_OUT_OF_MEMORY})": Fault.MEMORY,
+    r"": Fault.CODE,
+}
+"""What the beginning of a host's text means; the first pattern that matches counts."""
 
 
 class Faults:
-    """Makes the errors of one host and model, in which the API key never stands.
+    """Makes the errors of one host and model. The API key is in none of them.
 
     Args:
-        host: How the host is called in messages.
-        model: How the model is.
-        secrets: What must stand nowhere.
+        host: How messages call the host.
+        model: How messages call the model.
+        key: The API key; empty: none is set.
+        user_info: The user and password in the host's address.
     """
 
-    def __init__(self, host: str, model: str, secrets: Sequence[str] = ()) -> None:
-        self._named = {"host": f"the host {host}" if host else "no host", "address": host, "model": model}
-        self._secrets = sorted({form for secret in secrets for form in _forms(secret)}, key=len, reverse=True)
+    def __init__(self, host: str, model: str, key: str = "", user_info: str = "") -> None:
+        self._names = {"host": f"the host {host}", "address": host, "model": model}
+        self._has_key = bool(key)
+        self._secrets = (key, user_info)
 
     def clean(self, text: str) -> str:
         """A text without the secrets."""
-        for secret in self._secrets:
-            text = text.replace(secret, "[removed]")
-        return text
+        return redacted(text, self._secrets)
 
-    def of(self, kind: str, said: object = "", *, detail: str = "") -> HostError:
-        """The error of a kind.
+    def of(self, fault: Fault, said: object = "", *, detail: str = "") -> HostError:
+        """The error that a fault is reported by.
 
         Args:
-            kind: A key of ``FAULTS``.
-            said: What the message puts in brackets; its first line is enough.
-            detail: For looking into it. Default: all of ``said``, where that is more than what the message has.
+            fault: Which one.
+            said: What the host or a library said; the message has its first line.
+            detail: For somebody who looks into it. Default: all of ``said``, where the message has less.
         """
-        fault = FAULTS[kind]
         text = self.clean(str(said)).strip()
         line = (text.splitlines() or ["no reason given"])[0][:300].rstrip(" .")
-        message = fault.message.format(**self._named, said=line)
+        kind, message = fault.value
+        message = message.format(**self._names, said=line)
         return HostError(
             kind,
             message[:1].upper() + message[1:],
-            advice=fault.advice,
+            advice=KINDS[kind].advice,
             detail=self.clean(detail) or (text if text != line else ""),
-            may_repeat=fault.may_repeat,
+            may_repeat=KINDS[kind].may_repeat,
         )
 
-    def of_text(self, text: str) -> HostError:
-        """What a host means by the text of its status ERROR: a sentence of NDIF's, or a traceback."""
-        for pattern, kind in _SENTENCES:
-            if re.match(pattern, text, re.DOTALL):
-                reason = text.partition("Could not deploy this model.")[2] if "deploy" in kind or "room" in kind else ""
-                return self.of(kind, reason.strip() or text, detail=text)
-        if _OUT_OF_MEMORY.search(text):
-            return self.of("memory", detail=text)
-        last = (text.strip().splitlines() or ["no reason given"])[-1]
-        return self.of("code", last, detail=text)
+    def of_text(self, text: str, *, detail: str = "") -> HostError:
+        """What a host's text means.
 
-    def of_our_code(self, error: dict[str, Any]) -> HorizonError:
-        """What our own code raised on the host, as ``on_host.answer`` has it: a question or model error as itself."""
-        message, advice = self.clean(str(error["message"])), self.clean(str(error["advice"]))
-        trace, kind = self.clean(str(error["traceback"])), str(error["type"])
-        raised: HorizonError
-        if kind == "QueryError":
-            field = str(error["field"])
-            raised = QueryError(field, message.removeprefix(f"{field}: "), advice=advice)
-        elif kind == "ModelError":
-            raised = ModelError(message, advice=advice)
-        elif _OUT_OF_MEMORY.search(f"{kind}: {message}"):
-            return self.of("memory", detail=trace)
-        else:
-            return self.of("code", f"{kind}: {message}", detail=trace)
-        raised.detail = trace
-        return raised
+        Args:
+            text: A sentence of NDIF's, a traceback, or ``"HTTP 500: explanation"``.
+            detail: Default: the text.
+        """
+        fault = next(fault for pattern, fault in _MEANINGS.items() if re.match(pattern, text, re.DOTALL))
+        if fault is Fault.UNKNOWN_KEY and not self._has_key:
+            fault = Fault.NO_KEY
+        if fault is Fault.MALFORMED_KEY:
+            return self.of(fault)  # the text repeats the key
+        said = text.removeprefix(_NO_DEPLOYMENT).strip() or text
+        if fault is Fault.CODE:
+            said = said.rpartition("\n")[2]  # the last line of a traceback
+        return self.of(fault, said, detail=detail or text)
 
-    def of_status(self, status: int, body: str, said: str | None, *, with_key: bool) -> HostError:
-        """What a host means by an HTTP status that is none of success.
+    def of_status(self, status: int, body: str) -> HostError:
+        """What an HTTP status other than success means.
 
         Args:
             status: The HTTP status.
-            body: What was sent with it.
-            said: NDIF's own explanation, where the body has one; what has none is no NDIF host, or a proxy before it.
-            with_key: Whether a key was sent.
+            body: What came with it; for a redirect, the new address.
         """
-        shown = f"HTTP {status}" + (f": {said}" if said else "")
-        if status // 100 == 3:
-            return self.of("moved", f"HTTP {status} to {body}")
-        if status in (502, 503, 504):
-            return self.of("unavailable", said or shown, detail=f"{shown}\n{body}")
-        if said is None and status not in (413, 429):
-            return self.of("not NDIF", shown, detail=f"{shown}\n{body}")
-        if status == 400 and "API key" in (said or ""):
-            return self.of("malformed key")  # the host's sentence repeats the key
-        if status == 400 and re.search(r"nnsight|python", said or "", re.IGNORECASE):
-            return self.of("old client", said)
-        kind = _STATUSES.get(status, "not NDIF" if status == 404 else "refused")
-        if kind == "no key" and with_key:
-            kind = "unknown key"
-        return self.of(kind, shown, detail=shown)
+        explanation = body if status // 100 == 3 else _explanation(body)
+        if explanation is None:
+            return self.of_text(f"HTTP {status}", detail=f"HTTP {status}\n{body}")
+        return self.of_text(f"HTTP {status}: {explanation}")
+
+    def of_http(self, error: BaseException, *, limit: float) -> HostError:
+        """What an error of httpx means.
+
+        Args:
+            error: What httpx raised.
+            limit: How long a connection was waited for, in seconds.
+        """
+        if isinstance(error, httpx.HTTPStatusError):
+            response = error.response
+            body = response.headers.get("location", "") if response.is_redirect else response.text
+            return self.of_status(response.status_code, body)
+        if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
+            return self.of_connecting(error, limit=limit)
+        if isinstance(error, httpx.TimeoutException):
+            return self.of(Fault.SILENT, f"longer than allowed ({type(error).__name__})")
+        return self.of(Fault.LOST, f"{type(error).__name__}: {error}")
 
     def of_connecting(self, error: BaseException, *, limit: float) -> HostError:
         """Why there is no connection.
 
         Args:
             error: What the socket, or the library around it, raised.
-            limit: How long was waited, in seconds.
+            limit: How long a connection was waited for, in seconds.
         """
         for cause in _causes(error):
             if isinstance(cause, ssl.SSLError):
-                return self.of("certificate", cause)
-            if isinstance(cause, socket.gaierror):
-                passing = cause.errno == socket.EAI_AGAIN  # the network is down, rather than the name wrong
-                return self.of("unreachable" if passing else "unknown host", cause.strerror)
-            if isinstance(cause, OSError) and cause.errno in _UNREACHABLE:
-                return self.of("unreachable", cause.strerror)
+                return self.of(Fault.INSECURE, cause)
+            if isinstance(cause, OSError) and cause.strerror:
+                return self.of(Fault.UNREACHABLE, cause.strerror)
         if any("timeout" in type(cause).__name__.lower() for cause in _causes(error)):
-            return self.of("no connection in time", f"{limit:g} s")
-        return self.of("unreachable", f"{type(error).__name__}: {error}")
+            return self.of(Fault.UNREACHABLE, f"no connection within {limit:g} s")
+        return self.of(Fault.UNREACHABLE, f"{type(error).__name__}: {error}")
+
+    def of_our_code(self, error: dict[str, Any]) -> HorizonError:
+        """What this package's code raised on the host: a ``QueryError`` or ``ModelError`` stays one.
+
+        Args:
+            error: See ``on_host.bootstrap.answer``.
+        """
+        message, advice = self.clean(str(error["message"])), self.clean(str(error["advice"]))
+        trace, name = self.clean(str(error["traceback"])), str(error["type"])
+        raised: HorizonError
+        if name == "QueryError":
+            field = str(error["field"])
+            raised = QueryError(field, message.removeprefix(f"{field}: "), advice=advice)
+        elif name == "ModelError":
+            raised = ModelError(message, advice=advice)
+        else:
+            text = f"{name}: {message}"
+            return self.of(Fault.MEMORY if re.search(_OUT_OF_MEMORY, text) else Fault.CODE, text, detail=trace)
+        raised.detail = trace
+        return raised
+
+
+def redacted(text: str, secrets: Sequence[str]) -> str:
+    """A text without the secrets, nor their spellings in a ``repr``.
+
+    Short ones are left: to remove them would only spoil tracebacks. The keys of NDIF have 36 characters.
+    """
+    forms = {form for secret in secrets for form in (secret, repr(secret)[1:-1], ascii(secret)[1:-1], secret.strip())}
+    for form in sorted(forms, key=len, reverse=True):
+        if len(form) >= 8:
+            text = text.replace(form, "[removed]")
+    return text
+
+
+def without_causes(error: E) -> E:
+    """An error without the frames and errors of the libraries: the API key is in their variables."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
+
+
+def _explanation(body: str) -> str | None:
+    """NDIF's own explanation of an HTTP error, ``{"detail": …}``; ``None`` if another server answered."""
+    try:
+        parsed = json.loads(body)
+    except ValueError:
+        return None
+    said = parsed.get("detail") if isinstance(parsed, dict) else None
+    return None if said is None else str(said)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
-
-
-def _forms(secret: str) -> set[str]:
-    """How a text may stand in another."""
-    forms = {secret, repr(secret)[1:-1], ascii(secret)[1:-1], secret.strip()}
-    return {form for form in forms if len(form) >= LEAST_SECRET}

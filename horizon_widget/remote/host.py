@@ -1,7 +1,8 @@
-"""An NDIF host: one request to it and its answer, again where that may help, and what is deployed there."""
+"""An NDIF host: requests to it, and what it says about its models, its versions and the API key."""
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import threading
@@ -16,13 +17,12 @@ import nnsight
 from horizon_widget.errors import HorizonError, HostError
 from horizon_widget.forks import Lock
 from horizon_widget.models import thread
-from horizon_widget.remote import travel
-from horizon_widget.remote.exchange import Exchange, Wire, of_http
-from horizon_widget.remote.faults import Faults
-from horizon_widget.remote.news import News, Patience
-from horizon_widget.remote.waiting import TooLate, aside, look, pause, until_done
+from horizon_widget.remote import sending
+from horizon_widget.remote.attempt import Attempt, Wire
+from horizon_widget.remote.faults import Fault, Faults, without_causes
+from horizon_widget.remote.waiting import Patience, Progress, Waiting
 
-_SENDABLE = re.compile(r"[!-~]*")  # what a header of HTTP may hold, without spaces
+_SENDABLE = re.compile(r"[!-~]*")  # what an HTTP header may hold, without spaces
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ class Deployment:
 
     Attributes:
         name: The Hub id, or the folder on the host.
-        revision: Of the Hub id; none if it is the default one.
+        revision: Of the Hub id; ``None``: the default one.
         state: As the host says: ``"RUNNING"``, ``"DEPLOYING"``, ``"UNHEALTHY"``.
         dtype: Name of its torch dtype, if the host says it.
         model_key: What nnsight asks for it with.
-        replicas: How many there are.
-        time_limit: Longest that a request may take, in seconds, if there is a limit.
+        replicas: How many copies of it there are.
+        time_limit: The longest that a request may take, in seconds, if there is a limit.
     """
 
     name: str
@@ -48,44 +48,25 @@ class Deployment:
     time_limit: float | None = None
 
 
-@dataclass(frozen=True)
-class Identity:
-    """What a host makes of the API key.
-
-    Attributes:
-        accepted: Whether requests with it are taken.
-        email: Whose key it is, if the host knows and tells.
-        tags: What the key may do, such as ``"trusted"``; empty where the host asks for no keys.
-        fault: Why it is not accepted.
-    """
-
-    accepted: bool
-    email: str | None
-    tags: tuple[str, ...]
-    fault: HostError | None = None
-
-
-def _nobody(news: News | None) -> None:
-    del news
-
-
 class Host:
     """An NDIF host, asked for one model.
 
     Args:
         model_key: What nnsight asks for the model with (``to_model_key()``).
         url: Default: ``NDIF_HOST``, as nnsight has it now.
-        api_key: Default: ``NDIF_API_KEY``, as nnsight has it now. It stands in no message, log or repr.
-        patience: For how long each step is waited for.
+        api_key: Default: ``NDIF_API_KEY``, as nnsight has it now. It is in no message, log or ``repr``.
+        patience: How long each step is waited for.
 
     Attributes:
         name: Of the host, for messages: without scheme, user and password.
-        requests: How many requests were sent, repeats included.
-        bytes_sent: Of all requests.
-        bytes_received: Of all answers.
+        patience: How long each step is waited for.
+        faults: Makes the errors of this host.
+        requests: How many requests were sent; each attempt counts.
+        bytes_sent: By all requests.
+        bytes_received: From all answers.
 
     Raises:
-        HostError: if the address or the key cannot be one.
+        HostError: if the address or the key is not a valid one.
     """
 
     def __init__(
@@ -98,15 +79,15 @@ class Host:
     ) -> None:
         url = (url or nnsight.CONFIG.API.HOST).strip().rstrip("/")
         self._key = (api_key if api_key is not None else nnsight.CONFIG.API.APIKEY) or ""
-        self.model_key = model_key
-        self.patience = patience or Patience()
-        self.name, user_info = _named(url)
+        self._model_key = model_key
         self._url = url
-        self._faults = Faults(self.name, _model_name(model_key), [self._key, user_info])
+        self.patience = patience or Patience()
+        user_info, _, self.name = urlsplit(url if "://" in url else f"//{url}").netloc.rpartition("@")
+        self.faults = Faults(self.name, _model_name(model_key), self._key, user_info)
         if not url.startswith(("http://", "https://")) or not self.name:
-            raise self._faults.of("bad address", self._faults.clean(url) or "it is empty")
+            raise self.faults.of(Fault.BAD_ADDRESS, self.faults.clean(url) or "it is empty")
         if not _SENDABLE.fullmatch(self._key):
-            raise self._faults.of("malformed key")
+            raise self.faults.of(Fault.MALFORMED_KEY)
         self.requests = self.bytes_sent = self.bytes_received = 0
         self._counting = Lock()
 
@@ -116,193 +97,140 @@ class Host:
     def ask(
         self,
         traced: Any,
-        entry: str,
+        task: Callable[[Any, dict[str, Any]], Any],
         request: dict[str, Any],
         *,
-        on_news: Callable[[News | None], None] = _nobody,
-        abandoned: threading.Event | None = None,
+        on_progress: Callable[[Progress], None] = lambda _: None,
+        cancelled: threading.Event | None = None,
     ) -> Any:
-        """One request and its answer; on the caller's thread, which waits.
+        """Send a request and wait for its answer, on the caller's thread.
 
         Args:
             traced: An nnsight model, without weights.
-            entry: ``"package.module:function"``, of this package; called on the host with the model there and the
-                request.
+            task: A function of this package, called on the host with the model there and the request.
             request: Plain values.
-            on_news: Called as the state changes, and with none at the end.
-            abandoned: Set from another thread when nobody waits any more. The host may go on computing.
+            on_progress: Called when the progress changes.
+            cancelled: Set from another thread when nobody wants the answer any more. The host may go on computing.
 
         Returns:
-            What the function returned.
+            What the task returned.
 
         Raises:
-            HostError: of the kind of fault, after at most ``len(patience.pauses)`` more tries.
-            QueryError: or ``ModelError``, if our own code on the host raised one.
-            Abandoned: within a quarter of a second after ``abandoned`` was set.
+            HostError: saying what went wrong, after up to ``len(patience.pauses)`` more attempts.
+            QueryError: or ``ModelError``, if the task raised one.
+            CancelledError: within a quarter of a second after ``cancelled`` was set.
         """
-        abandoned = abandoned or threading.Event()
-        try:
-            return self._ask(traced, entry, request, on_news, abandoned)
-        finally:
-            on_news(None)
-
-    def _ask(
-        self,
-        traced: Any,
-        entry: str,
-        request: dict[str, Any],
-        on_news: Callable[[News | None], None],
-        abandoned: threading.Event,
-    ) -> Any:
-        look(abandoned)
-        wire = Wire(self.model_key, self._url, self._key)
-
-        def capture() -> None:
-            travel.trace_request(traced, wire, entry, request)
-
+        waiting = Waiting(self.patience, cancelled, on_progress)
+        waiting.check_cancelled()
+        wire = Wire(self._model_key, self._url, self._key)
+        capture = functools.partial(sending.capture, traced, wire, task, request)
         # nnsight captures one session at a time in a process: on the thread of local models.
         if thread.LOCAL.is_this:
             capture()
         else:
-            until_done(thread.LOCAL.submit(capture), abandoned)
-
-        attempts = len(self.patience.pauses) + 1
-        for attempt in range(1, attempts + 1):
+            waiting.result(thread.LOCAL.submit(capture))
+        while True:
+            attempt = Attempt(wire, self.faults, waiting)
             try:
-                return self._attempt(wire, _Telling(on_news, attempt, attempts), abandoned)
-            except HostError as error:
-                failure: HorizonError = error
-                if attempt == attempts or not error.may_repeat:
-                    break
+                return attempt.run()
             except HorizonError as error:
                 failure = error
+            finally:
+                self._count(attempt)
+            may_repeat = isinstance(failure, HostError) and failure.may_repeat
+            if not may_repeat or not waiting.begin_next_attempt():
                 break
-            _Telling(on_news, attempt + 1, attempts)("waiting", None)
-            pause(self.patience.pauses[attempt - 1], abandoned)
-        if isinstance(failure, HostError) and failure.kind in ("not deployed", "no room"):
-            failure = self._naming_others(failure, abandoned)
-        # Not with the frames of the libraries, in whose local variables the key stands.
-        raise failure.with_traceback(None)
+        if isinstance(failure, HostError) and failure.kind == "not deployed":
+            failure = self._naming_deployed(failure, cancelled)
+        raise without_causes(failure)
 
-    def _attempt(self, wire: Wire, tell: _Telling, abandoned: threading.Event) -> Any:
-        exchange = Exchange(wire, self._faults, self.patience, abandoned, tell)
-        try:
-            saved = exchange.run()
-        finally:
-            with self._counting:
-                self.requests += 1
-                self.bytes_sent += exchange.sent
-                self.bytes_received += exchange.received
-        answer = saved.get("answer") if isinstance(saved, dict) else None
-        if isinstance(answer, dict) and "answer" in answer:
-            return answer["answer"]
-        if isinstance(answer, dict) and "error" in answer:
-            raise self._faults.of_our_code(answer["error"])
-        # NDIF 0.1 sends such an answer now and then after a request that it stopped for its time limit.
-        raise self._faults.of("no values")
+    def _count(self, attempt: Attempt) -> None:
+        with self._counting:
+            self.requests += 1
+            self.bytes_sent += attempt.bytes_sent
+            self.bytes_received += attempt.bytes_received
 
-    def _naming_others(self, failure: HostError, abandoned: threading.Event) -> HostError:
-        """The same, with the models that are deployed, if the host tells."""
+    def _naming_deployed(self, failure: HostError, cancelled: threading.Event | None) -> HostError:
+        """The same error; its advice names the models that are deployed, if the host says which."""
         try:
-            names = ", ".join(sorted({there.name for there in self.deployed(abandoned=abandoned)}))
+            names = ", ".join(sorted({there.name for there in self.deployed(cancelled=cancelled)}))
         except HostError:
             return failure
         advice = f"{failure.advice} Deployed there now: {names or 'none'}."
         return HostError(failure.kind, failure.message, advice=advice, detail=failure.detail)
 
-    def fault(self, kind: str, said: str = "") -> HostError:
-        """An error of this host's; see ``faults.Faults.of``."""
-        return self._faults.of(kind, said)
-
-    def deployed(self, *, abandoned: threading.Event | None = None) -> list[Deployment]:
+    def deployed(self, *, cancelled: threading.Event | None = None) -> list[Deployment]:
         """The models that the host has now, by name.
 
         Raises:
             HostError: if it does not say.
-            Abandoned: if ``abandoned`` is set meanwhile.
+            CancelledError: if ``cancelled`` is set meanwhile.
         """
-        told = self._call("GET", "/status", abandoned).json()
-        entries = told.get("deployments") if isinstance(told, dict) else None
+        entries = self._call("GET", "/status", cancelled=cancelled).get("deployments")
         if not isinstance(entries, dict):
-            raise self._faults.of("not NDIF", "it does not say what is deployed")
+            raise self.faults.of(Fault.NOT_NDIF, "it does not say what is deployed")
         return _deployments(entries)
 
-    def whoami(self, *, abandoned: threading.Event | None = None) -> Identity:
-        """What the host makes of the key, without running anything.
+    def check_key(self) -> tuple[str, ...]:
+        """Check that the host accepts the API key, without running anything.
+
+        Returns:
+            What the key may do, such as ``"trusted"``; empty if the host requires no keys.
+
+        Raises:
+            HostError: of kind ``"key"`` if it does not, and of another kind if it does not say.
+        """
+        # A request without its session: a host checks the key first, and then misses the rest.
+        incomplete = {"data": json.dumps({"model_key": self._model_key})}
+        self._call("POST", "/request", data=incomplete, expected=422)
+        return tuple(map(str, self._call("GET", "/whoami").get("tags") or ()))
+
+    def versions(self) -> dict[str, str]:
+        """The versions of ``"python"`` and of the packages on the host, by the names that they are imported by.
 
         Raises:
             HostError: if it does not say.
-            Abandoned: if ``abandoned`` is set meanwhile.
         """
-        try:
-            # A request without its session: a host looks at the key first, and then misses the rest.
-            form = {"data": json.dumps({"model_key": self.model_key})}
-            self._call("POST", "/request", abandoned, data=form)
-        except HostError as fault:
-            if "key" in fault.kind:
-                return Identity(False, None, (), fault.with_traceback(None))
-            if fault.kind != "refused":
-                raise
-        told = self._call("GET", "/whoami", abandoned).json()
-        told = told if isinstance(told, dict) else {}
-        return Identity(True, told.get("email"), tuple(map(str, told.get("tags") or ())))
-
-    def versions(self, *, abandoned: threading.Event | None = None) -> dict[str, str]:
-        """Of the packages that the host has, by the names they are imported by, and of ``"python"``.
-
-        Raises:
-            HostError: if it does not say.
-            Abandoned: if ``abandoned`` is set meanwhile.
-        """
-        told = self._call("GET", "/env", abandoned).json()
-        packages = told.get("packages") if isinstance(told, dict) else None
+        told = self._call("GET", "/env")
+        packages = told.get("packages")
         if not isinstance(packages, dict):
-            raise self._faults.of("not NDIF", "it does not say what is installed")
+            raise self.faults.of(Fault.NOT_NDIF, "it does not say what is installed")
         python = str(told.get("python_version", "")).partition(" ")[0]
         return {"python": python, **{str(name): str(version) for name, version in packages.items()}}
 
     def _call(
-        self, method: str, path: str, abandoned: threading.Event | None, data: dict[str, str] | None = None
-    ) -> httpx.Response:
+        self,
+        method: str,
+        path: str,
+        *,
+        data: dict[str, str] | None = None,
+        expected: int = 200,
+        cancelled: threading.Event | None = None,
+    ) -> dict[str, Any]:
+        """The JSON object that the host answers with; empty if it answers with other JSON."""
         limit = self.patience.asking
 
-        def call() -> httpx.Response:
+        def call() -> Any:
             headers = {"ndif-api-key": self._key} if self._key else {}
             response = httpx.request(method, self._url + path, headers=headers, data=data, timeout=limit)
-            response.raise_for_status()
-            response.json()
-            return response
+            if response.status_code != expected:
+                response.raise_for_status()
+            return response.json()
 
         try:
-            return aside(call, abandoned or threading.Event(), limit=limit)
-        except TooLate:
-            fault = self._faults.of("silent", f"{limit:g} s")
+            told = Waiting(self.patience, cancelled).run_detached(call, limit=limit)
+            return told if isinstance(told, dict) else {}
+        except TimeoutError:
+            failure = self.faults.of(Fault.SILENT, f"{limit:g} s")
         except httpx.HTTPError as error:
-            fault = of_http(self._faults, error, limit=limit, with_key=bool(self._key))
+            failure = self.faults.of_http(error, limit=limit)
         except ValueError:
-            fault = self._faults.of("not NDIF", f"{path} is no JSON there")
-        raise fault
-
-
-class _Telling:
-    """Tells of news where there are any."""
-
-    def __init__(self, on_news: Callable[[News | None], None], attempt: int, attempts: int) -> None:
-        self._on_news = on_news
-        self._numbers = {"attempt": attempt, "attempts": attempts}
-        self._last: News | None = None
-
-    def __call__(self, state: str, position: int | None) -> News:
-        """The news that a state has begun, or that it lasts."""
-        news = News(state, position, **self._numbers)
-        if self._last is None or news != self._last:
-            self._last = news
-            self._on_news(news)
-        return self._last
+            failure = self.faults.of(Fault.NOT_NDIF, f"{path} is not JSON there")
+        raise failure
 
 
 def _deployments(entries: dict[str, Any]) -> list[Deployment]:
-    """Of ``/status``, which has an entry for each replica, and for what is merely on the host's disk."""
+    """Read ``/status``: it has an entry for each replica, and for each model that is only on the host's disk."""
     healthiest = ("RUNNING", "DEPLOYING")
     found: dict[str, Deployment] = {}
     for name, entry in entries.items():
@@ -322,12 +250,6 @@ def _deployments(entries: dict[str, Any]) -> list[Deployment]:
             deployment = replace(deployment, state=state, replicas=before.replicas + 1)
         found[deployment.model_key] = deployment
     return sorted(found.values(), key=lambda deployment: deployment.name)
-
-
-def _named(url: str) -> tuple[str, str]:
-    """What a host is called, and the user and password before it, which are not shown."""
-    user_info, _, name = urlsplit(url if "://" in url else f"//{url}").netloc.rpartition("@")
-    return name, user_info
 
 
 def _model_name(model_key: str) -> str:

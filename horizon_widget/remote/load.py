@@ -1,4 +1,4 @@
-"""Naming a model that a host has: its configuration and tokenizer are loaded here, and no weights."""
+"""Loading a model that a host has: its configuration and tokenizer are loaded here, and no weights."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from horizon_widget.models.loading import copy_of, first_line, refuse_encoders
 from horizon_widget.remote.host import Host
 from horizon_widget.remote.remote_model import RemoteModel
 
-TASK = "text-generation"  # a part of what nnsight and NDIF know a model by
+TASK = "text-generation"  # part of the key by which nnsight and NDIF identify a model
 
 
 def load_remote(model: str, *, tokenizer: Any = None, revision: str | None = None) -> RemoteModel:
     """A model on the NDIF host that nnsight is set to.
 
     Args:
-        model: A Hub id; or a folder that is on the host, too; ``"demo"``: that of the demo model.
-        tokenizer: By default the model's own; a copy of it is used.
+        model: A Hub id, or a folder that is on the host, too; ``"demo"``: that of the demo model.
+        tokenizer: Default: the model's own. A copy of it is used.
         revision: Of a Hub id.
 
     Raises:
@@ -28,14 +28,12 @@ def load_remote(model: str, *, tokenizer: Any = None, revision: str | None = Non
     source, shown = _source(model)
     traced = _without_weights(source, tokenizer, revision, shown)
     host = Host(traced.to_model_key())
-    identity = host.whoami()
-    if identity.fault is not None:
-        raise identity.fault
+    host.check_key()
     return RemoteModel(traced, name=shown, loaded_as=model, host=host)
 
 
 def _source(model: str) -> tuple[str, str]:
-    """Where the configuration is, and what the model is called."""
+    """Where the configuration is, and how the model is shown."""
     from horizon_widget.models.demo import DEMO_MODEL_NAME, demo_model_folder
 
     if model == "demo":
@@ -50,7 +48,7 @@ def _without_weights(source: str, tokenizer: Any, revision: str | None, shown: s
     from transformers import AutoConfig, AutoTokenizer
 
     if Path(source).is_dir():
-        huggingface._ID_CACHE[source] = source  # else nnsight asks the Hub for its full name
+        huggingface._ID_CACHE[source] = source  # otherwise nnsight asks the Hub for its full name
     try:
         refuse_encoders(AutoConfig.from_pretrained(source, revision=revision), shown)
         tokenizer = (

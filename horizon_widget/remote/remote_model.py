@@ -9,27 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from horizon_widget.errors import CancelledError, HorizonError, QueryError
+from horizon_widget.errors import HorizonError, QueryError
 from horizon_widget.models.layout import registered
 from horizon_widget.models.model import Model
 from horizon_widget.models.thread import ModelThread
 from horizon_widget.models.trial import agreement
-from horizon_widget.remote import hosted, travel
+from horizon_widget.remote import sending
 from horizon_widget.remote.capabilities import TEXTS, Capabilities, read_capabilities
-from horizon_widget.remote.faults import Abandoned
+from horizon_widget.remote.executor import RemoteExecutor
 from horizon_widget.remote.host import Host
-from horizon_widget.remote.news import News
+from horizon_widget.remote.on_host import tasks
+from horizon_widget.remote.waiting import Progress
 
 if TYPE_CHECKING:
     from horizon_widget.question.query import Query
-    from horizon_widget.remote.executor import RemoteExecutor
 
 PROBE_TOKENS = 8
-PROBE = "horizon_widget.remote.visit:probe"
 
 
 class RemoteModel(Model):
-    """A model on an NDIF host: here are only its configuration, its tokenizer and a tree of modules without weights.
+    """A model on an NDIF host. Here are only its configuration, its tokenizer and a tree of modules without weights.
 
     Args:
         traced: An nnsight model without weights.
@@ -39,7 +38,7 @@ class RemoteModel(Model):
 
     Attributes:
         host: Where it is.
-        strategies_tried: What answers said of execution strategies.
+        strategies_tried: What answers said about execution strategies.
     """
 
     remote = True
@@ -50,80 +49,92 @@ class RemoteModel(Model):
         self.thread = ModelThread("remote", under=self.under)
         self.strategies_tried: list[Any] = []
         self._capabilities: Capabilities | None = None
-        self._caller = threading.local()  # has what the caller abandons requests by
-        self._news: News | None = None
+        self._caller = threading.local()  # ``cancelled``: the event of ``under``, on the caller's thread
+        self._progress: Progress | None = None
         self._listeners: list[Callable[[], None]] = []
-
-    def executor(self, query: Query, **options: Any) -> RemoteExecutor:
-        """See ``Model``."""
-        from horizon_widget.remote.executor import RemoteExecutor
-
-        return RemoteExecutor(self, query, **options)
 
     def __repr__(self) -> str:
         return f"RemoteModel({self.name!r}, {self.n_layers} layers, d_model {self.d_model}, on {self.host.name})"
 
+    def executor(self, query: Query, **options: Any) -> RemoteExecutor:
+        """See ``Model``."""
+        return RemoteExecutor(self, query, **options)
+
+    def check_ready(self) -> None:
+        """See ``Model``: nobody here can change it."""
+
     @property
     def provenance(self) -> dict[str, str]:
-        """What a map notes of the host; what is not known yet is entered with its first values."""
+        """See ``Model``; what is not known yet comes with the first values."""
         known = self._capabilities
-        versions = {} if known is None else {f"host_{name}": version for name, version in known.versions.items()}
-        there = {"dtype": "", "device": ""} if known is None else {"dtype": known.dtype, "device": known.device}
-        return {"host": self.host.name, **there, **versions}
+        if known is None:
+            return {"host": self.host.name, "dtype": "", "device": ""}
+        versions = {f"host_{name}": version for name, version in known.versions.items()}
+        return {"host": self.host.name, "dtype": known.dtype, "device": known.device, **versions}
 
     # -- requests --------------------------------------------------------------------------------------------------
 
-    def ask(self, entry: str, request: dict[str, Any]) -> Any:
-        """Ask the host, on this model's thread; the first time, also what it allows.
+    def ask(self, task: Callable[[Any, dict[str, Any]], Any], request: dict[str, Any]) -> Any:
+        """Have the host perform a task; on this model's thread.
 
         Args:
-            entry: ``"package.module:function"``, called there.
-            request: Plain values; the model's name and what is registered of its architecture are added.
+            task: One of ``on_host.tasks``.
+            request: Plain values. The model's name and what is registered of its architecture are added.
 
         Raises:
             HostError: naming what is wrong with the host or the way there.
-            HorizonError: as raised by our code on the host.
-            CancelledError: if the event of ``under`` was set meanwhile.
+            HorizonError: as raised by this package's code on the host.
+            CancelledError: if the event of ``under`` is set meanwhile.
         """
-        _ = self.capabilities
-        return self._ask(entry, request)
-
-    def _ask(self, entry: str, request: dict[str, Any]) -> Any:
         layout = registered(str(self.config.model_type))
         for heads in [value[1] for value in (layout or {}).values() if isinstance(value, tuple) and len(value) == 3]:
             if callable(heads):
-                travel.bring(heads)
+                sending.send_by_value(heads)
         request = {"name": self.name, "layout": layout, **request}
-        abandoned = getattr(self._caller, "abandoned", None)
+        cancelled = getattr(self._caller, "cancelled", None)
         try:
-            return self.host.ask(self._traced, entry, request, on_news=self._hear, abandoned=abandoned)
-        except Abandoned:
-            raise CancelledError from None
+            return self.host.ask(self._traced, task, request, on_progress=self._set_progress, cancelled=cancelled)
+        finally:
+            self._set_progress(None)
 
     @contextmanager
-    def under(self, abandoned: threading.Event) -> Iterator[None]:
-        """While this lasts, requests of this thread end when the event is set; their host may go on computing."""
-        before = getattr(self._caller, "abandoned", None)
-        self._caller.abandoned = abandoned
+    def under(self, cancelled: threading.Event) -> Iterator[None]:
+        """For the duration, requests of this thread end when the event is set; their host may go on computing."""
+        before = getattr(self._caller, "cancelled", None)
+        self._caller.cancelled = cancelled
         try:
             yield
         finally:
-            self._caller.abandoned = before
+            self._caller.cancelled = before
 
     @property
     def news(self) -> str | None:
-        """In words, where the request under way is; ``None``: there is none."""
-        return None if self._news is None else f"{self._news} ({self.host.name})"
+        """In words, how far the current request is; ``None``: there is none."""
+        return None if self._progress is None else f"{self._progress} ({self.host.name})"
 
     def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Have a listener called whenever ``news`` changes, on the thread of the request; gives what ends that."""
+        """Call a listener whenever ``news`` changes, on the thread of the request.
+
+        Returns:
+            A function that unsubscribes it.
+        """
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
-    def _hear(self, news: News | None) -> None:
-        self._news = news
+    def _set_progress(self, progress: Progress | None) -> None:
+        self._progress = progress
         for listener in tuple(self._listeners):
             listener()
+
+    def continuation(self, token_ids: Sequence[int], n_tokens: int) -> Iterator[int]:
+        """See ``Model``; each request gives a few tokens."""
+        _ = self.capabilities  # which checks that the host has the same model
+        ids, left = list(token_ids), n_tokens
+        while left > 0:
+            found = self.ask(tasks.continue_text, {"token_ids": ids, "n_tokens": left})
+            yield from found["tokens"]
+            ids += found["tokens"]
+            left = 0 if found["ended"] else left - len(found["tokens"])
 
     # -- what the host allows ------------------------------------------------------------------------------------
 
@@ -138,30 +149,31 @@ class RemoteModel(Model):
         if self._capabilities is not None:
             return self._capabilities
         token_ids = self.tokenize(TEXTS[0])[:PROBE_TOKENS]
-        found = self._ask(PROBE, {"token_ids": list(token_ids), "texts": list(TEXTS)})
-        capabilities = read_capabilities(self, found, self.host)
+        found = self.ask(tasks.probe, {"token_ids": list(token_ids), "texts": list(TEXTS)})
+        capabilities = read_capabilities(found, self, self.host.faults)
         self.strategies_tried = found["strategies"]
         return capabilities
 
     def forget(self) -> None:
-        """The host has another model now: ask again what it allows."""
+        """Forget what the host allows: it has another model now."""
         self._capabilities, self.strategies_tried = None, []
 
     @property
     def is_sandboxed(self) -> bool:
-        """Whether our code is known to run apart from the weights."""
+        """Whether this package's code is known to run apart from the weights."""
         return self._capabilities is not None and self._capabilities.sandboxed
 
     @property
     def not_offered(self) -> dict[str, str]:
-        """What cannot be asked of it there, and why; empty before the host was asked."""
+        """See ``Model``; empty before the host was asked."""
         return {} if self._capabilities is None else self._capabilities.not_offered
 
     def check_offered(self, task: str, method: str) -> None:
         """Refuse what the host does not allow; on this model's thread.
 
         Raises:
-            QueryError: naming it, and why.
+            QueryError: naming the method, and why.
+            HorizonError: naming the task, and why.
         """
         refused = self.capabilities.not_offered
         if method in refused:
@@ -171,19 +183,5 @@ class RemoteModel(Model):
 
     @property
     def agreement(self) -> float:
-        """Largest difference allowed between two runs of the same prompt, relative to the values' spread."""
+        """See ``Model``: between two runs of the same prompt."""
         return agreement(getattr(torch, self.capabilities.dtype, torch.bfloat16))
-
-    # -- what is another thing for a model elsewhere ----------------------------------------------------------------
-
-    def check_ready(self) -> None:
-        """Nobody here can touch it."""
-
-    def continuation(self, token_ids: Sequence[int], n_tokens: int) -> Iterator[int]:
-        """See ``Model``: some tokens a request."""
-        ids, left = list(token_ids), n_tokens
-        while left > 0:
-            found = self.ask(hosted.CONTINUE, {"token_ids": ids, "n_tokens": left})
-            yield from found["tokens"]
-            ids += found["tokens"]
-            left = 0 if found["ended"] else left - len(found["tokens"])

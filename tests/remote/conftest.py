@@ -5,16 +5,16 @@ Fixtures:
 - ``ndif``: the server, one for all tests (24 to 60 s to start). ``ndif.url``; ``ndif.kill(part)``,
   ``ndif.pause(part)``, ``ndif.resume(part)`` with part ``"model"`` (its process), ``"api"``, ``"store"``, ``"redis"``,
   ``"everything"``; ``ndif.restart(part)`` with ``"model"`` (8 s), ``"api"`` (7 s) or ``"everything"``; ``ndif.wait()``,
-  until it is well. What a test does to it is undone after the test (``ndif.mend()``). Of a test that fails, the
-  server's logs are shown.
-- ``as_user``: ``as_user(key)`` makes a key and this server the ones that nnsight uses, till the end of the test, and
-  gives the server. Keys: ``TRUSTED`` (its code runs beside the model), ``SANDBOXED`` (in a sandbox), ``UNKNOWN``.
-- ``trusted``, ``sandboxed``: the server, with ``as_user`` called; ``either`` is each of the two in turn.
+  until it is ready. After each test the server is repaired (``ndif.mend()``). If a test fails, the server's logs are
+  shown.
+- ``as_user``: ``as_user(key)`` sets nnsight to a key and this server until the end of the test, and returns the server.
+  Keys: ``TRUSTED`` (its code runs beside the model), ``SANDBOXED`` (in a sandbox), ``UNKNOWN``.
+- ``trusted``, ``sandboxed``: the server, with ``as_user`` called; ``either``: each of the two in turn.
 - ``another_ndif``: ``another_ndif(dtype="bfloat16", time_limit=5, …)`` starts a server with other settings, and stops
-  it after the module (arguments: ``tests.remote.server.running.Server``). Dear: 30 s and 2 GB each.
+  it after the module (arguments: ``tests.remote.server.running.Server``). Each takes 30 s and 2 GB.
 - ``demo_folder``: the demo model's folder, which is its name on the server.
 
-Where the server cannot run, tests are skipped with the reason; with CI=true they fail.
+If the server cannot run, tests are skipped with the reason; with CI=true they fail.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
-    """What the servers say, behind what a failed test says."""
+    """Add the servers' logs to the report of a failed test."""
     report = yield
     if report.failed:
         report.sections += [(f"NDIF at {server.url}", server.logs()) for server in _servers]
@@ -60,7 +60,7 @@ def _running(config: pytest.Config, **settings: Any) -> Iterator[Server]:
     server = Server([demo_model_folder()], keys=KEYS, **settings)
     try:
         with config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-            server.start()  # which says so if there is something to be installed first
+            server.start()  # which prints what it has to install first
     except Missing as error:
         if os.environ.get("CI") == "true":
             raise
@@ -75,14 +75,14 @@ def _running(config: pytest.Config, **settings: Any) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def ndif(pytestconfig: pytest.Config) -> Iterator[Server]:
-    """A server in float32, as the local model is."""
+    """A server in float32, like the local model."""
     with _running(pytestconfig) as server:
         yield server
 
 
 @pytest.fixture(autouse=True)
 def _mended(request: pytest.FixtureRequest) -> Iterator[None]:
-    """What a test did to the server is undone."""
+    """Repair the server after a test."""
     yield
     if "ndif" in request.fixturenames:
         request.getfixturevalue("ndif").mend()
@@ -97,13 +97,13 @@ def another_ndif(pytestconfig: pytest.Config) -> Iterator[Callable[..., Server]]
 
 @pytest.fixture(scope="session")
 def demo_folder() -> Path:
-    """What the demo model is called on the server."""
+    """The name of the demo model on the server."""
     return demo_model_folder()
 
 
 @pytest.fixture
 def as_user(ndif: Server, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Server]:
-    """Makes nnsight use a key, on the server or on another one."""
+    """Sets nnsight to a key, on the server or on another one."""
 
     def use(key: str, server: Server = ndif) -> Server:
         for name, value in (("NDIF_HOST", server.url), ("NDIF_API_KEY", key)):

@@ -1,4 +1,4 @@
-"""What the tests of faults have a host do; sent there as text."""
+"""Tasks for the tests of faults; sent to the host as text."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from horizon_widget.errors import ModelError, QueryError
 
 
 def echo(traced: Any, request: dict[str, Any]) -> dict[str, Any]:
-    """Give back what was sent."""
+    """Return what was sent."""
     return request
 
 
 def sleep(traced: Any, request: dict[str, Any]) -> str:
-    """Take some time, in steps that can be interrupted, as a computation's can."""
+    """Take some time, in steps that can be interrupted, as in a computation."""
     end = time.monotonic() + request["seconds"]
     while time.monotonic() < end:
         time.sleep(0.05)
@@ -22,7 +22,7 @@ def sleep(traced: Any, request: dict[str, Any]) -> str:
 
 
 def fail(traced: Any, request: dict[str, Any]) -> None:
-    """Raise an error of our own, or another."""
+    """Raise an error of this package, or another."""
     if request["error"] == "QueryError":
         raise QueryError("prompt", "there is none", advice="Write one.")
     if request["error"] == "ModelError":
@@ -33,18 +33,18 @@ def fail(traced: Any, request: dict[str, Any]) -> None:
 
 
 def nothing_sendable(traced: Any, request: dict[str, Any]) -> Any:
-    """Give what cannot be sent: the host fails on it after our own code has ended."""
+    """Return a value that cannot be sent: the host fails on it after this code has ended."""
     return (number for number in range(3))
 
 
 def say(traced: Any, request: dict[str, Any]) -> str:
-    """Print, which a host sends on."""
+    """Print a line; the host forwards it."""
     print(request["line"])
     return "said"
 
 
 def much(traced: Any, request: dict[str, Any]) -> bytes:
-    """More than fits the connection, and cannot be compressed."""
+    """Return more than fits the connection; it cannot be compressed."""
     import random
 
     return random.Random(0).randbytes(request["bytes"])

@@ -14,7 +14,7 @@ from tests.remote.conftest import UNKNOWN as UNKNOWN_KEY
 
 @pytest.fixture
 def doctor(capsys):
-    """Runs it: gives the exit status and the findings by name."""
+    """Runs it; returns the exit status and the findings by name."""
 
     def run(*arguments):
         status = main(["doctor", "--json", *arguments])
@@ -40,6 +40,7 @@ def test_where_our_code_is_trusted(trusted, doctor, demo_folder):
 def test_in_a_sandbox(sandboxed, doctor):
     status, found = doctor("--model", "demo")
     assert status == 0, found
+    assert found["API key"]["values"]["tags"] == []
     assert found["demo"]["values"]["sandboxed"]
     assert (found["gradients"]["state"], found["gradients"]["values"]) == (MISSING, {"gradients": False})
     assert "in a sandbox" in found["gradients"]["said"]
@@ -57,5 +58,5 @@ def test_a_key_that_the_host_does_not_know(as_user, doctor):
     status, found = doctor("--model", "demo")
     assert status == 1
     assert found["API key"]["state"] == found["demo"]["state"] == WRONG
-    assert found["demo"]["values"]["fault"] == "unknown key"
+    assert found["demo"]["values"]["fault"] == "key"
     assert found["gradients"]["state"] == UNKNOWN

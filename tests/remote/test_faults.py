@@ -1,26 +1,23 @@
-"""What a user is told when a real NDIF fails, and what goes on after it."""
+"""What a user is told when a real NDIF fails, and what works again after it."""
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
-import nnsight
 import pytest
 import torch
 from nnsight import TransformersModel
 from nnsight.modeling import huggingface
 
-from horizon_widget.errors import HostError, QueryError
-from horizon_widget.remote.faults import Abandoned
+from horizon_widget.errors import CancelledError, HostError, QueryError
 from horizon_widget.remote.host import Host
-from horizon_widget.remote.news import News, Patience
+from horizon_widget.remote.waiting import Patience, Progress
+from tests.remote import on_host_tasks as tasks
 from tests.remote.conftest import SANDBOXED, TRUSTED, UNKNOWN
 
-TASKS = "tests.remote.on_host_tasks:"
 TIME_LIMIT = 5.0
 
 
@@ -33,34 +30,37 @@ def traced(demo_folder):
     del huggingface._ID_CACHE[name]
 
 
+Task = Callable[[Any, dict[str, Any]], Any]
+
+
 class Request:
     """A request on a thread of its own."""
 
-    def __init__(self, host: Host, traced: Any, task: str, **request: Any) -> None:
-        self.news: list[News | None] = []
-        self.abandoned = threading.Event()
+    def __init__(self, host: Host, traced: Any, task: Task, **request: Any) -> None:
+        self.progress: list[Progress] = []
+        self.cancelled = threading.Event()
         self.value: Any = None
         self.error: BaseException | None = None
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, args=(host, traced, task, request), daemon=True)
         self._thread.start()
 
-    def _run(self, host: Host, traced: Any, task: str, request: dict[str, Any]) -> None:
+    def _run(self, host: Host, traced: Any, task: Task, request: dict[str, Any]) -> None:
         try:
-            self.value = host.ask(traced, TASKS + task, request, on_news=self._hear, abandoned=self.abandoned)
+            self.value = host.ask(traced, task, request, on_progress=self._note, cancelled=self.cancelled)
         except Exception as error:
             self.error = error
 
-    def _hear(self, news: News | None) -> None:
+    def _note(self, progress: Progress) -> None:
         with self._changed:
-            self.news.append(news)
+            self.progress.append(progress)
             self._changed.notify_all()
 
     def until(self, state: str, seconds: float = 30) -> None:
-        """Wait until the news have that state."""
+        """Wait until the request has been in a state."""
         with self._changed:
-            told = self._changed.wait_for(lambda: any(news and news.state == state for news in self.news), seconds)
-        assert told, f"never {state}: {self.said}"
+            reached = self._changed.wait_for(lambda: state in [each.state for each in self.progress], seconds)
+        assert reached, f"never {state}: {self.said}"
 
     def end(self, seconds: float = 60) -> Request:
         self._thread.join(seconds)
@@ -69,21 +69,21 @@ class Request:
 
     @property
     def said(self) -> list[str]:
-        return [str(news) for news in self.news]
+        return [str(progress) for progress in self.progress]
 
 
 @pytest.fixture
 def ask(traced) -> Callable[..., Request]:
-    """Asks the host that nnsight has now."""
+    """Asks the host that nnsight is set to."""
 
-    def ask(task: str, *, patience: Patience | None = None, model_key: str | None = None, **request: Any) -> Request:
+    def ask(task: Task, *, patience: Patience | None = None, model_key: str | None = None, **request: Any) -> Request:
         return Request(Host(model_key or traced.to_model_key(), patience=patience), traced, task, **request)
 
     return ask
 
 
 def value(request: Request) -> Any:
-    """What was answered in the end."""
+    """The answer in the end."""
     error = request.end().error
     assert error is None, (error, request.said)
     return request.value
@@ -97,34 +97,29 @@ def kind(request: Request) -> str:
 
 
 def test_a_request_is_answered_and_its_states_are_told(either, ask):
-    asked = ask("echo", number=1).end()
+    asked = ask(tasks.echo, number=1).end()
     assert asked.value == {"number": 1}
-    states = [news.state for news in asked.news if news]
-    assert states[0] == "sending"
-    assert states[-1] == "running"
-    assert asked.news[-1] is None
+    assert asked.progress[0].state == "sending"
+    assert asked.progress[-1].state == "running"
 
 
 @pytest.mark.parametrize(
-    ("key", "fault"),
-    [("", "no key"), ("abc", "malformed key"), (UNKNOWN, "unknown key"), (TRUSTED[:-1], "malformed key")],
+    ("key", "message"),
+    [
+        ("", "requires an API key"),
+        ("abc", "not a valid NDIF key"),
+        (UNKNOWN, "does not know the API key"),
+        (TRUSTED[:-1], "not a valid NDIF key"),
+    ],
 )
-def test_keys_that_are_not_accepted(as_user, ask, traced, key, fault):
+def test_keys_that_are_not_accepted(as_user, ask, traced, key, message):
     as_user(key)
-    asked = ask("echo").end()
-    assert kind(asked) == fault
-    assert asked.said == ["sending the request", "None"]
-    identity = Host(traced.to_model_key()).whoami()
-    assert (identity.accepted, identity.fault.kind) == (False, fault)
-
-
-@pytest.mark.parametrize(("key", "tags"), [(TRUSTED, ("trusted",)), (SANDBOXED, ())])
-def test_keys_that_are(as_user, traced, key, tags):
-    as_user(key)
-    identity = Host(traced.to_model_key()).whoami()
-    assert identity.accepted
-    assert identity.tags == tags
-    assert identity.email
+    asked = ask(tasks.echo).end()
+    assert kind(asked) == "key"
+    assert message in str(asked.error)
+    assert asked.said == ["sending the request"]
+    with pytest.raises(HostError, match=message):
+        Host(traced.to_model_key()).check_key()
 
 
 def test_what_is_deployed(trusted, traced, demo_folder):
@@ -134,103 +129,94 @@ def test_what_is_deployed(trusted, traced, demo_folder):
 
 
 def test_a_model_that_cannot_be_deployed(trusted, ask, traced, demo_folder):
-    asked = ask("echo", model_key=traced.to_model_key().replace(str(demo_folder), "no-such/model")).end()
+    asked = ask(tasks.echo, model_key=traced.to_model_key().replace(str(demo_folder), "no-such/model")).end()
     assert kind(asked) == "not deployed"
     assert "no-such/model" in asked.error.message
     assert f"Deployed there now: {demo_folder}." in asked.error.advice
 
 
-def test_nothing_listens(trusted, ask, monkeypatch):
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    monkeypatch.setattr(nnsight.CONFIG.API, "HOST", f"http://127.0.0.1:{port}")
-    asked = ask("echo").end()
-    assert kind(asked) == "unreachable"
-    assert "trying again (3 of 3)" in asked.said
-
-
-def test_the_model_dies_in_mid_request(trusted, ask):
-    asked = ask("sleep", seconds=2)
+def test_the_model_dies_during_a_request(trusted, ask):
+    asked = ask(tasks.sleep, seconds=2)
     asked.until("running")
     trusted.kill("model")
     assert value(asked) == "slept"
     assert "trying again (2 of 3)" in asked.said
 
 
-def test_the_host_dies_in_mid_request_and_comes_back(trusted, ask):
-    given_up = ask("sleep", seconds=5, patience=Patience(pauses=()))
-    given_up.until("running")
-    kept_up = ask("sleep", seconds=1, patience=Patience(pauses=(2.0,) * 200))
-    kept_up.until("queued")
+def test_the_host_dies_during_a_request_and_comes_back(trusted, ask):
+    impatient = ask(tasks.sleep, seconds=5, patience=Patience(pauses=()))
+    impatient.until("running")
+    patient = ask(tasks.sleep, seconds=1, patience=Patience(pauses=(2.0,) * 200))
+    patient.until("queued")
     trusted.kill("everything")
-    assert kind(given_up.end()) == "lost"
-    kept_up.until("waiting")
+    assert kind(impatient.end()) == "lost"
+    patient.until("waiting")
     trusted.restart("everything")
-    assert value(kept_up) == "slept"
+    assert value(patient) == "slept"
 
 
 def test_a_frozen_model_is_silent_and_then_goes_on(trusted, ask):
-    asked = ask("sleep", seconds=1, patience=Patience(running=2.0))
+    asked = ask(tasks.sleep, seconds=1, patience=Patience(running=2.0))
     asked.until("running")
     trusted.pause("model")
     assert kind(asked.end()) == "silent"
-    assert "the last that was heard of the request was: running on the host" in str(asked.error)
+    assert "the last news of the request was: running on the host" in str(asked.error)
     assert not any("trying again" in said for said in asked.said)
     trusted.resume("model")
-    assert value(ask("echo", number=4)) == {"number": 4}
+    assert value(ask(tasks.echo, number=4)) == {"number": 4}
 
 
 def test_a_frozen_host_takes_no_connection(trusted, ask):
     trusted.pause("api")
-    asked = ask("echo", patience=Patience(connecting=1.0, pauses=())).end()
-    assert kind(asked) == "no connection in time"
+    asked = ask(tasks.echo, patience=Patience(connecting=1.0, pauses=())).end()
+    assert kind(asked) == "unreachable"
     trusted.resume("api")
-    assert value(ask("echo", number=5)) == {"number": 5}
+    assert value(ask(tasks.echo, number=5)) == {"number": 5}
 
 
 def test_errors_in_our_own_code(either, ask):
-    raised = ask("fail", error="QueryError").end().error
+    raised = ask(tasks.fail, error="QueryError").end().error
     assert isinstance(raised, QueryError)
     assert (raised.field, raised.message, raised.advice) == ("prompt", "prompt: there is none", "Write one.")
-    raised = ask("fail", error="ZeroDivisionError").end()
+    raised = ask(tasks.fail, error="ZeroDivisionError").end()
     assert kind(raised) == "code"
     assert raised.error.message.endswith("ZeroDivisionError: by nought")
     assert 'raise ZeroDivisionError("by nought")' in raised.error.detail
-    assert kind(ask("fail", error="MemoryError").end()) == "memory"
+    assert kind(ask(tasks.fail, error="MemoryError").end()) == "too much"
 
 
-def test_an_error_behind_our_own_code(trusted, ask):
-    asked = ask("nothing_sendable").end()
+def test_an_error_after_our_own_code(trusted, ask):
+    asked = ask(tasks.nothing_sendable).end()
     assert kind(asked) == "code"
     assert "cannot pickle 'generator' object" in asked.error.message
     assert asked.error.detail.startswith("Traceback")
 
 
 def test_values_too_large_for_the_connection(either, ask):
-    asked = ask("much", bytes=9 << 20).end()
+    asked = ask(tasks.much, bytes=9 << 20).end()
     assert len(asked.value) == 9 << 20
     assert "receiving the values" in asked.said
 
 
-def test_an_abandoned_request_is_not_waited_for_but_those_after_it_are_queued(trusted, ask):
-    abandoned = ask("sleep", seconds=3)
-    abandoned.until("running")
-    begun = time.monotonic()
-    abandoned.abandoned.set()
-    assert isinstance(abandoned.end().error, Abandoned)
-    assert time.monotonic() - begun < 0.5
-    later = ask("echo", number=7).end()
+def test_a_cancelled_request_is_not_waited_for_but_those_after_it_are_queued(trusted, ask):
+    cancelled = ask(tasks.sleep, seconds=3)
+    cancelled.until("running")
+    began = time.monotonic()
+    cancelled.cancelled.set()
+    assert isinstance(cancelled.end().error, CancelledError)
+    assert time.monotonic() - began < 0.5
+    later = ask(tasks.echo, number=7).end()
     assert later.value == {"number": 7}
-    assert any(news and news.position == 1 for news in later.news)
-    assert time.monotonic() - begun > 1  # the only replica was still at work on the first
+    assert 1 in [progress.position for progress in later.progress]
+    assert time.monotonic() - began > 1  # the only replica was still at work on the first
 
 
 def test_the_place_in_the_queue(trusted, ask):
-    first = ask("sleep", seconds=3)
+    first = ask(tasks.sleep, seconds=3)
     first.until("running")
-    second, third = ask("echo", number=8), None
+    second, third = ask(tasks.echo, number=8), None
     second.until("queued")
-    third = ask("echo", number=9)
+    third = ask(tasks.echo, number=9)
     third.until("queued")
     assert "queued on the host, position 2" in third.said
     assert [value(request) for request in (first, second, third)] == ["slept", {"number": 8}, {"number": 9}]
@@ -244,18 +230,18 @@ def strict_ndif(another_ndif):
 
 def test_the_hosts_time_limit(strict_ndif, as_user, ask):
     as_user(TRUSTED, strict_ndif)
-    asked = ask("sleep", seconds=30).end()
-    assert kind(asked) == "time limit"
+    asked = ask(tasks.sleep, seconds=30).end()
+    assert kind(asked) == "too much"
     assert f"{TIME_LIMIT}s" in asked.error.message
     # Sent at once, these may come back without their values, and are then asked for again.
     for number in range(4):
-        assert value(ask("echo", number=number)) == {"number": number}
+        assert value(ask(tasks.echo, number=number)) == {"number": number}
 
 
 def test_the_hosts_store_is_gone(strict_ndif, as_user, ask):
     as_user(TRUSTED, strict_ndif)
     strict_ndif.kill("store")
-    assert value(ask("echo", number=6)) == {"number": 6}
-    asked = ask("much", bytes=9 << 20).end()
+    assert value(ask(tasks.echo, number=6)) == {"number": 6}
+    asked = ask(tasks.much, bytes=9 << 20).end()
     assert kind(asked) == "code"
     assert "Connection" in asked.error.detail

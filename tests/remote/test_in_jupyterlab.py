@@ -1,4 +1,4 @@
-"""A remote model's widget in a real JupyterLab, on a real NDIF: read, cancelled, kept through faults, and saved."""
+"""The widget of a remote model, in a real JupyterLab and on a real NDIF: reading, cancelling, faults, saving."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def painted(notebook):
 
 
 def ask_in_vain(ndif, notebook, position):
-    """Click a token whose row the host begins and, being stopped, does not end."""
+    """Click a token whose row the host begins but does not finish: it is paused."""
     ndif.pause("model")
     token(notebook, position).click()
     text = notebook.python(f"print(widget.map.tokens[{position}].text)").strip("\n")

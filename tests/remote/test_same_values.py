@@ -13,11 +13,11 @@ from tests.remote.conftest import SANDBOXED, TRUSTED
 PROMPT = "The keys to the old cabinet are on the table by the door"
 ABLATION = 1e-4  # nats, in float32
 CELLS = {"layers": [0, 15, 28], "sources": [2, 5]}
-GRADIENT = 1e-4  # of the greatest
+GRADIENT = 1e-4  # relative to the largest
 
 
 def surprise(logits, input_ids):
-    """A user's own metric: how far the prediction is from certain."""
+    """A user's own metric: how uncertain the prediction is."""
     return 1 - torch.softmax(logits.float(), dim=-1).amax(dim=-1)
 
 
@@ -25,7 +25,7 @@ _loaded = {}
 
 
 def loaded(server):
-    """One for each kind of user: what a host allows is asked once."""
+    """One model for each kind of user: what a host allows is asked once."""
     user = (server.url, nnsight.CONFIG.API.APIKEY)
     if user not in _loaded:
         _loaded[user] = hw.load_model("demo", remote=True)
@@ -75,7 +75,7 @@ def test_gradients(of_trusted, demo_model, method):
     np.testing.assert_allclose(there.values, here.values, atol=GRADIENT * float(np.nanmax(np.abs(here.values))))
 
 
-def test_what_is_found_of_a_cell(remote, demo_model):
+def test_what_is_computed_for_a_cell(remote, demo_model):
     layer, source, target = 27, 4, 8
     there, here = (hw.predictions(m, PROMPT, layer, source, target) for m in (remote, demo_model))
     assert there["token"].tolist() == here["token"].tolist()

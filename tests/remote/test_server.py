@@ -1,4 +1,4 @@
-"""What we rely on in a real NDIF, and in the server of these tests."""
+"""What this package expects of a real NDIF, and what the tests expect of their server."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ import psutil
 import pytest
 import torch
 from nnsight import TransformersModel
-from nnsight.intervention.backends.remote import RemoteError
 from nnsight.modeling import huggingface
 
-from tests.remote.conftest import SANDBOXED, TRUSTED, UNKNOWN
+from tests.remote.conftest import SANDBOXED, TRUSTED
 from tests.remote.server import environment
 
 PROMPT = "The capital of France is Paris and the capital of Italy is"
@@ -37,19 +36,6 @@ def remote_state(traced: Any) -> torch.Tensor:
     with traced.trace(PROMPT, remote=True):
         state = traced.model.layers[LAYER].output.save()
     return state  # noqa: RET504 - nnsight sets it when the block ends
-
-
-def test_a_request_comes_back_with_what_the_model_computes(either, traced, demo_model):
-    with torch.no_grad():
-        ids = traced.tokenizer(PROMPT, return_tensors="pt")["input_ids"]
-        wanted = demo_model.hf_model(ids, output_hidden_states=True).hidden_states[LAYER + 1]
-    torch.testing.assert_close(remote_state(traced), wanted, atol=1e-4, rtol=1e-4)
-
-
-def test_an_unknown_key_is_refused(as_user, traced):
-    as_user(UNKNOWN)
-    with pytest.raises(RemoteError, match="Invalid API key"):
-        remote_state(traced)
 
 
 def test_code_runs_beside_the_weights_only_if_it_is_trusted(as_user, traced):
@@ -119,7 +105,7 @@ def started_by(starter: subprocess.Popen[bytes]) -> list[psutil.Process]:
 
 
 def runs(process: psutil.Process) -> bool:
-    """Whether a process has not ended; those that nobody has waited for have."""
+    """Whether a process has not ended; zombies have."""
     try:
         return process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

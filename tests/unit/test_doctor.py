@@ -30,7 +30,7 @@ PAGES = {
 
 @pytest.fixture(autouse=True)
 def set_to(monkeypatch):
-    """Sets what nnsight would have read from the environment; at first nothing."""
+    """Sets what nnsight would have read from the environment; nothing at first."""
 
     def set_to(url=None, key=None):
         for name, value in (("NDIF_HOST", url), ("NDIF_API_KEY", key)):
@@ -44,7 +44,7 @@ def set_to(monkeypatch):
 
 @pytest.fixture
 def doctor(capsys):
-    """Runs it: gives the exit status and the findings by name."""
+    """Runs it; returns the exit status and the findings by name."""
 
     def run(*arguments):
         status = main(["doctor", "--json", *arguments])
@@ -55,7 +55,7 @@ def doctor(capsys):
     return run
 
 
-def test_each_line_says_in_words_what_it_found(capsys):
+def test_the_report_in_words(capsys):
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
     for name in ("horizon-widget", "Python", "torch", "transformers", "nnsight", "anywidget", "CPU", "demo model"):
@@ -72,7 +72,7 @@ def test_a_package_is_imported_by_its_module_s_name(doctor, monkeypatch):
     assert "websocket-client" not in found  # nothing is wrong with it
 
 
-def test_the_same_for_programs(doctor):
+def test_the_report_for_programs(doctor):
     status, found = doctor()
     assert status == 0
     assert found["torch"]["values"]["version"] == here.metadata.version("torch")
@@ -80,7 +80,7 @@ def test_the_same_for_programs(doctor):
     assert {finding["state"] for finding in found.values()} <= set(STATES)
 
 
-def test_no_host_is_asked_unless_somebody_asks(set_to, doctor, monkeypatch):
+def test_no_host_is_asked_unless_the_user_wants_it(set_to, doctor, monkeypatch):
     with StandInHost(pages=PAGES) as host:
         monkeypatch.setattr(nnsight.CONFIG.API, "HOST", host.url)
         _, found = doctor()
@@ -120,7 +120,7 @@ def test_what_a_host_says(set_to, doctor):
     assert host.requests == 0  # nothing is run there
 
 
-def test_the_same_release_may_be_built_otherwise(set_to, doctor):
+def test_another_build_of_a_release_is_no_other_version(set_to, doctor):
     built = {name: here.metadata.version(name).partition("+")[0] + "+cu130" for name in there.COMPARED}
     with StandInHost(pages={**PAGES, "/env": http(200, {"packages": built})}) as host:
         set_to(host.url)
@@ -148,9 +148,9 @@ def test_a_host_without_models(set_to, doctor):
 @pytest.mark.parametrize(
     ("answer", "state", "said"),
     [
-        (http(401, {"detail": "Missing or invalid API key."}), MISSING, "asks for an API key, and none is set"),
+        (http(401, {"detail": "Missing or invalid API key."}), MISSING, "requires an API key, and none is set"),
         (http(403, {"detail": "Invalid API key."}), WRONG, "does not know the API key"),
-        (http(400, {"detail": f"Invalid API key format: '{KEY}'."}), WRONG, "cannot be one of NDIF's"),
+        (http(400, {"detail": f"Invalid API key format: '{KEY}'."}), WRONG, "is not a valid NDIF key"),
     ],
 )
 def test_keys_that_are_not_accepted(set_to, doctor, answer, state, said):
@@ -174,7 +174,7 @@ def test_a_host_that_cannot_be_reached_is_an_error_only_where_it_is_needed(set_t
     assert (status, found["NDIF host"]["state"]) == (1, WRONG)
 
 
-def test_a_model_that_cannot_be_had(set_to, doctor, tmp_path):
+def test_a_model_that_cannot_be_loaded(set_to, doctor, tmp_path):
     with StandInHost(pages=PAGES) as host:
         set_to(host.url, KEY)
         status, found = doctor("--model", str(tmp_path))
@@ -188,7 +188,9 @@ def test_advice_about_maps_is_left_out(set_to, doctor):
     with StandInHost(pages={"/status": http(503, {"detail": "Reconnecting."})}) as host:
         set_to(host.url)
         _, found = doctor()
-    assert found["NDIF host"]["advice"] == "This often passes within minutes."
+    assert (
+        found["NDIF host"]["advice"] == "This often passes within minutes; if it does not, tell the host's operators."
+    )
     assert LATER not in str(found)
 
 
@@ -214,7 +216,7 @@ def test_the_key_is_shown_nowhere(set_to, capsys, form):
     assert "me@example.org" not in shown
 
 
-def test_a_host_cannot_steer_the_terminal(set_to, capsys):
+def test_a_host_cannot_control_the_terminal(set_to, capsys):
     entry = {**HOT, "repo_id": "\x1b[2J\rwell", "model_key": "k"}
     with StandInHost(pages={**PAGES, "/status": http(200, {"deployments": {"k": entry}})}) as host:
         set_to(host.url)
@@ -248,18 +250,18 @@ def test_a_dependency_that_cannot_be_imported(doctor, monkeypatch):
     assert "libtorch.so: no such file" in found["torch"]["said"]
 
 
-def test_where_the_demo_model_would_lie(doctor, monkeypatch, tmp_path):
+def test_where_the_demo_model_would_be(doctor, monkeypatch, tmp_path):
     monkeypatch.setenv("HORIZON_WIDGET_CACHE", str(tmp_path))
     status, found = doctor()
     assert (status, found["demo model"]["state"]) == (0, MISSING)
-    assert found["demo model"]["said"].startswith(f"not fetched yet; its place is {tmp_path}")
+    assert found["demo model"]["said"].startswith(f"not downloaded yet; its folder is {tmp_path}")
     assert list(tmp_path.iterdir()) == []
     folder = found["demo model"]["values"]["folder"]
     here.Path(folder).mkdir()
     assert doctor()[1]["demo model"]["said"].startswith("incomplete")
 
 
-def test_an_error_that_nobody_foresaw_does_not_hide_the_rest(doctor, monkeypatch):
+def test_an_unexpected_error_does_not_hide_the_rest(doctor, monkeypatch):
     def look():
         raise ZeroDivisionError("a surprise")
         yield
@@ -271,7 +273,7 @@ def test_an_error_that_nobody_foresaw_does_not_hide_the_rest(doctor, monkeypatch
     assert found["demo model"]["area"] == "cache"
 
 
-def test_stopping_it(capsys, monkeypatch):
+def test_an_interrupt_is_not_an_error(capsys, monkeypatch):
     def look():
         raise KeyboardInterrupt
         yield

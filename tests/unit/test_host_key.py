@@ -1,4 +1,4 @@
-"""The API key stands in no message, log, traceback or variable, whatever a host says; with stand-ins."""
+"""The API key is in no message, log, traceback or variable, whatever a host says; with stand-ins."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 import pytest
 
 from horizon_widget.errors import HostError
-from horizon_widget.remote.faults import Faults
+from horizon_widget.remote.faults import redacted
 from horizon_widget.remote.host import Host
 from tests.odd_hosts import (
     KEY,
@@ -22,8 +22,8 @@ from tests.odd_hosts import (
     completed,
     frame,
     http,
-    news,
     shown,
+    status,
 )
 
 pytestmark = pytest.mark.waiting
@@ -42,15 +42,15 @@ _ECHO = f"it holds {KEY} and {KEY!r}"
         StandInHost(pages={"/subscribe": http(403, f"<html>{_ECHO}")}),
         StandInHost(pages={"/subscribe": http(302, "", location=f"https://x.example/?{KEY}")}),
         StandInHost(pages={"/subscribe": http(503, {"detail": _ECHO})}),
-        *(StandInHost(post=http(status, {"detail": _ECHO})) for status in (400, 401, 403, 413, 422, 429, 500, 503)),
+        *(StandInHost(post=http(code, {"detail": _ECHO})) for code in (400, 401, 403, 413, 422, 429, 500, 503)),
         StandInHost(post=http(400, {"detail": f"Invalid API key format: {KEY!r}."})),
         StandInHost(post=http(400, {"detail": f"Client nnsight version {KEY}"})),
         StandInHost(post=http(200, _ECHO)),
         StandInHost(post=http(307, _ECHO, location="https://x.example/")),
         StandInHost([RUNNING]),
         StandInHost([RUNNING, 3.0]),
-        StandInHost([news("LOG", _ECHO), news("ERROR", f"Traceback\n{_ECHO}\nValueError: {_ECHO}")]),
-        StandInHost([news("ERROR", f"Could not deploy this model. {_ECHO}")]),
+        StandInHost([status("LOG", _ECHO), status("ERROR", f"Traceback\n{_ECHO}\nValueError: {_ECHO}")]),
+        StandInHost([status("ERROR", f"Could not deploy this model. {_ECHO}")]),
         StandInHost([completed({})]),
         StandInHost([completed(_ECHO.encode())]),
         StandInHost([completed(f"http://127.0.0.1:1/?{KEY}")]),
@@ -66,26 +66,26 @@ def test_the_key_is_never_shown(traced, host, caplog, capsys):
     with host:
         asked = Asked(traced, host.url, QUICK)
     assert asked.error is not None
-    seen = shown(asked.error) + caplog.text + "".join(capsys.readouterr()) + repr(asked.told)
+    seen = shown(asked.error) + caplog.text + "".join(capsys.readouterr()) + repr(asked.progress)
     assert KEY not in seen
     assert asked.error.__context__ is None
 
 
-def test_the_key_goes_to_the_host_and_no_further(traced):
+def test_the_key_is_not_sent_to_where_a_host_redirects(traced):
     with StandInHost([answered(5)]) as elsewhere:
         moved = http(302, "", location=elsewhere.url + "/subscribe")
         with StandInHost(pages={"/subscribe": moved}) as host:
-            assert Asked(traced, host.url).kind == "moved"
+            assert Asked(traced, host.url).kind == "address"
     assert KEY in host.heads[0]
     assert elsewhere.taken == 0
 
 
-def test_password_and_user_in_the_address_are_not_shown():
+def test_the_password_and_user_in_the_address_are_not_shown():
     with pytest.raises(HostError) as caught:
         Host(MODEL_KEY, "ftp://someone:very-secret@ndif.example", KEY)
     assert "very-secret" not in str(caught.value) + caught.value.detail
 
 
-def test_short_keys_do_not_maim_other_texts():
+def test_a_short_key_does_not_spoil_other_texts():
     text = 'Traceback\n  File "/usr/local/lib/x.py"\nValueError: x'
-    assert Faults("ndif.example", "some/model", ["local"]).of_text(text).detail == text
+    assert redacted(text, ["local"]) == text

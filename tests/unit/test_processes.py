@@ -318,7 +318,7 @@ def test_every_error_arrives_whole_in_another_process(kind, sent):
 
 def test_the_errors_of_the_package_are_found():
     names = {kind.__name__ for kind in _all_errors()}
-    assert {"HorizonError", "QueryError", "AttributionInterrupted", "ProtocolError", "Abandoned", "TooLate"} <= names
+    assert {"HorizonError", "QueryError", "AttributionInterrupted", "ProtocolError", "CancelledError"} <= names
 
 
 @forks

@@ -1,14 +1,15 @@
-"""``docs/remote.md`` says the truth."""
+"""``docs/remote.md`` says the same as the code."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from horizon_widget.remote.capabilities import Capabilities
-from horizon_widget.remote.faults import FAULTS, Faults
-from horizon_widget.remote.news import STATES, Patience
+from horizon_widget.remote.faults import KINDS, Fault, Faults
+from horizon_widget.remote.waiting import STATES, Patience
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "remote.md"
 IN_WORDS = {2: "two", 3: "three", 4: "four"}
@@ -22,18 +23,22 @@ def table(header):
     return {row[0]: row[1:] for row in rows}
 
 
-@pytest.mark.parametrize("kind", FAULTS)
-def test_faults(kind):
-    fault = Faults("api.ndif.us", "some/model").of(kind, "…")
-    message, meaning, advice, again = table("kind")[kind]
-    assert message == fault.message
+@pytest.mark.parametrize("fault", Fault)
+def test_faults(fault):
+    error = Faults("api.ndif.us", "some/model").of(fault, "…")
+    kind, meaning, advice = table("you see")[error.message]
+    assert kind == error.kind
     assert meaning
     assert advice
-    assert again == ("yes" if fault.may_repeat else "no")
 
 
 def test_no_fault_is_invented():
-    assert list(table("kind")) == list(FAULTS)
+    assert len(table("you see")) == len(Fault)
+
+
+def test_which_kinds_of_fault_are_tried_again():
+    [line] = [line for line in DOCUMENT.read_text().split("\n\n") if line.startswith("Requests are tried")]
+    assert set(re.findall(r"\*([a-z ]+)\*", line)) == {name for name, kind in KINDS.items() if kind.may_repeat}
 
 
 def test_states():
@@ -44,7 +49,7 @@ def test_time_limits():
     patience = Patience()
     said = {name.partition(":")[0]: float(cells[0]) for name, cells in table("step").items()}
     assert said == {name: value for name, value in vars(patience).items() if name != "pauses"}
-    assert f"requests are tried {IN_WORDS[len(patience.pauses) + 1]} times" in DOCUMENT.read_text()
+    assert f"Requests are tried {IN_WORDS[len(patience.pauses) + 1]} times" in DOCUMENT.read_text()
 
 
 def test_what_a_sandbox_does_not_offer():

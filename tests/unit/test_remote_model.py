@@ -1,4 +1,4 @@
-"""A model on another machine, by a host that stands in for a real one (which is in tests/remote)."""
+"""A model on another machine; with a stand-in for the host (a real one is in ``tests/remote``)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from horizon_widget.errors import HostError
 from horizon_widget.models import trial, writing
 from horizon_widget.question.query import Query
 from horizon_widget.question.reading import read_query
-from horizon_widget.remote import hosted
+from horizon_widget.remote.on_host import tasks
 from horizon_widget.schedule.controller import Controller
 from horizon_widget.schedule.engine import Engine
 from horizon_widget.schedule.plan import Interest
@@ -45,7 +45,7 @@ def controller(remote):
     made.close()
 
 
-# -- what is asked, and what comes back --------------------------------------------------------------------------------
+# -- requests and answers ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def controller(remote):
     ],
     ids=str,
 )
-def test_a_map_is_the_same_as_that_of_the_model_here(remote, model, arguments):
+def test_a_map_is_the_same_as_here(remote, model, arguments):
     there = hw.attribute(remote, SHORT, progress=False, **arguments)
     here = hw.attribute(model, SHORT, progress=False, **arguments)
     np.testing.assert_allclose(there.values, here.values, atol=1e-5)
@@ -74,7 +74,7 @@ def test_a_map_is_the_same_as_that_of_the_model_here(remote, model, arguments):
             np.testing.assert_array_equal(there.dataset[name], here.dataset[name], err_msg=name)
 
 
-def test_so_is_what_is_found_of_a_cell(remote, model):
+def test_what_is_computed_for_a_cell_is_the_same_as_here(remote, model):
     cell = (SHORT, 1, 2, 6)
     for question in (hw.predictions, hw.carriers):
         there, here = question(remote, *cell), question(model, *cell)
@@ -101,7 +101,9 @@ def test_neither_states_nor_logits_are_sent_back(remote, host):
     hw.attribute(remote, PROMPT, method="gradient", progress=False)
     hw.carriers(remote, PROMPT, 1, 2, 6)
     n_layers, n_tokens = remote.n_layers, len(PROMPT)
-    assert host.values <= n_layers * n_tokens * n_tokens  # whole maps, of a width of 32 and a vocabulary of 256
+    assert (
+        host.values <= n_layers * n_tokens * n_tokens
+    )  # the size of a map; the model has a width of 32 and a vocabulary of 256
 
 
 def test_a_clicked_row_is_one_request_and_a_layer_few(remote, host):
@@ -112,7 +114,7 @@ def test_a_clicked_row_is_one_request_and_a_layer_few(remote, host):
     assert host.asked == ["rows"]
 
 
-def test_what_an_answer_taught_is_not_asked_again(remote, monkeypatch):
+def test_what_one_answer_found_is_not_computed_again(remote, monkeypatch):
     tried = []
     first = trial.first_that_agrees
     monkeypatch.setattr(trial, "first_that_agrees", lambda *args: tried.append(1) or first(*args))
@@ -131,11 +133,11 @@ def test_a_map_says_where_it_was_computed(remote):
     assert attrs["host_torch"]
 
 
-def test_after_a_request_that_was_too_much_smaller_ones_are_sent(remote, host):
+def test_smaller_requests_follow_one_that_was_too_much(remote, host):
     sizes = []
     host.change = lambda answer: sizes.append(len(answer["result"])) if "result" in answer else None
     _ = remote.capabilities
-    host.failure = HostError("time limit", "It took too long.")
+    host.failure = HostError("too much", "It took too long.")
     with pytest.raises(HostError, match="too long"):
         hw.attribute(remote, PROMPT, progress=False)
     hw.attribute(remote, PROMPT, progress=False)
@@ -168,31 +170,31 @@ def test_another_model_under_the_same_name_is_noticed(remote, host, change, matc
         hw.attribute(remote, SHORT, layers=1, progress=False)
 
 
-@pytest.mark.parametrize("metric", ["logprob", "kl"])  # kl is 0 on the unchanged prompt, whatever the model
-def test_a_model_that_changes_between_requests_is_noticed_and_begun_anew(remote, host, metric):
+@pytest.mark.parametrize("metric", ["logprob", "kl"])  # kl is 0 on the unchanged prompt for every model
+def test_a_model_that_changes_between_requests_is_noticed_and_a_new_map_begun(remote, host, metric):
     hw.attribute(remote, SHORT, layers=1, metric=metric, progress=False)
     before = hw.attribute(remote, SHORT, layers=[0, 1], metric=metric, progress=False)
     for parameter in remote._traced._module.parameters():
         parameter.data.mul_(1.5)
-    with pytest.raises(HostError, match="predicts something else now"):
+    with pytest.raises(HostError, match="does not predict the same"):
         hw.attribute(remote, SHORT, layers=2, metric=metric, progress=False)
     assert np.isfinite(before.values.sel(layer=1)).all()
     after = hw.attribute(remote, SHORT, layers=[0, 1], metric=metric, progress=False)
-    assert host.asked[-2:] == ["probe", "rows"], "what it allows may be another thing, too"
+    assert host.asked[-2:] == ["probe", "rows"], "what the host allows may have changed, too"
     assert np.abs(after.values - before.values).max() > 1e-3
 
 
-# -- what the reader sees ----------------------------------------------------------------------------------------------
+# -- what the user sees -----------------------------------------------------------------------------------------------
 
 
 def wait_for(condition):
     ends = time.monotonic() + LONG
     while not condition():
-        assert time.monotonic() < ends, "it never came"
+        assert time.monotonic() < ends, "the condition was never true"
         time.sleep(0.005)
 
 
-def test_where_a_request_is_stands_in_the_status(controller, host):
+def test_the_status_says_how_far_a_request_is(controller, host):
     host.gate.clear()
     controller.start()
     wait_for(lambda: any(s.host for s in controller._listener.statuses))
@@ -204,7 +206,7 @@ def test_where_a_request_is_stands_in_the_status(controller, host):
     assert controller._listener.statuses[-1].host is None
 
 
-def test_a_cancelled_request_is_not_waited_for_and_a_click_is_answered(controller, host):
+def test_after_a_cancelled_request_a_click_is_answered(controller, host):
     host.gate.clear()
     controller.start()
     wait_for(lambda: host.asked)
@@ -217,7 +219,7 @@ def test_a_cancelled_request_is_not_waited_for_and_a_click_is_answered(controlle
     assert controller.map.done[:, 5].all()
 
 
-def test_a_local_model_is_not_held_up(controller, host, model):
+def test_a_local_model_does_not_wait_for_a_host(controller, host, model):
     host.gate.clear()
     controller.start()
     wait_for(lambda: host.asked)
@@ -239,7 +241,7 @@ def test_a_fault_keeps_what_is_computed_and_resuming_goes_on(controller, host):
     assert controller.map.done[:, 5].all()
 
 
-def test_the_rest_of_a_map_is_computed_on_request_only(controller, host):
+def test_the_rest_of_a_map_is_computed_only_on_request(controller, host):
     controller.start(viewed=True)
     controller.wait(timeout=LONG)
     wait_for(lambda: controller._listener.statuses[-1].filling == "on request")
@@ -249,7 +251,7 @@ def test_the_rest_of_a_map_is_computed_on_request_only(controller, host):
     assert controller.map.done.all()
 
 
-def test_resuming_asks_again_for_what_failed_or_was_cancelled_and_for_no_more(controller, host):
+def test_resuming_asks_again_only_for_what_failed_or_was_cancelled(controller, host):
     controller.start(viewed=True)
     controller.wait(timeout=LONG)
     host.failure = FAULT
@@ -290,7 +292,7 @@ def test_an_aspect_is_one_request(controller, host):
     assert all(problem is None for *_, problem in controller._listener.findings)
 
 
-def test_the_bar_of_a_call_says_where_the_request_is(remote, capsys):
+def test_the_progress_bar_says_how_far_a_request_is(remote, capsys):
     hw.attribute(remote, SHORT, layers=1)
     assert "queued on the host, position 2 (stand-in)" in capsys.readouterr().err
 
@@ -314,7 +316,7 @@ def test_stopping_a_call_does_not_wait_for_the_host(remote, host, monkeypatch):
     assert hw.attribute(remote, SHORT, layers=1, progress=False).computed_layers == (1,)
 
 
-def test_a_cancellation_or_a_failure_ends_preparing_too_until_it_is_resumed(controller, host):
+def test_cancelling_also_ends_the_preparation_of_layers(controller, host):
     host.change = lambda answer: controller.cancel() if "result" in answer else None
     controller.start(viewed=True)
     wait_for(lambda: controller._listener.statuses and controller._listener.statuses[-1].filling == "stopped")
@@ -330,24 +332,24 @@ def test_a_local_model_asked_from_an_observer_of_a_remote_one_runs_on_its_own_th
     ran_on = remote.thread.run(lambda: model.thread.run(lambda: threading.current_thread().name))
     assert ran_on.startswith("horizon-widget-model-local")
     there = model.thread.run(lambda: remote.thread.run(lambda: threading.current_thread().name))
-    assert there.startswith("horizon-widget-model-local"), "which waits for no other thread"
+    assert there.startswith("horizon-widget-model-local"), "because that thread waits for no other"
 
 
-def test_a_text_ends_where_it_ends_however_slow_the_host(remote, monkeypatch):
-    monkeypatch.setattr(hosted, "SECONDS", 0.0)
+def test_a_text_ends_where_it_ends_on_a_slow_host_too(remote, monkeypatch):
+    monkeypatch.setattr(tasks, "WRITING_SECONDS", 0.0)
     ids = remote.tokenize(SHORT)
     first = remote.write_on(ids, 1)[0]
-    for module in (hosted, writing):
+    for module in (tasks, writing):
         monkeypatch.setattr(module, "end_tokens", lambda model: {first})
     request = {"name": "tiny", "layout": None, "token_ids": list(ids), "n_tokens": 5}
-    assert hosted.continue_text(remote._traced, request) == {"tokens": [first], "ended": True}
-    for module in (hosted, writing):
+    assert tasks.continue_text(remote._traced, request) == {"tokens": [first], "ended": True}
+    for module in (tasks, writing):
         monkeypatch.setattr(module, "end_tokens", lambda model: set())
-    assert hosted.continue_text(remote._traced, request) == {"tokens": [first], "ended": False}
+    assert tasks.continue_text(remote._traced, request) == {"tokens": [first], "ended": False}
 
 
-def test_what_is_written_before_a_fault_is_opened(controller, remote, host, monkeypatch):
-    monkeypatch.setattr(hosted, "SECONDS", 0.0)  # a token in a request
+def test_tokens_that_are_written_before_a_fault_are_opened(controller, remote, host, monkeypatch):
+    monkeypatch.setattr(tasks, "WRITING_SECONDS", 0.0)  # one token in each request
     controller.start()
     controller.wait(timeout=LONG)
     host.change = lambda answer: setattr(host, "failure", FAULT) if "ended" in answer else None

@@ -13,11 +13,11 @@ KEY = "local"
 
 
 def main(port: int) -> None:
-    """Serve, and say what to set."""
+    """Run the server, and print what to set."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     print("Starting NDIF (about half a minute)", flush=True)
     with Server([demo_model_folder()], port=port) as server:
-        print(f"It is there. In another terminal:\n\n  export NDIF_HOST={server.url}\n  export NDIF_API_KEY={KEY}\n")
+        print(f"It is running. In another terminal:\n\n  export NDIF_HOST={server.url}\n  export NDIF_API_KEY={KEY}\n")
         print(f"The model: {demo_model_folder()}\nControl-C ends it.", flush=True)
         signal.pause()
 

@@ -1,4 +1,4 @@
-"""What the server needs on a machine: an environment of its own with NDIF in it, Redis, and namespaces of Linux."""
+"""What the server needs on a machine: a virtual environment with NDIF, Redis, and Linux namespaces."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REQUIREMENTS = HERE / "requirements.txt"
 FOLDER = HERE.parents[2] / ".venv-ndif"
 LOCK = HERE.parents[2] / ".make" / "ndif.lock"
 
-# New process numbers, mounts and network; whoever is not root becomes so inside.
+# New process numbers, mounts and network. Another user than root becomes root inside.
 NAMESPACES = [
     *("unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"),
     *([] if os.geteuid() == 0 else ["--user", "--map-root-user"]),
@@ -25,20 +25,20 @@ NAMESPACES = [
 
 
 class Missing(Exception):
-    """Something that the server needs is not there; the message says what, and what to do."""
+    """Something that the server needs is missing; the message says what, and what to do."""
 
 
 def prepare() -> Path:
-    """See that everything is there, installing what can be: the environment, and as root Redis.
+    """Check for everything, and install what can be installed: the environment and, as root, Redis.
 
     Returns:
         The environment's Python.
 
     Raises:
-        Missing: if something else is needed.
+        Missing: if something cannot be installed.
     """
     if not sys.platform.startswith("linux"):
-        raise Missing(f"The NDIF server of the tests needs namespaces of Linux; this is {sys.platform}.")
+        raise Missing(f"The NDIF server of the tests needs Linux namespaces; this is {sys.platform}.")
     _require_namespaces()
     _require_redis()
     LOCK.parent.mkdir(exist_ok=True)
@@ -47,7 +47,7 @@ def prepare() -> Path:
 
 
 def variables() -> dict[str, str]:
-    """The environment variables that the first process inside starts with: its code, and nothing of this project's."""
+    """The environment variables of the first process inside: the path of its code, and none of this project's."""
     named = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "NDIF_", "RAY_"))}
     return {**named, "PYTHONPATH": str(HERE / "inside")}
 
@@ -58,7 +58,7 @@ def _require_namespaces() -> None:
     tried = subprocess.run([*NAMESPACES, "true"], capture_output=True, text=True)
     if tried.returncode != 0:
         raise Missing(
-            "No namespaces may be made here, in which the NDIF server's ports would stay on loopback "
+            "No namespaces can be made here; they keep the NDIF server's ports on loopback "
             f"({tried.stderr.strip()}). Run as root with the capability CAP_SYS_ADMIN (docker run --cap-add SYS_ADMIN "
             "--security-opt seccomp=unconfined), or allow unprivileged user namespaces."
         )
@@ -69,7 +69,7 @@ def _require_redis() -> None:
         return
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         raise Missing("The command redis-server is missing. Install it (Debian: apt-get install redis-server).")
-    # without starting a Redis of the machine's own
+    # RUNLEVEL=1 keeps Debian from starting a Redis service.
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     for command in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", "redis-server"]):
         done = subprocess.run(["apt-get", *command], env=quiet, capture_output=True, text=True)
@@ -78,7 +78,7 @@ def _require_redis() -> None:
 
 
 def _environment() -> Path:
-    """Make the environment anew if its requirements are not those of now."""
+    """The environment's Python. The environment is made again if its requirements have changed."""
     python = FOLDER / "bin" / "python"
     mark = FOLDER / ".requirements.sha256"
     wanted = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()

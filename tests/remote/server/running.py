@@ -1,4 +1,4 @@
-"""A running NDIF server, as seen from outside."""
+"""A running NDIF server, seen from outside."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ WAIT_SECONDS = 300
 
 
 class ServerError(Exception):
-    """The server did not do what it should; the message ends with the last lines of its logs."""
+    """The server failed; the message ends with the last lines of its logs."""
 
 
 class Server:
-    """A real NDIF on this machine's loopback interface. All of it ends when this process does, however it does.
+    """A real NDIF on this machine's loopback interface. All of it ends when this process ends, for any reason.
 
     Args:
-        models: Folders of models that are loaded from the start; any other is loaded when it is first asked for.
+        models: Folders of models that are loaded at the start; another model is loaded at the first request for it.
         keys: The tags of each API key (``"trusted"``: its code runs beside the model, not in a sandbox); ``None``: any
-            key will do, and all are trusted.
-        dtype: In which the models are loaded.
+            key is accepted and trusted.
+        dtype: Of the loaded models.
         time_limit: Seconds that a request may take.
         sandboxes: How many sandbox runners wait for requests (0.3 GB each).
-        port: Where the API listens; 0: at a free port.
+        port: Where the API listens; 0: a free port.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        """What NDIF_HOST is to be; the same after a restart."""
+        """The value for NDIF_HOST; a restart does not change it."""
         return f"http://127.0.0.1:{self._port}"
 
     def start(self) -> None:
@@ -72,7 +72,7 @@ class Server:
         """
         python = environment.prepare()
         self._killed, self._paused = set(), set()
-        # below /tmp whatever TMPDIR says: Ray's sockets need a short path
+        # below /tmp, whatever TMPDIR is: Ray's sockets need a short path
         self._folder = Path(tempfile.mkdtemp(prefix="ndif-", dir="/tmp"))
         try:
             self._boot(python)
@@ -82,7 +82,7 @@ class Server:
             raise
 
     def stop(self) -> None:
-        """End all of it, and leave no file behind."""
+        """End all of it, and remove its files."""
         if self._line is not None:
             self._line.close()
         if self._process is not None:
@@ -103,7 +103,7 @@ class Server:
         self.stop()
 
     def kill(self, part: Part) -> None:
-        """End a part with SIGKILL. Of "everything" nothing is left that listens; a model starts again by itself."""
+        """End a part with SIGKILL. After "everything", nothing listens; a model starts again by itself."""
         self._killed.add(part)
         if part == "everything":
             self.stop()
@@ -111,17 +111,17 @@ class Server:
             self._ask("kill", part)
 
     def pause(self, part: Part) -> None:
-        """Stop a part with SIGSTOP: connections are taken, and nothing answers."""
+        """Stop a part with SIGSTOP: it accepts connections but does not answer."""
         self._paused.add(part)
         self._ask("pause", part)
 
     def resume(self, part: Part) -> None:
-        """Let a paused part go on."""
+        """Resume a paused part."""
         self._ask("resume", part)
         self._paused.discard(part)
 
     def restart(self, part: Literal["model", "api", "everything"] = "everything") -> None:
-        """End a part, if it was not killed before, and wait until the server is there again, at the same URL."""
+        """End a part, if it was not killed before, and wait until the server is ready again, at the same URL."""
         if part == "everything":
             self.stop()
             self.start()
@@ -138,7 +138,7 @@ class Server:
         self.wait()
 
     def mend(self) -> None:
-        """Undo what was done to it: resume what is paused, start what was killed."""
+        """Resume what is paused, and start what was killed."""
         if self._killed & {"store", "redis", "everything"}:
             self.restart()
         for part in sorted(self._paused - self._killed):
@@ -162,7 +162,7 @@ class Server:
             time.sleep(0.25)
 
     def logs(self, n_lines: int = 8) -> str:
-        """The last lines of each service's log, and of each process of Ray's that wrote any."""
+        """The last lines of the logs of each service and each process of Ray."""
         if self._folder is None:
             return "The server is not running."
         files = [*self._folder.glob("log/*.log"), *self._folder.glob("ray/session_latest/logs/worker-*.*")]
@@ -185,7 +185,7 @@ class Server:
                     stdout=log,
                     stderr=log,
                     pass_fds=[descriptor],
-                    start_new_session=True,  # the keyboard's interrupt is for this process alone
+                    start_new_session=True,  # Control-C interrupts this process alone
                 )
             folder, store_url = str(self._folder), f"http://127.0.0.1:{self._store_port}"
             settings = {**self._wanted, "models": self._models, "folder": folder, "store_url": store_url}
@@ -194,7 +194,7 @@ class Server:
 
     def _is_ready(self) -> bool:
         try:
-            # without the machine's proxies
+            # ignores the machine's proxies
             opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
             with opener.open(f"{self.url}/status", timeout=5) as answer:
                 deployed = json.load(answer)["deployments"].values()
@@ -211,7 +211,7 @@ class Server:
         if self._line is None:
             raise ServerError("The NDIF server is not running.")
         line = json.dumps(message).encode() + b"\n"
-        # A message may be longer than what one call sends; the descriptors go with its first bytes.
+        # One call may send only a part of the message; the descriptors go with its first bytes.
         sent = socket.send_fds(self._line, [line], [each.fileno() for each in sockets]) if sockets else 0
         self._line.sendall(line[sent:])
 
@@ -229,7 +229,7 @@ class Server:
 
 
 def _listening(port: int) -> socket.socket:
-    """A socket that listens on loopback, at a port or, given 0, at a free one."""
+    """A socket that listens on loopback, at a port; 0: at a free one."""
     try:
         return socket.create_server(("127.0.0.1", port), backlog=128)
     except OSError as error:

@@ -1,13 +1,13 @@
 """NDIF's controller and model actor, on a machine without a GPU.
 
-NDIF itself is as it was published; it takes the names of these two classes from its environment. What they change:
+NDIF itself is as published; it takes the names of these two classes from its environment. They change this:
 
-- weights are loaded into the machine's memory, not to ``cuda:0``, and stay there (no parking);
+- weights are loaded into the machine's memory, not to ``cuda:0``, and stay there;
 - ``torch.cuda.synchronize``, called after each request, does nothing;
 - ``trust_remote_code``, which ndif 0.1.2 passes to two functions of nnsight 0.8.1 that do not know it, is dropped.
 
-Ray pickles an actor's class by value and its bases by reference: only because each has a plain base class here is this
-module imported, and the changes made, where the actor runs.
+Ray pickles an actor's class by value and its bases by reference. So each actor has a plain base class here: where the
+actor runs, this module is imported for it, and makes the changes.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class ModelOnCPU(SandboxModelDeployment):
     CACHEABLE = False
 
     def load_from_disk(self) -> HuggingFaceModel:
-        """Load the weights, frozen as on any host."""
+        """Load the weights; they are frozen, as on every host."""
         model = HuggingFaceModel.from_model_key(self.model_key, dispatch=True, dtype=self.dtype_name, **self.kwargs)
         model._module.requires_grad_(False)
         return model

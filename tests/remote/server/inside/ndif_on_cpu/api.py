@@ -1,7 +1,7 @@
 """NDIF's API with keys from a JSON file instead of a database: ``{key: [tag, …]}``.
 
-NDIF's own checks run on what is read; a key with the tag ``trusted`` has its code run beside the model, any other in a
-sandbox.
+NDIF's own checks run on these keys. The code of a key with the tag ``trusted`` runs beside the model, that of others in
+a sandbox.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ KEYS: dict[str, list[str]] = json.loads(Path(os.environ["NDIF_KEYS_FILE"]).read_
 
 
 async def _rows_of(query: str, key: UUID) -> list[dict[str, Any]]:
-    """What the database would answer: a row for each tag of the key, one without a tag if it has none."""
+    """The database's answer: a row for each tag of the key, or one row without a tag."""
     del query
     owner = {"user_id": "1", "email": "reader@example.org"}
     tags: list[Any] = KEYS[str(key)] or [None] if str(key) in KEYS else []

@@ -1,4 +1,4 @@
-"""The processes of each part of the server, read from /proc, which shows this namespace's only."""
+"""The processes of each part of the server, from /proc, which shows only this namespace."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-MODEL_ACTOR = "ray::HostedModel"  # what Ray calls a process of actors.HostedModel, whatever it is doing
+MODEL_ACTOR = "ray::HostedModel"  # how the names of processes of actors.HostedModel begin
 RUNNER_SOCKETS = "/tmp/sbx-"  # where NDIF puts them
 
 
@@ -23,26 +23,26 @@ class Process(NamedTuple):
 
 
 def running() -> list[Process]:
-    """All but the first process and those that have ended and were not waited for."""
+    """All processes but the first one and zombies."""
     found = []
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit() or folder.name == "1":
             continue
         try:
-            # The name, in parentheses, may hold anything; behind it come state, parent, group, session.
+            # The name, in parentheses, may contain anything; after it come state, parent, group, session.
             state, parent, _, session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
             command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             n_threads = sum(1 for _ in (folder / "task").iterdir())
         except (FileNotFoundError, ProcessLookupError):
             continue
-        # Until the last thread of a process has ended, its files are open.
+        # The files of a process are open until its last thread has ended.
         if state != "Z" or n_threads > 1:
             found.append(Process(int(folder.name), int(parent), int(session), command))
     return found
 
 
 def of_session(session: int) -> list[int]:
-    """A service and all that it has started."""
+    """A service and everything that it has started."""
     return [process.pid for process in running() if process.session == session]
 
 
@@ -58,7 +58,7 @@ def of_models() -> list[int]:
 
 
 def end(pids: Iterable[int]) -> None:
-    """Kill, and wait until none is left that might still listen or write; leave no socket of a sandbox runner."""
+    """Kill processes, wait until all have ended, and remove the sockets of sandbox runners."""
     ended = set(pids)
     words = [word for process in running() if process.pid in ended for word in process.command.split()]
     tell(ended, signal.SIGKILL)
@@ -70,7 +70,7 @@ def end(pids: Iterable[int]) -> None:
 
 
 def tell(pids: Iterable[int], number: signal.Signals) -> None:
-    """Send a signal to each that is still there."""
+    """Send a signal to each process that is still there."""
     for pid in pids:
         try:
             os.kill(pid, number)

@@ -1,8 +1,8 @@
-"""The services of an NDIF server: what each is started with, and in which environment.
+"""The services of an NDIF server: the command and the environment of each.
 
-Ports are the same for every server: each has a network of its own, with nothing but a loopback interface. (Given a real
-one, Ray listens on it, whatever it is told.) Clients reach the API and the object store through two sockets that listen
-outside and are handed in.
+Ports are the same for every server: each has a network of its own, with only a loopback interface. (Ray listens on
+every interface, whatever its settings.) Clients reach the API and the object store through two sockets that listen
+outside and are passed in.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from pathlib import Path
 from typing import Any
 
 REDIS, STORE, RAY, RAY_CLIENT = 7001, 7002, 7003, 7004
-MODEL_BYTES = 4_000_000_000  # what the models of a server may take up together
+MODEL_BYTES = 4_000_000_000  # memory for all models of a server
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a server is to be.
+    """The settings of a server.
 
     Args:
-        folder: Where logs, Ray's files and the like go; a short path, since Ray makes sockets below it.
-        models: Folders of the models that are there from the start.
+        folder: For logs, Ray's files and the like. A short path, since Ray makes sockets below it.
+        models: Folders of the models that are loaded at the start.
         keys: The tags of each API key; ``None``: every request is trusted.
-        dtype: In which the models are loaded.
-        time_limit: Seconds a request may take; ``None``: as long as it likes.
+        dtype: Of the loaded models.
+        time_limit: Seconds that a request may take; ``None``: no limit.
         sandboxes: How many sandbox runners wait for requests.
         store_url: The object store, as clients see it.
     """
@@ -47,7 +47,7 @@ class Settings:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """What all services find in their environment."""
+    """The environment variables of all services."""
     folder = Path(settings.folder)
     passed_on = {name: os.environ[name] for name in ("LANG", "LC_ALL", "TZ") if name in os.environ}
     limit = {} if settings.time_limit is None else {"NDIF_DEFAULT_EXECUTION_TIMEOUT_SECONDS": str(settings.time_limit)}
@@ -72,25 +72,25 @@ def environment(settings: Settings) -> dict[str, str]:
         "NDIF_DEFAULT_PADDING_BIAS": "0",
         "NDIF_SANDBOX_POOL_SIZE": str(settings.sandboxes),
         "NDIF_STATUS_TTL_S": "2",
-        "NDIF_STATUS_TIMEOUT_S": "5",  # so long nobody else asks, when the API that asked was killed
+        "NDIF_STATUS_TIMEOUT_S": "5",  # after the API that asks was killed, no other asks for this long
         "NDIF_KEYS_FILE": str(folder / "keys.json"),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_memory_monitor_refresh_ms": "0",
         "RAY_DISABLE_IMPORT_WARNING": "1",
-        "GRPC_ENABLE_FORK_SUPPORT": "0",  # as NDIF's own start script: Ray's client servers die without
+        "GRPC_ENABLE_FORK_SUPPORT": "0",  # as in NDIF's own start script; without it, Ray's client servers die
         "no_proxy": "127.0.0.1,localhost",
         "NO_PROXY": "127.0.0.1,localhost",
     }
 
 
 def model_key(folder: str) -> str:
-    """What nnsight calls a model in a folder."""
+    """nnsight's key of a model in a folder."""
     identity = {"repo_id": folder, "revision": None, "task": "text-generation"}
     return f"nnsight.modeling.transformers.TransformersModel:{json.dumps(identity)}"
 
 
 def redis(settings: Settings) -> list[str]:
-    """The queue and what services tell each other."""
+    """The queue of requests, and messages between services."""
     kept_nowhere = ["--save", "", "--appendonly", "no", "--dir", settings.folder]
     return ["redis-server", "--bind", "127.0.0.1", "--port", str(REDIS), *kept_nowhere]
 
@@ -101,7 +101,7 @@ def store(listener: int) -> list[str]:
 
 
 def ray_head(settings: Settings) -> list[str]:
-    """Ray, with a GPU in its books only: the controller places models on nodes that have one."""
+    """Ray, told that it has a GPU: the controller places models only on nodes that have one."""
     resources: dict[str, Any] = {"head": 10, "cuda_memory_bytes": MODEL_BYTES, "cpu_memory_bytes": MODEL_BYTES}
     return [
         *("ray", "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={RAY}"),
@@ -113,12 +113,12 @@ def ray_head(settings: Settings) -> list[str]:
 
 
 def controller() -> list[str]:
-    """Makes NDIF's controller in Ray, and ends."""
+    """A command that starts NDIF's controller in Ray, and ends."""
     return [sys.executable, "-m", "ndif.services.ray.deployments.controller.controller"]
 
 
 def api(settings: Settings, listener: int) -> list[str]:
-    """What clients talk to, and the dispatcher that hands their requests to the models."""
+    """The API for clients, and the dispatcher that passes their requests to the models."""
     application = "ndif.services.api.app:app" if settings.keys is None else "ndif_on_cpu.api:app"
     configured = ["--config", "python:ndif.services.api.gunicorn_conf", "--bind", f"fd://{listener}"]
     return [sys.executable, "-m", "gunicorn", *configured, application]

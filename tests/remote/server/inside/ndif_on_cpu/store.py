@@ -1,4 +1,4 @@
-"""The object store: moto's S3 in memory, for NDIF inside, and on a socket that was handed in for its clients outside.
+"""The object store: moto's S3 in memory, for NDIF inside, and for clients outside on a socket that is passed in.
 
 Results of more than 8 MiB go through it.
 """
@@ -23,7 +23,7 @@ def serve(port: int, handed_in: int) -> None:
     threads = [threading.Thread(target=server.serve_forever) for server in servers]
     for thread in threads:
         thread.start()
-    # Now: at the first request that is not waited for, ndif 0.1.2 would make the bucket in two processes at once.
+    # Otherwise two processes of ndif 0.1.2 may make the bucket at the same time.
     ObjectStoreProvider._ensure_bucket()
     for thread in threads:
         thread.join()

@@ -1,9 +1,9 @@
-"""The first process inside: it starts the services, does to them what it is asked, and ends when its starter does.
+"""The first process inside: it starts and controls the services, and ends when its starter ends.
 
-It talks with its starter over a socket, in lines of JSON: first come the settings, with the two listening sockets; then
-commands, ``{"do": "kill" | "pause" | "resume" | "start" | "await" | "check", "part": …}``. Each is answered with
-``{}``, or with ``{"error": …}``. When the starter goes, however it does, the socket closes; this process ends, and the
-kernel ends all other processes of the namespace with it.
+It talks with its starter over a socket, in lines of JSON. The first line has the settings, with the two listening
+sockets. Then come commands, ``{"do": "kill" | "pause" | "resume" | "start" | "await" | "check", "part": …}``. The
+answers are ``{}`` and ``{"error": …}``. When the starter ends, for any reason, the socket closes; this process ends,
+and the kernel ends all other processes of the namespace.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Line:
         self._rest = b""
 
     def receive(self) -> tuple[dict[str, Any], list[int]] | None:
-        """The next message and the descriptors that came with it; ``None`` when the starter has gone."""
+        """The next message and the descriptors that came with it; ``None`` when the starter has ended."""
         descriptors: list[int] = []
         while b"\n" not in self._rest:
             data, came, _, _ = socket.recv_fds(self._socket, 65536, 2)
@@ -53,7 +53,7 @@ class Line:
         return json.loads(line), descriptors
 
     def send(self, message: dict[str, Any]) -> None:
-        """Answer."""
+        """Send an answer."""
         self._socket.sendall(json.dumps(message).encode() + b"\n")
 
     def wait_for_end(self) -> None:
@@ -97,7 +97,7 @@ class Supervisor:
         """Do what the starter asks.
 
         Raises:
-            RuntimeError: if there is nothing of that part, or a service has ended by itself.
+            RuntimeError: if that part does not run, or a service has ended by itself.
         """
         if command == "check":
             self._check()
@@ -149,7 +149,7 @@ class Supervisor:
                 start_new_session=True,
             )
         for descriptor in passed:
-            os.close(descriptor)  # once the service is gone, so is what listens
+            os.close(descriptor)  # when the service ends, nothing listens any more
         return self._started[name]
 
     def _start_api(self, listener: int) -> None:
@@ -162,11 +162,11 @@ class Supervisor:
             if condition():
                 return
             time.sleep(0.1)
-        raise RuntimeError(f"it is not so after {BOOT_SECONDS} s that {what}")
+        raise RuntimeError(f"after {BOOT_SECONDS} s it is still not true that {what}")
 
 
 def listens(port: int) -> bool:
-    """Whether something takes connections at a port."""
+    """Whether something accepts connections at a port."""
     with socket.socket() as tried:
         return tried.connect_ex(("127.0.0.1", port)) == 0
 
@@ -183,8 +183,8 @@ def loopback_up() -> None:
 
 
 def end(folder: str) -> None:
-    """End this process, and with it all others of the namespace; leave no file of theirs."""
-    _ending.acquire()  # whichever thread comes second waits for the end
+    """End this process and all others of the namespace, and remove their files."""
+    _ending.acquire()  # a second thread waits here for the end
     processes.end([process.pid for process in processes.running()])
     shutil.rmtree(folder, ignore_errors=True)
     os._exit(0)

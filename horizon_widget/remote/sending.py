@@ -1,7 +1,7 @@
-"""What is sent to a host: the text of our own modules, and a request of plain values.
+"""What is sent to a host: the source text of this package's modules, and a request of plain values.
 
-nnsight can send functions of a package by value; what has no text of its own (the methods of a dataclass) then travels
-as bytecode, which only the same version of Python can read. Text is read by any.
+nnsight can send the functions of a package by value. Whatever has no text of its own, such as the methods of a
+dataclass, is then sent as bytecode, which only the same version of Python can read. Every version can read text.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ import importlib.util
 import io
 import sys
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import nnsight
 
-from horizon_widget.remote import on_host
+from horizon_widget.remote.on_host import bootstrap
 
 PACKAGE = __name__.partition(".")[0]
 ON_HOSTS = ("nnsight", "numpy", "torch", "transformers")
 
 
 def _without_docs(text: str) -> str:
-    """A module without its docstrings and comments, every line where it was: tracebacks name the right ones."""
+    """A module without its docstrings and comments. Every line keeps its number, for tracebacks."""
     lines = text.splitlines()
     for node in ast.walk(ast.parse(text)):
         body = getattr(node, "body", None)
@@ -41,14 +41,14 @@ def _without_docs(text: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-FIRST = _without_docs(Path(on_host.__file__).read_text(encoding="utf-8"))
+BOOTSTRAP = _without_docs(Path(bootstrap.__file__).read_text(encoding="utf-8"))
 
 
 @functools.cache
 def sources(module: str) -> dict[str, str]:
-    """The text of a module and of all that it imports of this package or its own, by full name.
+    """The text of a module and of everything that it imports from this package or its own, by full name.
 
-    Packages travel without what their ``__init__`` says.
+    Packages are sent with an empty ``__init__``.
     """
     roots = {PACKAGE, module.partition(".")[0]}
     texts: dict[str, str] = {}
@@ -72,7 +72,7 @@ def _spec(name: str) -> Any:
 
 
 def _imported(text: str) -> Iterator[str]:
-    """Modules that a text imports; those for type checking alone are left out."""
+    """Modules that a text imports, without those for type checking alone."""
     nodes: list[ast.AST] = [ast.parse(text)]
     while nodes:
         node = nodes.pop()
@@ -87,30 +87,30 @@ def _imported(text: str) -> Iterator[str]:
             nodes += ast.iter_child_nodes(node)
 
 
-def bring(function: Any) -> None:
-    """Have a user's function sent as it is, with what it needs of its module, unless hosts have that."""
+def send_by_value(function: Any) -> None:
+    """Have nnsight send a user's function with what it needs from its module, unless hosts have that module."""
     package = str(getattr(function, "__module__", None) or "__main__").partition(".")[0]
     if package not in (*ON_HOSTS, *sys.stdlib_module_names):
         nnsight.register(package)
 
 
-def trace_request(traced: Any, backend: Any, entry: str, request: dict[str, Any]) -> None:
-    """Have nnsight capture a session that answers a request, and give it to a backend; on the thread of local models.
+def capture(traced: Any, backend: Any, task: Callable[[Any, dict[str, Any]], Any], request: dict[str, Any]) -> None:
+    """Have nnsight capture a session that performs a task, and give it to a backend; on the thread of local models.
 
     Args:
         traced: An nnsight model, without weights.
-        backend: Called with the captured session.
-        entry: ``"package.module:function"``, called on the host with the model there and the request; what it gives is
-            sent back as ``on_host.answer`` has it, under the name ``answer``.
+        backend: Called with the session.
+        task: A function of this package, called on the host with the model there and the request. The session sends
+            back what ``bootstrap.answer`` returns, under the name ``answer``.
         request: Plain values.
     """
-    first, texts = FIRST, sources(entry.partition(":")[0])
+    first, texts, name = BOOTSTRAP, sources(task.__module__), f"{task.__module__}:{task.__qualname__}"
     # Only what this block names is sent with it.
     with traced.session(backend=backend):
         import linecache
 
-        file = "<sent>/on_host.py"
-        scope: dict[str, Any] = {"__name__": "on_host"}
+        file = "<sent>/bootstrap.py"
+        scope: dict[str, Any] = {"__name__": "bootstrap"}
         linecache.cache[file] = (len(first), None, first.splitlines(keepends=True), file)
         exec(compile(first, file, "exec"), scope)
-        answer = nnsight.save(scope["answer"](traced, texts, entry, request))  # noqa: F841 - sent back by this name
+        answer = nnsight.save(scope["answer"](traced, texts, name, request))  # noqa: F841 - sent back by this name

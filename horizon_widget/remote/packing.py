@@ -1,4 +1,4 @@
-"""Values on their way to a host and back: plain ones, so that neither side needs the other's classes or versions."""
+"""Plain values for the way to a host and back, so that neither side needs the other's classes or versions."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-KIND = "of"  # names the class of a dictionary that was a dataclass
+KIND = "of"  # the entry of a packed dataclass that has its name
 
 
 def pack(value: Any) -> Any:
-    """Dataclasses as dictionaries, arrays as tensors; anything else as it is."""
+    """Turn dataclasses into dictionaries and arrays into tensors; leave other values as they are."""
     if is_dataclass(value) and not isinstance(value, type):
         packed = {field.name: pack(getattr(value, field.name)) for field in fields(value)}
         return {KIND: type(value).__name__, **packed}
@@ -29,14 +29,14 @@ def pack(value: Any) -> Any:
 
 
 def unpack(packed: Any, kinds: Iterable[type]) -> Any:
-    """The reverse of ``pack``.
+    """Reverse ``pack``.
 
     Args:
         packed: From ``pack``, of this version of the package.
         kinds: The dataclasses that may be in it.
 
     Raises:
-        ValueError: if there is another.
+        ValueError: if another is in it.
     """
     by_name = {kind.__name__: kind for kind in kinds}
 

@@ -1,4 +1,4 @@
-"""What is sent to a host, and what it does there first."""
+"""What is sent to a host, and how the host imports it."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from horizon_widget.models.layout import Layout, Place, separate_heads
 from horizon_widget.question.baseline import Baseline
 from horizon_widget.question.metric import Metric
 from horizon_widget.question.query import Query
-from horizon_widget.remote import on_host, travel, visit
-from horizon_widget.remote.values import pack, unpack
+from horizon_widget.remote import sending
+from horizon_widget.remote.on_host import bootstrap, tasks
+from horizon_widget.remote.packing import pack, unpack
 
 HELPER = "def double(x):\n    return 2 * x\n"
 ENTRY = "from parcel.helper import double\n\ndef answer(traced, request):\n    return double(request[traced])\n"
 SOURCES = {"parcel": "", "parcel.helper": HELPER, "parcel.entry": ENTRY}
 
 
-def test_what_is_sent_needs_nothing_that_a_host_may_not_have():
-    texts = travel.sources(visit.__name__)
-    assert "horizon_widget.remote.visit" in texts
-    assert "horizon_widget.remote.hosted" in texts
+def test_what_is_sent_imports_only_what_every_host_has():
+    texts = sending.sources(tasks.__name__)
+    assert "horizon_widget.remote.on_host.tasks" in texts
+    assert "horizon_widget.remote.on_host.model" in texts
     assert texts["horizon_widget"] == ""
     needed = {line.split()[1].split(".")[0] for text in texts.values() for line in _imports(text)}
     assert needed - sys.stdlib_module_names <= {"horizon_widget", "nnsight", "numpy", "psutil", "torch", "transformers"}
     assert sum(map(len, texts.values())) < 250_000
 
 
-def test_docstrings_and_comments_stay_here_and_every_line_where_it_was():
-    module = "horizon_widget.remote.visit"
-    original = Path(visit.__file__).read_text()
-    sent = travel.sources(module)[module]
+def test_docstrings_and_comments_are_not_sent_and_every_line_keeps_its_number():
+    original = Path(tasks.__file__).read_text()
+    sent = sending.sources(tasks.__name__)[tasks.__name__]
     assert '"""' not in sent
     assert "#" not in sent
     assert [(node.name, node.lineno) for node in ast.walk(ast.parse(sent)) if isinstance(node, ast.FunctionDef)] == [
@@ -46,7 +46,7 @@ def test_docstrings_and_comments_stay_here_and_every_line_where_it_was():
     ]
 
 
-def test_what_is_registered_of_an_architecture_goes_along(monkeypatch):
+def test_what_is_registered_of_an_architecture_is_sent(monkeypatch):
     def one_head(config):
         return np.arange(config.hidden_size)[None]
 
@@ -66,29 +66,29 @@ def _imports(text):
 
 
 def test_modules_that_were_sent_are_gone_afterwards():
-    assert on_host.answer("key", SOURCES, "parcel.entry:answer", {"key": 21}) == {"answer": 42}
+    assert bootstrap.answer("key", SOURCES, "parcel.entry:answer", {"key": 21}) == {"answer": 42}
     assert not [name for name in sys.modules if name.startswith("parcel")]
-    assert not [finder for finder in sys.meta_path if isinstance(finder, on_host.Sent)]
+    assert not [finder for finder in sys.meta_path if isinstance(finder, bootstrap.SentModules)]
 
 
-def test_a_module_of_the_same_name_that_the_host_has_stands_back(monkeypatch):
+def test_a_module_of_the_same_name_on_the_host_is_set_aside(monkeypatch):
     own = type(sys)("parcel")
     monkeypatch.setitem(sys.modules, "parcel", own)
-    assert on_host.answer("key", SOURCES, "parcel.entry:answer", {"key": 21}) == {"answer": 42}
+    assert bootstrap.answer("key", SOURCES, "parcel.entry:answer", {"key": 21}) == {"answer": 42}
     assert sys.modules["parcel"] is own
 
 
 def test_an_error_comes_back_with_its_lines():
-    error = on_host.answer("key", SOURCES, "parcel.entry:answer", {})["error"]
+    error = bootstrap.answer("key", SOURCES, "parcel.entry:answer", {})["error"]
     assert (error["type"], error["field"]) == ("KeyError", None)
     assert "return double(request[traced])" in error["traceback"]
     assert "<sent>/parcel/entry.py" in linecache.cache
 
 
-def test_values_come_back_as_they_were():
+def test_packed_values_are_unpacked_unchanged():
     query = Query((1, 2, 3, 4), metric=Metric("contrast", (5, 6)), baseline=Baseline("mean", ((1, 2), (3, 4, 5))))
     sent = {"query": query, "cells": [(0, 1)], "known": {3: Preparation("mean", True, 0.5)}, "cell": Cell(1, 2, 3)}
-    back = unpack(pack(sent), visit.ASKED)
+    back = unpack(pack(sent), tasks.IN_REQUESTS)
     assert back == sent
     assert hash(back["query"]) == hash(query)
     rows = unpack(pack({"rows": np.arange(6.0).reshape(2, 3), "one": np.float32(2)}), ())
@@ -96,6 +96,6 @@ def test_values_come_back_as_they_were():
     assert rows["one"] == 2
 
 
-def test_only_values_that_are_expected_are_made():
+def test_only_expected_dataclasses_are_made():
     with pytest.raises(ValueError, match="'Query' is not expected"):
         unpack(pack(Query((1, 2))), [Cell, Metric, Baseline])

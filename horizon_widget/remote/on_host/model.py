@@ -1,9 +1,7 @@
-"""A model as a host has it, for this package's code that was sent there."""
+"""The model as a host has it."""
 
 from __future__ import annotations
 
-import itertools
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,10 +14,6 @@ from horizon_widget.models.layout import register_sent
 from horizon_widget.models.local_model import LocalModel
 from horizon_widget.models.sites import Site
 from horizon_widget.models.strategies import THROUGH
-from horizon_widget.models.writing import continuation, end_tokens
-
-CONTINUE = f"{__name__}:continue_text"
-SECONDS = 3.0  # of writing in one request
 
 
 def hosted_model(traced: Any, request: dict[str, Any]) -> LocalModel:
@@ -27,7 +21,7 @@ def hosted_model(traced: Any, request: dict[str, Any]) -> LocalModel:
 
     Args:
         traced: The nnsight model, as the session has it.
-        request: With its ``name``, as shown, and ``layout``: what is registered of its architecture, or none.
+        request: With its ``name``, as shown, and ``layout``: what is registered of its architecture, or ``None``.
     """
     name = request["name"]
     if request["layout"] is not None:
@@ -39,9 +33,9 @@ def hosted_model(traced: Any, request: dict[str, Any]) -> LocalModel:
 class SandboxedModel(LocalModel):
     """A model whose host runs our code in another process than its weights.
 
-    All that is read of a forward pass is copied from one process to the other, and nothing that was copied has a graph.
-    What is called between two traces of a session does not reach the model; and a trace that was stopped early spoils
-    the next one (ndif 0.1.2), so that all passes go to their end.
+    Everything that is read of a forward pass is copied from one process to the other, and nothing that was copied has a
+    graph. A call between two traces of a session does not reach the model. A trace that is stopped early spoils the
+    next one (ndif 0.1.2), so all passes run to their end.
     """
 
     shortcuts = (THROUGH,)
@@ -52,10 +46,10 @@ class SandboxedModel(LocalModel):
         self.device = torch.device("cpu")  # until a first state has been seen
 
     def check_ready(self) -> None:
-        """Nothing is here that could have been changed."""
+        """See ``Model``: nothing in this process could have been changed."""
 
     def capture(self, input_ids: Tensor, site: Site) -> CleanRun:
-        """See ``LocalModel``; calls of blocks stay on the other side."""
+        """See ``LocalModel``; the calls of blocks stay in the other process."""
 
         def read() -> tuple[list[Tensor], list[Tensor]]:
             states, values = [], []
@@ -88,7 +82,10 @@ class SandboxedModel(LocalModel):
         return logits[0, -1]
 
     def _traced_values(self, input_ids: Tensor, work: Callable[[], Any], *, last: int) -> Any:
-        """What ``work`` gives inside a trace. An error in it ends the trace first: else it arrives as a broken pipe."""
+        """What ``work`` returns inside a trace.
+
+        Its errors are raised after the trace: from inside, they would arrive as a broken pipe.
+        """
         failures: list[Exception] = []
 
         def caught() -> Any:
@@ -105,24 +102,3 @@ class SandboxedModel(LocalModel):
         if failures:
             raise failures[0]
         return result
-
-
-def continue_text(traced: Any, request: dict[str, Any]) -> dict[str, Any]:
-    """Let the model go on with a text for some seconds.
-
-    Args:
-        traced: The nnsight model, inside a session.
-        request: ``{name, layout, token_ids, n_tokens}``.
-
-    Returns:
-        ``{tokens, ended}``: the new ones, and whether the text or the context is at its end.
-    """
-    began, tokens = time.perf_counter(), []
-    model = hosted_model(traced, request)
-    length = model.context_length
-    for token in itertools.islice(continuation(model, request["token_ids"]), request["n_tokens"]):
-        tokens.append(token)
-        full = length is not None and len(request["token_ids"]) + len(tokens) >= length
-        if time.perf_counter() - began > SECONDS and not full and token not in end_tokens(model):
-            return {"tokens": tokens, "ended": False}
-    return {"tokens": tokens, "ended": True}

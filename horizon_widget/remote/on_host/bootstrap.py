@@ -1,6 +1,6 @@
-"""What runs first on a host: it brings in the modules that were sent, for one request, and calls their entry.
+"""What runs first on a host: it imports the modules that were sent, for one request, and calls a task among them.
 
-Sent as text and run inside an nnsight session, so this file imports nothing but the standard library. Nothing stays on
+This file is sent as text and run inside an nnsight session, so it imports only the standard library. Nothing stays on
 the host: the modules are gone when the request ends.
 """
 
@@ -17,11 +17,9 @@ from contextlib import contextmanager
 from types import CodeType
 from typing import Any
 
-FOLDER = "<sent>/"
 
-
-class Sent(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
-    """Finds modules among those that were sent.
+class SentModules(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
+    """Finds and loads modules among those that were sent.
 
     Args:
         sources: The text of each module, by its full name.
@@ -46,51 +44,51 @@ class Sent(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         return self._sources[fullname]
 
     def get_code(self, fullname: str) -> CodeType:
-        """See ``importlib``; nnsight reads the text of a traced block back through ``linecache``."""
+        """See ``importlib``. nnsight reads the text of a traced block back through ``linecache``."""
         text, file = self._sources[fullname], _file(fullname)
         linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
         return compile(text, file, "exec", dont_inherit=True)
 
 
 def _file(name: str) -> str:
-    return f"{FOLDER}{name.replace('.', '/')}.py"
+    return f"<sent>/{name.replace('.', '/')}.py"
 
 
 @contextmanager
-def brought_in(sources: dict[str, str]) -> Iterator[None]:
-    """While this lasts, the modules that were sent can be imported, and the host's own of that name cannot."""
+def importable(sources: dict[str, str]) -> Iterator[None]:
+    """For the duration, the modules that were sent can be imported, and the host's own of the same names cannot."""
     roots = {name.partition(".")[0] for name in sources}
 
-    def ours() -> list[str]:
+    def loaded() -> list[str]:
         return [name for name in sys.modules if name.partition(".")[0] in roots]
 
-    stood_back = {name: sys.modules.pop(name) for name in ours()}
-    finder = Sent(sources)
+    set_aside = {name: sys.modules.pop(name) for name in loaded()}
+    finder = SentModules(sources)
     sys.meta_path.insert(0, finder)
     try:
         yield
     finally:
         sys.meta_path.remove(finder)
-        for name in ours():
+        for name in loaded():
             del sys.modules[name]
-        sys.modules.update(stood_back)
+        sys.modules.update(set_aside)
 
 
-def answer(traced: Any, sources: dict[str, str], entry: str, request: dict[str, Any]) -> dict[str, Any]:
-    """Call ``entry(traced, request)`` among the modules that were sent.
+def answer(traced: Any, sources: dict[str, str], task: str, request: dict[str, Any]) -> dict[str, Any]:
+    """Call ``task(traced, request)``, a function of the modules that were sent.
 
     Args:
         traced: The nnsight model, as the host has it.
         sources: The text of each module, by its full name.
-        entry: ``"package.module:function"``.
+        task: ``"package.module:function"``.
         request: Plain values.
 
     Returns:
-        ``{"answer": what it gave}``, or ``{"error": {type, message, advice, field, traceback}}`` if it raised: an error
-        that passes out of a sandbox's trace would arrive as a broken pipe.
+        ``{"answer": what it returned}``, or ``{"error": {type, message, advice, field, traceback}}`` if it raised: an
+        error that leaves a sandbox's trace would arrive as a broken pipe.
     """
-    module, _, function = entry.partition(":")
-    with brought_in(sources):
+    module, _, function = task.partition(":")
+    with importable(sources):
         try:
             return {"answer": getattr(importlib.import_module(module), function)(traced, request)}
         except Exception as error:
