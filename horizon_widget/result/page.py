@@ -66,7 +66,17 @@ def describe_offer() -> dict[str, Any]:
             for name, facts in METRICS.items()
             for n_tokens, label in facts.choices.items()
         ],
-        "baselines": [{"name": name, "label": facts.choice, "note": facts.note} for name, facts in BASELINES.items()],
+        "baselines": [
+            {
+                "name": name,
+                "label": facts.choice,
+                "note": facts.note,
+                "needs_prompt": facts.needs_prompt,
+                "stand_in": facts.stand_in,
+                "short_stand_in": facts.short_stand_in,
+            }
+            for name, facts in BASELINES.items()
+        ],
     }
 
 
@@ -87,12 +97,13 @@ def describe_statistics(hmap: HorizonMap) -> list[dict[str, Any]]:
 
 
 def describe_layers(hmap: HorizonMap) -> list[dict[str, Any]]:
-    """Baseline, shock, noise floor and number of computed sources of each layer."""
+    """Baseline, shock, whether that was replaced, noise floor and number of computed sources of each layer."""
     dataset = hmap.dataset
     return [
         {
             "baseline": baseline or None,
             "shock": bool(shock),
+            "replaced": bool(shock and BASELINES[baseline].stand_in),
             "noise_floor": float(floor) if np.isfinite(floor) else None,
             "n_done": int(n_done),
         }

@@ -177,9 +177,10 @@ class Fuzz {
       state: this.pick(["empty", "computing", "ready", "error"]),
       query: {
         method: "gradient",
-        kind: ["logprob", "kl", "function", text][word % 4],
-        actual: word > 4,
         metric: this.pick(TEXTS),
+        short_metric: this.pick(TEXTS),
+        divergence: word > 4,
+        words: { ...traits().query.words, row: this.pick(TEXTS), positive: this.pick(TEXTS) },
         unit: this.pick(TEXTS),
         site: "key",
         exact: false,

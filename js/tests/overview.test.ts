@@ -3,7 +3,7 @@ import { type Layer, LEAST_OFFSETS } from "../src/kernel/traits";
 import { type Counted, MapSummary, MOST_LINKS, offsetBins, summaryOf } from "../src/state/overview";
 import { Rows } from "../src/state/rows";
 
-const LAYER: Layer = { baseline: "mean", shock: false, noise_floor: null, n_done: 0 };
+const LAYER: Layer = { baseline: "mean", shock: false, replaced: false, noise_floor: null, n_done: 0 };
 
 function counted(nLayers: number, changes: Partial<Counted> = {}): Counted {
   return {
@@ -148,7 +148,9 @@ describe("strongest links", () => {
     const summary = new MapSummary(rows);
     summary.update(counted(2, { layers: [{ ...LAYER, shock: true }, LAYER] }));
     expect(summary.strongest(1).every(({ layer }) => layer === 1)).toBe(true);
-    summary.update(counted(2, { layers: [{ ...LAYER, shock: true, baseline: "resample" }, LAYER] }));
+    summary.update(
+      counted(2, { layers: [{ ...LAYER, shock: true, baseline: "resample", replaced: true }, LAYER] }),
+    );
     expect(summary.strongest(1).every(({ layer }) => layer === 1)).toBe(true);
     summary.update(counted(2, { layers: [LAYER, LAYER] }));
     expect(summary.strongest(1)[0]?.value).toBe(100);

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { INITIAL } from "../src/kernel/traits";
 import { ModelTransport } from "../src/kernel/transport";
 import { MOST_PINS, Store } from "../src/state/store";
 import { FakeModel, openStore, tellLayer, tellMap, traits, WORDS, welcome } from "./fake";
@@ -228,7 +229,7 @@ describe("traits", () => {
   it("may still be empty", () => {
     const store = new Store(new ModelTransport(new FakeModel({ query: {}, progress: {}, asked: {} })));
     expect(store.problem.value).toBeNull();
-    expect(store.traits.query.value.unit).toBe("nats");
+    expect(store.traits.query.value).toEqual(INITIAL.query);
   });
 
   it("that cannot be read leave what was there", () => {

@@ -25,7 +25,13 @@ export const MOST_WRITTEN = 1000;
 /** What may be asked about one cell; see `Findings`. */
 export type Aspect = "predictions" | "direct" | "baseline_sensitivity" | "carriers" | "verification";
 
-export const ASPECTS: readonly Aspect[] = ["predictions", "direct", "baseline_sensitivity", "carriers", "verification"];
+export const ASPECTS: readonly Aspect[] = [
+  "predictions",
+  "direct",
+  "baseline_sensitivity",
+  "carriers",
+  "verification",
+];
 
 /** Opens another map. */
 export interface Open {

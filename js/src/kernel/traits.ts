@@ -36,15 +36,49 @@ export interface Token {
 
 export interface Query {
   readonly method: string;
-  /** What the metric is, whatever it is called. */
-  readonly kind: string;
-  /** Whether it scores the prompt’s own next token. */
-  readonly actual: boolean;
-  /** The metric, and all the rest, as shown. */
-  readonly metric: string;
-  readonly unit: string;
-  readonly site: string;
+  /** Whether values are exact effects; else they are estimates. */
   readonly exact: boolean;
+  readonly metric: string;
+  /** The metric where there is little room. */
+  readonly short_metric: string;
+  readonly unit: string;
+  /** Whether influence is how far a prediction moves, and so never negative. */
+  readonly divergence: boolean;
+  readonly words: MetricWords;
+  readonly site: string;
+}
+
+/** How values are explained: templates, which `fillIn` fills. */
+export interface MetricWords {
+  readonly positive: string;
+  readonly negative: string;
+  readonly row: string;
+  readonly column: string;
+  /** The two ends of the colour scale; the high one where targets are coloured, and where sources are. */
+  readonly low: string;
+  readonly high: string;
+  readonly high_of_sources: string;
+}
+
+/** What can be chosen; the first of each is the default. */
+export interface Offered {
+  readonly metrics: readonly {
+    readonly name: string;
+    /** How many tokens the reader names. */
+    readonly n_tokens: number;
+    readonly label: string;
+  }[];
+  readonly baselines: readonly {
+    readonly name: string;
+    readonly label: string;
+    /** What “removed” means with it. */
+    readonly note: string;
+    /** Whether the reader gives another prompt with it. */
+    readonly needs_prompt: boolean;
+    /** What is said of a layer where it stands in for a baseline that is a shock, and the same for the legend. */
+    readonly stand_in: string;
+    readonly short_stand_in: string;
+  }[];
 }
 
 /** What a new map would be asked with: the arguments of `attribute`. */
@@ -76,8 +110,10 @@ export interface Statistic {
 }
 
 export interface Layer {
-  readonly baseline: "mean" | "zero" | "resample" | "counterfactual" | null;
+  readonly baseline: string | null;
+  /** Whether the layer’s mean state is itself a shock to the model, and whether another baseline was taken instead. */
   readonly shock: boolean;
+  readonly replaced: boolean;
   readonly noise_floor: number | null;
   readonly n_done: number;
 }
@@ -151,6 +187,7 @@ export interface Traits extends Controls {
   readonly n_targets: number;
   readonly n_layers: number;
   readonly query: Query;
+  readonly offered: Offered;
   readonly asked: Asked;
   readonly window: number | null;
   readonly statistics: readonly Statistic[];
@@ -195,12 +232,35 @@ const CHECKS: { readonly [K in TraitName]: Check<Traits[K]> } = {
   n_layers: upTo(MOST_LAYERS),
   query: record<Query>({
     method: text,
-    kind: text,
-    actual: flag,
-    metric: text,
-    unit: text,
-    site: text,
     exact: flag,
+    metric: text,
+    short_metric: text,
+    unit: text,
+    divergence: flag,
+    words: record<MetricWords>({
+      positive: text,
+      negative: text,
+      row: text,
+      column: text,
+      low: text,
+      high: text,
+      high_of_sources: text,
+    }),
+    site: text,
+  }),
+  offered: record<Offered>({
+    metrics: list(record({ name: text, n_tokens: count, label: text }), MOST_LISTED),
+    baselines: list(
+      record({
+        name: text,
+        label: text,
+        note: text,
+        needs_prompt: flag,
+        stand_in: text,
+        short_stand_in: text,
+      }),
+      MOST_LISTED,
+    ),
   }),
   asked: record<Asked>({
     metric: list(text),
@@ -227,8 +287,9 @@ const CHECKS: { readonly [K in TraitName]: Check<Traits[K]> } = {
   ),
   layer_info: list(
     record<Layer>({
-      baseline: optional(oneOf("mean", "zero", "resample", "counterfactual")),
+      baseline: optional(text),
       shock: flag,
+      replaced: flag,
       noise_floor: optional(real),
       n_done: count,
     }),
@@ -272,17 +333,19 @@ export const INITIAL: Traits = {
   n_targets: 0,
   n_layers: 0,
   query: {
-    method: "ablation",
-    kind: "logprob",
-    actual: true,
-    metric: "logprob",
-    unit: "nats",
-    site: "residual",
+    method: "",
     exact: true,
+    metric: "",
+    short_metric: "",
+    unit: "",
+    divergence: false,
+    words: { positive: "", negative: "", row: "", column: "", low: "", high: "", high_of_sources: "" },
+    site: "residual",
   },
+  offered: { metrics: [], baselines: [] },
   asked: {
-    metric: ["logprob"],
-    baseline: ["auto"],
+    metric: [],
+    baseline: [],
     site: "residual",
     head: null,
     seed: 0,
@@ -323,9 +386,9 @@ export function checkTrait<K extends TraitName>(name: K, value: unknown): Outcom
   return outcome(() => CHECKS[name](value, name));
 }
 
-/** Whether a layer's values are mostly the shock of its baseline: not where another baseline was taken instead. */
+/** Whether a layer's values are mostly the shock of its baseline. */
 export function disturbed(layer: Layer | undefined): boolean {
-  return layer?.shock === true && layer.baseline !== "resample";
+  return layer?.shock === true && !layer.replaced;
 }
 
 /** Whether a value tells anything: up to the noise floor it counts as zero, and is not coloured. */

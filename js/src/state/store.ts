@@ -32,7 +32,7 @@ import { SyncedTraits, type TraitSignals } from "./synced";
 
 export const MOST_PINS = 4;
 
-const UNPREPARED: Layer = { baseline: null, shock: false, noise_floor: null, n_done: 0 };
+const UNPREPARED: Layer = { baseline: null, shock: false, replaced: false, noise_floor: null, n_done: 0 };
 const NOTHING: Pick<Selection, "selected_source" | "selected_target" | "selected_offset"> = {
   selected_source: null,
   selected_target: null,
