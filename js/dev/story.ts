@@ -1,7 +1,8 @@
 /** Made-up values for the development page: shaped like a real map, measured on nothing. */
 
 import facts from "../../tests/protocol/facts.json";
-import { INITIAL, type Layer, type Statistic, type Token, type Traits } from "../src/kernel/traits";
+import type { Layer, Statistic, Token, Traits } from "../src/kernel/protocol";
+import { INITIAL } from "../src/kernel/traits";
 
 const STORY =
   "Anna kept the key to the old library in a blue tin on the shelf by the window. Every evening, after the last " +

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { LONGEST_TEXT } from "../src/kernel/messages";
+import { LONGEST_TEXT } from "../src/kernel/protocol";
 import {
   asMeant,
   choiceValue,

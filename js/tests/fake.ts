@@ -1,8 +1,14 @@
 /** Stand-ins for the host, used by the tests. */
 
 import facts from "../../tests/protocol/facts.json";
-import type { Aspect, Findings } from "../src/kernel/messages";
-import { INITIAL, PROTOCOL_VERSION, type Query, type Traits } from "../src/kernel/traits";
+import {
+  type Aspect,
+  type Findings,
+  PROTOCOL_VERSION,
+  type Query,
+  type Traits,
+} from "../src/kernel/protocol";
+import { INITIAL } from "../src/kernel/traits";
 import type { Model } from "../src/kernel/transport";
 import { ModelTransport } from "../src/kernel/transport";
 import { Rows } from "../src/state/rows";

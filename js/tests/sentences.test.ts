@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Layer, Query, Token } from "../src/kernel/traits";
+import type { Layer, Query, Token } from "../src/kernel/protocol";
 import {
   baselineNote,
   cellMeaning,

@@ -232,24 +232,6 @@ describe("traits", () => {
     expect(store.traits.query.value).toEqual(INITIAL.query);
   });
 
-  it("that cannot be read leave what was there", () => {
-    const { model, store } = openStore();
-    model.fromKernel({ tokens: 3 });
-    expect(store.traits.tokens.value).toHaveLength(T);
-    expect(store.problem.value?.detail).toContain("tokens");
-  });
-
-  it("name no more targets than there are tokens", () => {
-    const { model, store } = openStore();
-    model.fromKernel({ n_targets: 2 ** 31 });
-    expect(store.traits.n_targets.value).toBe(T);
-    expect(store.problem.value?.detail).toContain("n_targets");
-    model.fromKernel({ map_id: 2, n_targets: T - 1 });
-    tellLayer(model, 1, undefined, 2);
-    expect(store.rows.value.nSources(1)).toBe(T);
-    expect(store.problem.value).toBeNull();
-  });
-
   it("may come apart, targets before their tokens", () => {
     const { model, store } = openStore();
     const longer = [...WORDS, " again"].map((text, word) => ({ text, piece: null, id: null, word }));

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from scripts import describe_protocol
+import pytest
+
+from scripts.describe_protocol import WRITTEN
 
 
-def test_the_front_end_is_tested_with_the_facts_that_the_kernel_sends():
-    assert describe_protocol.PATH.read_text() == describe_protocol.text(), "run scripts/describe_protocol.py"
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.name)
+def test_what_is_written_down_is_current(path):
+    assert path.read_text() == WRITTEN[path](), "run scripts/describe_protocol.py"

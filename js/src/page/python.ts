@@ -1,6 +1,7 @@
 /** The call in Python that makes a view: code that runs as it is pasted. */
 
-import { INITIAL, type Traits } from "../kernel/traits";
+import type { Traits } from "../kernel/protocol";
+import { INITIAL } from "../kernel/traits";
 
 /** What of the traits the call depends on. */
 export type Viewed = Pick<

@@ -1,17 +1,7 @@
 /** What the views say in words. “Is used by” is what an ablation shows; nothing here claims more. */
 
-import {
-  disturbed,
-  INITIAL,
-  type Layer,
-  type Offered,
-  type Progress,
-  type Query,
-  type Statistic,
-  type Token,
-  type Traits,
-  tells,
-} from "../kernel/traits";
+import type { Layer, Offered, Progress, Query, Statistic, Token, Traits } from "../kernel/protocol";
+import { disturbed, INITIAL, tells } from "../kernel/traits";
 import { duration, mark, number, plural, quote, signed, withUnit } from "./format";
 
 export const HONESTY = "Used later; this does not show that it was planned.";

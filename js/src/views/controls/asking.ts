@@ -1,7 +1,6 @@
 /** What the editor's fields mean: metrics, baselines and layers as they are chosen and typed, and as they are sent. */
 
-import { LONGEST_TEXT } from "../../kernel/messages";
-import type { Offered } from "../../kernel/traits";
+import { LONGEST_TEXT, type Offered } from "../../kernel/protocol";
 
 export type MetricChoice = Offered["metrics"][number];
 
