@@ -3,14 +3,131 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from typing_extensions import TypedDict
 
 from horizon_widget.question.facts import BASELINES, METRICS
 from horizon_widget.question.tokens import tell_apart
 from horizon_widget.result.horizon_map import HorizonMap
 from horizon_widget.result.statistics import STATISTICS
+
+
+class Token(TypedDict):
+    """A token of the prompt.
+
+    Attributes:
+        piece: [k, n] for the k-th of the n tokens that one character is split over.
+        id: Its number in the vocabulary, where a different token of the prompt has the same text; else null.
+        word: The number of its word.
+    """
+
+    text: str
+    piece: list[int] | None
+    id: int | None
+    word: int
+
+
+class MetricWords(TypedDict):
+    """How values of a metric are explained: templates, as in ``question.facts.Words``."""
+
+    positive: str
+    negative: str
+    row: str
+    column: str
+    low: str
+    high: str
+    high_of_sources: str
+
+
+class Query(TypedDict):
+    """What the values are.
+
+    Attributes:
+        exact: Whether they are exact effects; else they are estimates.
+        short_metric: The metric where there is little room.
+        divergence: Whether influence is how far a prediction moves, and so never negative.
+    """
+
+    method: str
+    exact: bool
+    metric: str
+    short_metric: str
+    unit: str
+    divergence: bool
+    words: MetricWords
+    site: str
+
+
+class OfferedMetric(TypedDict):
+    """A metric that can be chosen.
+
+    Attributes:
+        n_tokens: How many tokens the reader names.
+    """
+
+    name: str
+    n_tokens: int
+    label: str
+
+
+class OfferedBaseline(TypedDict):
+    """A baseline that can be chosen.
+
+    Attributes:
+        note: What "removed" means with it.
+        needs_prompt: Whether the reader gives another prompt with it.
+        stand_in: What is said, after "At layer 12", of a layer where it stands in for a baseline that is a shock.
+        short_stand_in: The same for the legend.
+    """
+
+    name: str
+    label: str
+    note: str
+    needs_prompt: bool
+    stand_in: str
+    short_stand_in: str
+
+
+class Offered(TypedDict):
+    """What can be chosen; the first of each is the default."""
+
+    metrics: list[OfferedMetric]
+    baselines: list[OfferedBaseline]
+
+
+class Statistic(TypedDict):
+    """What tokens can be coloured by.
+
+    Attributes:
+        high: Null: the greatest value of the layer.
+    """
+
+    name: str
+    label: str
+    unit: str
+    low: float
+    high: float | None
+    description: str
+
+
+class Layer(TypedDict):
+    """How far a layer is.
+
+    Attributes:
+        baseline: Null before the layer is prepared.
+        shock: Whether the mean state of the layer is itself a shock to the model.
+        replaced: Whether another baseline stands in for one that is a shock.
+        noise_floor: Null before the layer is prepared.
+        n_done: The number of computed sources.
+    """
+
+    baseline: str | None
+    shock: bool
+    replaced: bool
+    noise_floor: float | None
+    n_done: int
 
 
 def describe(hmap: HorizonMap) -> dict[str, Any]:
@@ -31,8 +148,8 @@ def describe_progress(hmap: HorizonMap) -> dict[str, Any]:
     return {"layer_info": describe_layers(hmap), "sinks": describe_sinks(hmap)}
 
 
-def describe_tokens(hmap: HorizonMap) -> list[dict[str, Any]]:
-    """Text, piece of a character and number of the word, of each token; its id where another one looks the same."""
+def describe_tokens(hmap: HorizonMap) -> list[Token]:
+    """Each token of the prompt."""
     words = [number for number, word in enumerate(hmap.words) for _ in range(word.start, word.stop)]
     looks = [f"{token.piece} {token.text}" for token in hmap.tokens]
     names = tell_apart([token.id for token in hmap.tokens], looks)
@@ -47,18 +164,22 @@ def describe_tokens(hmap: HorizonMap) -> list[dict[str, Any]]:
     ]
 
 
-def describe_query(hmap: HorizonMap) -> dict[str, Any]:
+def describe_query(hmap: HorizonMap) -> Query:
     """What the values are, as far as it is shown."""
     attrs, metric = hmap.dataset.attrs, hmap.query.metric
-    shown = {name: attrs[name] for name in ("method", "metric", "unit", "site")} | {"exact": bool(attrs["exact"])}
-    return shown | {
+    return {
+        "method": attrs["method"],
+        "exact": bool(attrs["exact"]),
+        "metric": attrs["metric"],
         "short_metric": metric.short,
+        "unit": attrs["unit"],
         "divergence": metric.facts.divergence,
-        "words": asdict(metric.words),
+        "words": cast(MetricWords, asdict(metric.words)),
+        "site": attrs["site"],
     }
 
 
-def describe_offer() -> dict[str, Any]:
+def describe_offer() -> Offered:
     """What metrics and baselines can be chosen on a page."""
     return {
         "metrics": [
@@ -66,11 +187,21 @@ def describe_offer() -> dict[str, Any]:
             for name, facts in METRICS.items()
             for n_tokens, label in facts.choices.items()
         ],
-        "baselines": [{"name": name, "label": facts.choice, "note": facts.note} for name, facts in BASELINES.items()],
+        "baselines": [
+            {
+                "name": name,
+                "label": facts.choice,
+                "note": facts.note,
+                "needs_prompt": facts.needs_prompt,
+                "stand_in": facts.stand_in,
+                "short_stand_in": facts.short_stand_in,
+            }
+            for name, facts in BASELINES.items()
+        ],
     }
 
 
-def describe_statistics(hmap: HorizonMap) -> list[dict[str, Any]]:
+def describe_statistics(hmap: HorizonMap) -> list[Statistic]:
     """What tokens can be coloured by."""
     window = hmap.window or 1
     return [
@@ -86,13 +217,14 @@ def describe_statistics(hmap: HorizonMap) -> list[dict[str, Any]]:
     ]
 
 
-def describe_layers(hmap: HorizonMap) -> list[dict[str, Any]]:
-    """Baseline, shock, noise floor and number of computed sources of each layer."""
+def describe_layers(hmap: HorizonMap) -> list[Layer]:
+    """How far each layer is."""
     dataset = hmap.dataset
     return [
         {
             "baseline": baseline or None,
             "shock": bool(shock),
+            "replaced": bool(shock and BASELINES[baseline].stand_in),
             "noise_floor": float(floor) if np.isfinite(floor) else None,
             "n_done": int(n_done),
         }

@@ -1,19 +1,22 @@
-"""Messages between kernel and browser. The same description stands in ``js/src/kernel``; see ARCHITECTURE.md."""
+"""The messages between kernel and browser. ``js/src/kernel/protocol.ts`` is made from this file and ``state``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from annotated_types import Len
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
+from typing_extensions import TypedDict
 
+from horizon_widget.compute.findings import ASPECTS, Carrier, Prediction, Verification
 from horizon_widget.errors import sendable
+from horizon_widget.widget.state import Problem
 
-PROTOCOL_VERSION = 2
-
-ASPECTS = ("predictions", "direct", "baseline_sensitivity", "carriers", "verification")
+PROTOCOL_VERSION = 3
 
 LONGEST_TEXT = 1_000_000
 LONGEST_LIST = 10_000
@@ -21,8 +24,8 @@ MOST_WRITTEN = 1_000
 GREATEST = 2**53 - 1  # the browser's numbers are exact up to here
 
 LITTLE_ENDIAN_FLOAT32 = np.dtype("<f4")
-Message = tuple[dict[str, Any], list[memoryview]]
 T = TypeVar("T")
+Message = tuple[Mapping[str, Any], list[memoryview]]
 
 
 class ProtocolError(ValueError):
@@ -32,65 +35,103 @@ class ProtocolError(ValueError):
 # -- to the kernel -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Hello:
-    """A view opened: send all there is."""
+def _check_length(text: str) -> str:
+    # Not by pydantic's own limit: that refuses lone surrogates, which the user is told of at the field.
+    if len(text) > LONGEST_TEXT:
+        raise PydanticCustomError("too_long", f"Text should have at most {LONGEST_TEXT} characters, not {len(text)}")
+    return text
 
 
-@dataclass(frozen=True)
-class Ping:
-    """Is the kernel there?"""
-
-    number: int
-
-
-@dataclass(frozen=True)
-class Cancel:
-    """Compute nothing more."""
+def _check_version(version: int) -> int:
+    if version != PROTOCOL_VERSION:
+        raise PydanticCustomError("version", f"{version} is not {PROTOCOL_VERSION}: reload the page")
+    return version
 
 
-@dataclass(frozen=True)
-class Resume:
-    """Go on."""
+def _check_aspect(aspect: str) -> str:
+    if aspect not in ASPECTS:
+        raise PydanticCustomError("aspect", f"Input should be one of {', '.join(ASPECTS)}")
+    return aspect
 
 
-@dataclass(frozen=True)
-class Open:
+Text = Annotated[str, AfterValidator(_check_length)]
+Count = Annotated[int, Field(ge=0, le=GREATEST)]
+Aspect = Annotated[str, AfterValidator(_check_aspect)]
+Some = Annotated[tuple[T, ...], Strict(False), Len(1, LONGEST_LIST)]
+
+
+class _FromBrowser(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True)
+
+
+class Hello(_FromBrowser):
+    """A view opened: send everything."""
+
+    type: Literal["hello"]
+    protocol_version: Annotated[int, AfterValidator(_check_version)]
+
+
+class Ping(_FromBrowser):
+    """Does the kernel answer?"""
+
+    type: Literal["ping"]
+    number: Count
+
+
+class Cancel(_FromBrowser):
+    """Stop computing."""
+
+    type: Literal["cancel"]
+
+
+class Resume(_FromBrowser):
+    """Continue after a stop."""
+
+    type: Literal["resume"]
+
+
+class Open(_FromBrowser):
     """Open another map.
 
     Attributes:
         prompt: The text.
-        metric: A name, and the tokens it names.
-        baseline: A kind, and the prompt of ``"counterfactual"``; ``None``: as it is.
-        layers: Those computed in idle time; ``None``: all.
-        n_tokens: How many the model shall write on when it is open; 0: none.
+        metric: Its name, and the tokens it names.
+        baseline: Its kind, and the other prompt where it needs one; null: as it is.
+        layers: The layers to compute in idle time; null: all.
+        n_tokens: How many tokens the model writes on afterwards; 0: none.
     """
 
-    prompt: str
-    metric: tuple[str, ...]
-    baseline: tuple[str, ...] | None
-    layers: tuple[int, ...] | None
-    n_tokens: int
+    type: Literal["open"]
+    prompt: Text
+    metric: Some[Text]
+    baseline: Some[Text] | None = None
+    layers: Some[Count] | None = None
+    n_tokens: Annotated[int, Field(ge=0, le=MOST_WRITTEN)]
 
 
-@dataclass(frozen=True)
-class WriteOn:
-    """Let the model write on, so many tokens at most."""
+class WriteOn(_FromBrowser):
+    """Let the model write on.
 
-    n_tokens: int
+    Attributes:
+        n_tokens: How many tokens at most.
+    """
+
+    type: Literal["write_on"]
+    n_tokens: Annotated[int, Field(ge=1, le=MOST_WRITTEN)]
 
 
-@dataclass(frozen=True)
-class Inspect:
-    """Find out more about one cell; ``aspects`` are some of ``ASPECTS``."""
+class Inspect(_FromBrowser):
+    """Find out more about one cell."""
 
-    layer: int
-    source: int
-    target: int
-    aspects: tuple[str, ...]
+    type: Literal["inspect"]
+    layer: Count
+    source: Count
+    target: Count
+    aspects: Some[Aspect]
 
 
 FromBrowser = Hello | Ping | Cancel | Resume | Open | WriteOn | Inspect
+_FROM_BROWSER: TypeAdapter[FromBrowser] = TypeAdapter(Annotated[FromBrowser, Field(discriminator="type")])
 
 
 def read(content: object) -> FromBrowser:
@@ -99,117 +140,120 @@ def read(content: object) -> FromBrowser:
     Raises:
         ProtocolError: saying what does not fit.
     """
-    if not isinstance(content, dict):
-        raise ProtocolError(f"a message should be an object, not {type(content).__name__}")
-    kind = content.get("type")
-    reader = _READERS.get(kind) if isinstance(kind, str) else None
-    if reader is None:
-        raise ProtocolError(f"there is no message of type {_show(kind)}")
-    return reader(content)
-
-
-def _read_hello(content: Mapping[str, Any]) -> Hello:
-    version = content.get("protocol_version")
-    if version != PROTOCOL_VERSION or isinstance(version, (bool, float)):
-        raise ProtocolError(f"protocol_version {_show(version)} is not {PROTOCOL_VERSION}: reload the page")
-    return Hello()
-
-
-def _read_open(content: Mapping[str, Any]) -> Open:
-    return Open(
-        prompt=_text("prompt", content.get("prompt")),
-        metric=_some("metric", content.get("metric"), _text),
-        baseline=_optional("baseline", content.get("baseline"), _texts),
-        layers=_optional("layers", content.get("layers"), _counts),
-        n_tokens=_count("n_tokens", content.get("n_tokens"), most=MOST_WRITTEN),
-    )
-
-
-def _read_inspect(content: Mapping[str, Any]) -> Inspect:
-    layer, source, target = (_count(name, content.get(name)) for name in ("layer", "source", "target"))
-    return Inspect(layer, source, target, _some("aspects", content.get("aspects"), _aspect))
-
-
-_READERS: dict[str, Callable[[Mapping[str, Any]], FromBrowser]] = {
-    "hello": _read_hello,
-    "ping": lambda content: Ping(_count("number", content.get("number"))),
-    "cancel": lambda content: Cancel(),
-    "resume": lambda content: Resume(),
-    "open": _read_open,
-    "write_on": lambda content: WriteOn(_count("n_tokens", content.get("n_tokens"), least=1, most=MOST_WRITTEN)),
-    "inspect": _read_inspect,
-}
-
-
-def _text(name: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise ProtocolError(f"{name} should be text, got {_show(value)}")
-    if len(value) > LONGEST_TEXT:
-        raise ProtocolError(f"{name} should have at most {LONGEST_TEXT} characters, got {len(value)}")
-    return value
-
-
-def _count(name: str, value: object, *, least: int = 0, most: int = GREATEST) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ProtocolError(f"{name} should be a whole number, got {_show(value)}")
-    if not least <= value <= most:
-        raise ProtocolError(f"{name} should be {least} to {most}, got {_show(value)}")
-    return value
-
-
-def _aspect(name: str, value: object) -> str:
-    if not isinstance(value, str) or value not in ASPECTS:
-        raise ProtocolError(f"{name} should be one of {', '.join(ASPECTS)}, got {_show(value)}")
-    return value
-
-
-def _some(name: str, value: object, check: Callable[[str, object], T]) -> tuple[T, ...]:
-    if not isinstance(value, list):
-        raise ProtocolError(f"{name} should be a list, got {_show(value)}")
-    if not 1 <= len(value) <= LONGEST_LIST:
-        raise ProtocolError(f"{name} should have 1 to {LONGEST_LIST} entries, got {len(value)}")
-    return tuple(check(f"{name}[{index}]", item) for index, item in enumerate(value))
-
-
-def _texts(name: str, value: object) -> tuple[str, ...]:
-    return _some(name, value, _text)
-
-
-def _counts(name: str, value: object) -> tuple[int, ...]:
-    return _some(name, value, _count)
-
-
-def _optional(name: str, value: object, check: Callable[[str, object], T]) -> T | None:
-    return None if value is None else check(name, value)
-
-
-def _show(value: object) -> str:
-    """A value in short; nothing of it is walked through that may be large or deep."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, int) and value.bit_length() > 64:
-        return "a huge number"
-    if isinstance(value, str):
-        return repr(value[:40])
-    return repr(value) if isinstance(value, (bool, int, float)) else f"a {type(value).__name__}"
+    try:
+        return _FROM_BROWSER.validate_python(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"][1:])
+        raise ProtocolError(f"{place or 'message'}: {first['msg'][:200]}") from None
 
 
 # -- to the browser ----------------------------------------------------------------------------------------------------
 
 
+class Direct(TypedDict):
+    """The parts of a cell's influence: direct, and through later tokens."""
+
+    total: float
+    direct: float
+    indirect: float
+
+
+class UnderBaseline(TypedDict):
+    """A cell's influence under one baseline."""
+
+    baseline: str
+    influence: float
+
+
+class Findings(TypedDict):
+    """What is found out about a cell, by aspect."""
+
+    predictions: list[Prediction]
+    direct: Direct
+    baseline_sensitivity: list[UnderBaseline]
+    carriers: list[Carrier]
+    verification: Verification
+
+
+class Welcome(TypedDict):
+    """The answer to ``hello``, before the values."""
+
+    type: Literal["welcome"]
+    protocol_version: int
+    map_id: int
+
+
+class Pong(TypedDict):
+    """The answer to ``ping``."""
+
+    type: Literal["pong"]
+    number: int
+
+
+class Rejected(TypedDict):
+    """The answer to a message that could not be read."""
+
+    type: Literal["rejected"]
+    reason: str
+
+
+class Failed(TypedDict):
+    """Something that was asked for could not be done; what is on the screen stays.
+
+    Attributes:
+        field: Which field or trait is wrong, if one is.
+    """
+
+    type: Literal["failed"]
+    field: str | None
+    problem: Problem
+
+
+class AnyFinding(TypedDict):
+    """The answer to one aspect of ``inspect``.
+
+    Attributes:
+        found: An entry of ``Findings``; null where it failed.
+        problem: Null where it was found.
+    """
+
+    type: Literal["finding"]
+    map_id: int
+    layer: int
+    source: int
+    target: int
+    aspect: str
+    found: Any
+    problem: Problem | None
+
+
+class ValuesHead(TypedDict):
+    """Finished rows of one layer; their values are in two buffers."""
+
+    type: Literal["values"]
+    map_id: int
+    layer: int
+    sources: list[int]
+    n_targets: int
+
+
+ToBrowser = Welcome | Pong | Rejected | Failed | AnyFinding | ValuesHead
+
+
 def welcome(map_id: int) -> Message:
     """The answer to ``hello``, before the values."""
-    return {"type": "welcome", "protocol_version": PROTOCOL_VERSION, "map_id": map_id}, []
+    return Welcome(type="welcome", protocol_version=PROTOCOL_VERSION, map_id=map_id), []
 
 
 def pong(number: int) -> Message:
     """The answer to ``ping``."""
-    return {"type": "pong", "number": number}, []
+    return Pong(type="pong", number=number), []
 
 
 def rejected(reason: str) -> Message:
     """The answer to a message that could not be read."""
-    return {"type": "rejected", "reason": reason}, []
+    return Rejected(type="rejected", reason=reason), []
 
 
 def failed(field: str | None, problem: Mapping[str, str]) -> Message:
@@ -217,10 +261,9 @@ def failed(field: str | None, problem: Mapping[str, str]) -> Message:
 
     Args:
         field: Which field or trait is wrong, if one is.
-        problem: ``{title, advice, detail}``.
+        problem: A ``Problem``.
     """
-    named = None if field is None else sendable(field)
-    return {"type": "failed", "field": named, "problem": dict(problem)}, []
+    return Failed(type="failed", field=None if field is None else sendable(field), problem=_problem(problem)), []
 
 
 def finding(
@@ -233,11 +276,20 @@ def finding(
         cell: Layer, source and target.
         aspect: Which.
         found: What was found, as plain lists and dicts; ``None`` where it failed.
-        problem: ``{title, advice, detail}`` where it failed.
+        problem: A ``Problem`` where it failed.
     """
     layer, source, target = cell
-    content = {"type": "finding", "map_id": map_id, "layer": layer, "source": source, "target": target}
-    return content | {"aspect": aspect, "found": found, "problem": None if problem is None else dict(problem)}, []
+    content = AnyFinding(
+        type="finding",
+        map_id=map_id,
+        layer=layer,
+        source=source,
+        target=target,
+        aspect=aspect,
+        found=found,
+        problem=None if problem is None else _problem(problem),
+    )
+    return content, []
 
 
 def values(
@@ -256,14 +308,14 @@ def values(
         influence: Shape ``(len(sources), n_targets)``.
         statistics: Shape ``(n_statistics, len(sources))``; NaN where there is no value.
     """
-    content = {
-        "type": "values",
-        "map_id": map_id,
-        "layer": layer,
-        "sources": [int(source) for source in sources],
-        "n_targets": int(influence.shape[1]),
-    }
+    positions = [int(source) for source in sources]
+    n_targets = int(influence.shape[1])
+    content = ValuesHead(type="values", map_id=map_id, layer=layer, sources=positions, n_targets=n_targets)
     return content, [_buffer(influence), _buffer(statistics)]
+
+
+def _problem(problem: Mapping[str, str]) -> Problem:
+    return Problem(title=problem["title"], advice=problem["advice"], detail=problem["detail"])
 
 
 def _buffer(array: npt.NDArray[np.floating]) -> memoryview:

@@ -23,11 +23,10 @@ from horizon_widget.errors import QueryError, describe
 from horizon_widget.question.query import check_index, check_layers
 from horizon_widget.result.statistics import STATISTICS
 from horizon_widget.widget import protocol, trait_lock
+from horizon_widget.widget.state import LEAST_OFFSETS, MOST_PINNED
 
 logger = logging.getLogger(__name__)
 
-MOST_PINNED = 4
-LEAST_OFFSETS = (1, 2, 9, 33)
 LONGEST_FIND = 10_000  # characters
 NAMES_OF_STATISTICS = tuple(statistic.name for statistic in STATISTICS)
 

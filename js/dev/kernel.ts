@@ -1,11 +1,10 @@
 /** A stand-in for the kernel, for the development page: answers like one, with made-up values. */
 
-import type { Aspect, Findings, ToKernel } from "../src/kernel/messages";
-import type { Controls, Token, Traits } from "../src/kernel/traits";
+import type { Aspect, Controls, Findings, FromBrowser, Token, Traits } from "../src/kernel/protocol";
 import type { Transport } from "../src/kernel/transport";
 import { influence, layerInfo, N_LAYERS, STATISTICS, statistics, traits } from "./story";
 
-type Inspect = Extract<ToKernel, { type: "inspect" }>;
+type Inspect = Extract<FromBrowser, { type: "inspect" }>;
 
 export class MadeUpKernel implements Transport {
   readonly #tokens: readonly Token[];
@@ -52,7 +51,7 @@ export class MadeUpKernel implements Transport {
     return () => this.#heard.delete(listener);
   }
 
-  send(message: ToKernel): void {
+  send(message: FromBrowser): void {
     if (this.silent) return;
     switch (message.type) {
       case "hello":
@@ -70,7 +69,7 @@ export class MadeUpKernel implements Transport {
         this.#goOn();
         return;
       case "inspect":
-        for (const aspect of message.aspects) setTimeout(() => this.#find(message, aspect), 300);
+        for (const aspect of message.aspects) setTimeout(() => this.#find(message, aspect as Aspect), 300);
         return;
       default:
         this.#tell({

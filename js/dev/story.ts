@@ -1,6 +1,8 @@
 /** Made-up values for the development page: shaped like a real map, measured on nothing. */
 
-import { INITIAL, type Layer, type Statistic, type Token, type Traits } from "../src/kernel/traits";
+import facts from "../../tests/protocol/facts.json";
+import type { Layer, Statistic, Token, Traits } from "../src/kernel/protocol";
+import { INITIAL } from "../src/kernel/traits";
 
 const STORY =
   "Anna kept the key to the old library in a blue tin on the shelf by the window. Every evening, after the last " +
@@ -85,6 +87,7 @@ export function layerInfo(nDone: (layer: number) => number): Layer[] {
   return Array.from({ length: N_LAYERS }, (_, layer) => ({
     baseline: nDone(layer) === 0 ? null : layer === 0 ? "resample" : "mean",
     shock: layer === 0 && nDone(layer) > 0,
+    replaced: layer === 0 && nDone(layer) > 0,
     noise_floor: nDone(layer) === 0 ? null : 2e-5,
     n_done: nDone(layer),
   }));
@@ -126,6 +129,9 @@ export function statistics(row: readonly number[]): number[] {
 export function traits(tokens: readonly Token[]): Traits {
   return {
     ...INITIAL,
+    query: { ...INITIAL.query, method: "ablation", ...facts.metrics.logprob },
+    offered: facts.offered,
+    asked: { ...INITIAL.asked, metric: ["logprob"], baseline: ["auto"] },
     map_id: 1,
     model_name: "made-up-values-135M",
     prompt: tokens.map(({ text }) => text).join(""),

@@ -71,7 +71,7 @@ describe("what the card says", () => {
   it("names heads, and how far a number can be trusted", () => {
     expect(carrierName({ layer: 15, head: 1, site: "key", influence: 1 })).toBe("layer 15, head 1, keys");
     const { query } = traits();
-    const layer = { baseline: "resample" as const, shock: true, noise_floor: 0, n_done: 1 };
+    const layer = { baseline: "resample", shock: true, replaced: true, noise_floor: 0, n_done: 1 };
     expect(valueKind(query, layer)).toBe("exact · baseline resample");
     expect(valueKind({ ...query, exact: false }, undefined)).toBe("an estimate");
   });

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Connection, PATIENCE_MS } from "../src/kernel/connection";
-import { PROTOCOL_VERSION } from "../src/kernel/traits";
+import { PROTOCOL_VERSION } from "../src/kernel/protocol";
 import { ASK_AFTER_MS } from "../src/state/inquiry";
 import { type FakeModel, finding, openStore, tellLayer, WORDS, welcome } from "./fake";
 

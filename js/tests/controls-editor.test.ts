@@ -1,14 +1,14 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { LONGEST_TEXT } from "../src/kernel/messages";
+import { LONGEST_TEXT } from "../src/kernel/protocol";
 import {
   asMeant,
+  choiceValue,
   layersText,
-  METRICS,
   metricChoice,
   parseLayers,
   tooLong,
 } from "../src/views/controls/asking";
-import { frame, traits } from "./fake";
+import { frame, OFFERED, traits } from "./fake";
 import { button, closeAll, type Opened, opened, press, type } from "./opened";
 
 afterEach(closeAll);
@@ -35,7 +35,7 @@ describe("the editor", () => {
     expect(within.find(".editor").hidden).toBe(false);
     expect(field(within, "prompt", "textarea")).toMatchObject({ value: "Anna kept the key" });
     expect(within.shadow.activeElement).toBe(field(within, "prompt", "textarea"));
-    expect(field(within, "metric", "select")).toMatchObject({ value: "contrast" });
+    expect(field(within, "metric", "select")).toMatchObject({ value: "contrast 2" });
     expect(
       within.all('[data-field="metric"] input').map((input) => (input as HTMLInputElement).value),
     ).toEqual([" Paris", " Rome"]);
@@ -63,7 +63,7 @@ describe("the editor", () => {
     const within = await editing();
     const prompt = field(within, "prompt", "textarea");
     type(prompt, "Tom kept\nthe tin");
-    type(field(within, "metric", "select"), "logprob of");
+    type(field(within, "metric", "select"), "logprob 1");
     const [token] = within.all('[data-field="metric"] input');
     type(token as HTMLElement, " key");
     type(field(within, "baseline", "select"), "zero");
@@ -259,11 +259,15 @@ describe("writing on", () => {
 
 describe("metrics", () => {
   it("are each found again from what is sent", () => {
-    for (const choice of METRICS) {
-      const sent = [choice.name, ...Array.from({ length: choice.nTokens }, () => " a")];
-      expect(metricChoice(sent)).toBe(choice);
+    for (const choice of OFFERED.metrics) {
+      const sent = [choice.name, ...Array.from({ length: choice.n_tokens }, () => " a")];
+      expect(metricChoice(OFFERED, sent)).toBe(choice);
     }
-    expect(metricChoice(["function"])).toBeNull();
+    expect(metricChoice(OFFERED, ["function"])).toBeUndefined();
+  });
+
+  it("have a value each in the list", () => {
+    expect(new Set(OFFERED.metrics.map(choiceValue)).size).toBe(OFFERED.metrics.length);
   });
 });
 

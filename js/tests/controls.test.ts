@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { PROTOCOL_VERSION } from "../src/kernel/traits";
+import { PROTOCOL_VERSION } from "../src/kernel/protocol";
 import { frame, traits } from "./fake";
 import { button, closeAll, type Opened, opened, press, type } from "./opened";
 

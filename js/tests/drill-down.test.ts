@@ -13,6 +13,7 @@ import {
   finding,
   influence,
   openStore,
+  queryOf,
   tellLayer,
   tellMap,
   traits,
@@ -216,7 +217,7 @@ describe("the card of a cell", () => {
   });
 
   it("does not hide that a number is mostly the shock of its baseline", () => {
-    const layer = { baseline: "mean" as const, shock: true, noise_floor: 0.001, n_done: 8 };
+    const layer = { baseline: "mean", shock: true, replaced: false, noise_floor: 0.001, n_done: 8 };
     const { model, find, paint } = opened({ ...CELL, layer_info: [layer, layer, layer, layer] });
     tellMap(model);
     paint();
@@ -242,14 +243,17 @@ describe("the card of a cell", () => {
     expect(find("[data-aspect=direct] .aspect-note").textContent).toContain("every other token still");
     const status = (): (string | undefined)[] => all(".aspect").map(({ dataset }) => dataset["status"]);
     expect(status()).toEqual(["pending", "pending", "unasked", "pending", "unasked"]);
-    for (const aspect of ["predictions", "direct", "baseline_sensitivity"] as const) model.tell(finding(aspect));
+    for (const aspect of ["predictions", "direct", "baseline_sensitivity"] as const)
+      model.tell(finding(aspect));
     paint();
     expect(status()).toEqual(["found", "found", "unasked", "found", "unasked"]);
     expect(texts(".predictions tbody tr")).toEqual(["“ key” in the prompt90 %2 %", "“ lamp”1 %20 %"]);
     const [direct, indirect] = texts("[data-aspect=direct] .bar-text");
     expect(direct).toMatch(/^\+3\S* nats$/u);
     expect(indirect).toBe("+0.76 nats");
-    expect(find("[data-aspect=baseline_sensitivity] p").textContent).toBe("+3.76 to +4.10 nats under 2 baselines.");
+    expect(find("[data-aspect=baseline_sensitivity] p").textContent).toBe(
+      "+3.76 to +4.10 nats under 2 baselines.",
+    );
   });
 
   it("has nothing indirect where no token lies between", () => {
@@ -395,8 +399,8 @@ describe("pins compared", () => {
     ["logprob", "up: needed here, down: removal would help"],
     ["entropy", "up: lowered by removal, down: raised by removal"],
     ["kl", "up: moved by removal"],
-  ])("say of %s what up and down are, as the legend does", (kind, sides) => {
-    const { find } = opened({ pinned_sources: [3], query: { ...traits().query, kind } });
+  ] as const)("say of %s what up and down are, as the legend does", (kind, sides) => {
+    const { find } = opened({ pinned_sources: [3], query: queryOf(kind) });
     expect(find(".pins h3").textContent).toMatch(new RegExp(`· ${sides}$`, "u"));
   });
 

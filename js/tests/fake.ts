@@ -1,7 +1,14 @@
 /** Stand-ins for the host, used by the tests. */
 
-import type { Aspect, Findings } from "../src/kernel/messages";
-import { INITIAL, PROTOCOL_VERSION, type Traits } from "../src/kernel/traits";
+import facts from "../../tests/protocol/facts.json";
+import {
+  type Aspect,
+  type Findings,
+  PROTOCOL_VERSION,
+  type Query,
+  type Traits,
+} from "../src/kernel/protocol";
+import { INITIAL } from "../src/kernel/traits";
 import type { Model } from "../src/kernel/transport";
 import { ModelTransport } from "../src/kernel/transport";
 import { Rows } from "../src/state/rows";
@@ -118,9 +125,19 @@ export function unaligned(values: readonly number[]): DataView {
 export const WORDS = ["Anna", " kept", " the", " key", " to", " the", " old", " key"];
 export const N_LAYERS = 4;
 
+/** What the kernel tells of a query with this metric. */
+export function queryOf(metric: keyof typeof facts.metrics, changes: Partial<Query> = {}): Query {
+  return { ...INITIAL.query, method: "ablation", ...facts.metrics[metric], ...changes };
+}
+
+export const OFFERED = facts.offered;
+
 export function traits(changes: Partial<Traits> = {}): Traits {
   return {
     ...INITIAL,
+    query: queryOf("logprob"),
+    offered: OFFERED,
+    asked: { ...INITIAL.asked, metric: ["logprob"], baseline: ["auto"] },
     map_id: 1,
     model_name: "tiny",
     tokens: WORDS.map((text, word) => ({ text, piece: null, id: null, word })),
@@ -139,8 +156,9 @@ export function traits(changes: Partial<Traits> = {}): Traits {
       },
     ],
     layer_info: Array.from({ length: N_LAYERS }, () => ({
-      baseline: "mean" as const,
+      baseline: "mean",
       shock: false,
+      replaced: false,
       noise_floor: 0.001,
       n_done: WORDS.length,
     })),

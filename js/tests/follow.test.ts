@@ -1,7 +1,7 @@
 /** What is on the screen follows whatever it was painted from: as if the view had been opened just now. */
 
 import { afterEach, describe, expect, it, vi } from "vitest";
-import type { Traits } from "../src/kernel/traits";
+import type { Traits } from "../src/kernel/protocol";
 import { frame, traits } from "./fake";
 import { closeAll, filled, type Opened } from "./opened";
 

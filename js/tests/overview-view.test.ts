@@ -23,7 +23,9 @@ async function settled({ find }: Opened, note: string): Promise<void> {
 
 const SHOCK = traits().layer_info.map((layer, i) => ({ ...layer, shock: i === 0 }));
 
-const RESAMPLED = SHOCK.map((layer, i) => (i === 0 ? { ...layer, baseline: "resample" as const } : layer));
+const RESAMPLED = SHOCK.map((layer, i) =>
+  i === 0 ? { ...layer, baseline: "resample", replaced: true } : layer,
+);
 
 describe("the whole map", () => {
   it("says of how much of it it tells", async () => {

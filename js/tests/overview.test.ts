@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { type Layer, LEAST_OFFSETS } from "../src/kernel/traits";
+import { type Layer, LEAST_OFFSETS } from "../src/kernel/protocol";
 import { type Counted, MapSummary, MOST_LINKS, offsetBins, summaryOf } from "../src/state/overview";
 import { Rows } from "../src/state/rows";
 
-const LAYER: Layer = { baseline: "mean", shock: false, noise_floor: null, n_done: 0 };
+const LAYER: Layer = { baseline: "mean", shock: false, replaced: false, noise_floor: null, n_done: 0 };
 
 function counted(nLayers: number, changes: Partial<Counted> = {}): Counted {
   return {
@@ -25,7 +25,7 @@ function tell(
   const influence = sources.flatMap((source) =>
     Array.from({ length: rows.nTargets }, (_, c) => value(layer, source, c + 1)),
   );
-  const reason = rows.receive({
+  rows.receive({
     type: "values",
     map_id: 1,
     layer,
@@ -34,7 +34,6 @@ function tell(
     influence: Float32Array.from(influence),
     statistics: Float32Array.from(sources, (source) => (source > 7 ? Number.NaN : source / 10)),
   });
-  expect(reason).toBeNull();
 }
 
 const all = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
@@ -148,7 +147,9 @@ describe("strongest links", () => {
     const summary = new MapSummary(rows);
     summary.update(counted(2, { layers: [{ ...LAYER, shock: true }, LAYER] }));
     expect(summary.strongest(1).every(({ layer }) => layer === 1)).toBe(true);
-    summary.update(counted(2, { layers: [{ ...LAYER, shock: true, baseline: "resample" }, LAYER] }));
+    summary.update(
+      counted(2, { layers: [{ ...LAYER, shock: true, baseline: "resample", replaced: true }, LAYER] }),
+    );
     expect(summary.strongest(1).every(({ layer }) => layer === 1)).toBe(true);
     summary.update(counted(2, { layers: [LAYER, LAYER] }));
     expect(summary.strongest(1)[0]?.value).toBe(100);

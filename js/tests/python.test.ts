@@ -113,7 +113,7 @@ describe("the call that makes a view", () => {
   it("says in comments what it cannot write, on one line each", () => {
     const call = pythonCall({
       ...STORY,
-      query: { ...STORY.query, kind: "function", metric: "function mine\nimport os" },
+      query: { ...STORY.query, metric: "function mine\nimport os" },
       asked: { ...STORY.asked, metric: ["function", "mine\nimport os"], baseline: null },
     });
     expect(call).toContain("\n# metric: the function mine\\nimport os; pass it as metric=\n");

@@ -66,17 +66,12 @@ describe("values", () => {
 
   it("that do not fit the map are refused without breaking", () => {
     const { model, store } = openStore();
-    tellLayer(model, 9);
-    expect(store.problem.value?.detail).toContain("layer 9");
-    const head = { type: "values", map_id: 1, layer: 0, sources: [99], n_targets: 7 };
-    model.tell(head, new ArrayBuffer(28), new ArrayBuffer(8));
-    expect(store.problem.value?.detail).toContain("source 99");
-    model.tell({ ...head, sources: [1], n_targets: 6 }, new ArrayBuffer(24), new ArrayBuffer(8));
+    const head = { type: "values", map_id: 1, layer: 0, sources: [1], n_targets: 6 };
+    model.tell(head, new ArrayBuffer(24), new ArrayBuffer(8));
     expect(store.problem.value?.detail).toContain("6 targets");
-    model.tell({ ...head, sources: [1] }, new ArrayBuffer(28), new ArrayBuffer(12));
+    model.tell({ ...head, n_targets: 7 }, new ArrayBuffer(28), new ArrayBuffer(12));
     expect(store.problem.value?.detail).toContain("3 statistics");
     model.tell("nonsense");
-    model.tell({ type: "values" }, "buffers");
     tellLayer(model, 1);
     expect(store.rows.value.nSources(1)).toBe(WORDS.length);
     expect(store.rows.value.nSources(0)).toBe(0);

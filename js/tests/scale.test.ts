@@ -48,7 +48,7 @@ describe("the scale", () => {
     const shocked = layers.map((layer, i) => ({ ...layer, shock: i === 1 }));
     expect(scaleOf(even({ 1: 900 }), ROW, shocked)).toBe(1000);
     expect(scaleOf(even({ 1: 900, 2: 0.7 }), ROW, shocked)).toBe(0.8);
-    const resampled = shocked.map((layer) => ({ ...layer, baseline: "resample" as const }));
+    const resampled = shocked.map((layer) => ({ ...layer, baseline: "resample", replaced: true }));
     expect(scaleOf(even({ 1: 900, 2: 0.7 }), ROW, resampled)).toBe(1000);
   });
 

@@ -1,33 +1,35 @@
 import { describe, expect, it } from "vitest";
-import { INITIAL, type Layer, type Query, type Token } from "../src/kernel/traits";
+import type { Layer, Query, Token } from "../src/kernel/protocol";
 import {
   baselineNote,
   cellMeaning,
-  columnMeaning,
   hostNote,
   layersDone,
+  meaningOf,
   progressNote,
   queryLabels,
-  rowMeaning,
   scaleEnds,
   scaleNote,
+  shockLabel,
   statisticValue,
 } from "../src/page/sentences";
+import { OFFERED, queryOf } from "./fake";
 
-const QUERY: Query = INITIAL.query;
+const QUERY = queryOf("logprob");
+const NAMED = queryOf("entropy", { metric: "logprob of ' Paris'" });
 /** Functions of the user’s own, whose names say nothing of what they are. */
-const NAMED_LIKE_OTHERS = ["kl", "logprob", "entropy", "function kl", "<lambda>"].map(
-  (metric): Query => ({ ...QUERY, kind: "function", actual: false, metric, unit: "" }),
+const NAMED_LIKE_OTHERS = ["kl", "logprob", "entropy", "function kl", "<lambda>", "{amount}", "{token}"].map(
+  (metric): Query => queryOf("function", { metric, short_metric: metric }),
 );
-const LAYER: Layer = { baseline: "mean", shock: false, noise_floor: 0, n_done: 2 };
+const LAYER: Layer = { baseline: "mean", shock: false, replaced: false, noise_floor: 0, n_done: 2 };
 const TOKENS: Token[] = [
   { text: "a", piece: null, id: null, word: 0 },
   { text: " b", piece: null, id: null, word: 1 },
 ];
 
-function meaning(query: Partial<Query>, value: number): string {
+function meaning(query: Query, value: number): string {
   return cellMeaning(
-    { tokens: TOKENS, query: { ...QUERY, ...query }, window: 2, layers: [LAYER], nTargets: 1, sinks: [] },
+    { tokens: TOKENS, query, window: 2, layers: [LAYER], nTargets: 1, sinks: [] },
     0,
     1,
     value,
@@ -36,39 +38,34 @@ function meaning(query: Partial<Query>, value: number): string {
 
 describe("what a value means depends on the metric", () => {
   it("says more or less likely for the log-probability alone", () => {
-    expect(meaning({}, 2)).toMatch(/less likely by 2\S* nats/u);
-    expect(meaning({}, -2)).toMatch(/more likely by 2\S* nats/u);
-    expect(meaning({ kind: "entropy", metric: "entropy" }, 2)).toContain("lowers the entropy");
-    expect(meaning({ kind: "function", metric: "function mine", unit: "" }, -2)).toContain(
-      "raises the function mine",
-    );
-    expect(meaning({ kind: "kl" }, 2)).toContain("moves the prediction");
-    const named = { actual: false, metric: "logprob of ' Paris'" };
-    expect(meaning(named, 2)).toContain("lowers the logprob of ' Paris' at “ b” by 2");
+    expect(meaning(QUERY, 2)).toMatch(/less likely by 2\S* nats/u);
+    expect(meaning(QUERY, -2)).toMatch(/more likely by 2\S* nats/u);
+    expect(meaning(queryOf("entropy"), 2)).toContain("lowers the entropy");
+    expect(meaning(queryOf("function"), -2)).toContain("raises the function mine");
+    expect(meaning(queryOf("kl"), 2)).toContain("moves the prediction");
+    expect(meaning(NAMED, 2)).toContain("lowers the logprob of ' Paris' at “ b” by 2");
   });
 
   it("names the row and the ends of its scale accordingly", () => {
-    expect(rowMeaning(QUERY)).toBe("nats lost at that token if this state is removed");
-    expect(rowMeaning({ ...QUERY, kind: "logit", metric: "logit", unit: "logits" })).toContain(
-      "how much logit (logits) falls",
-    );
-    expect(rowMeaning({ ...QUERY, kind: "kl" })).toContain("how far");
-    expect(columnMeaning({ ...QUERY, kind: "kl" })).toContain("how far");
+    expect(meaningOf("row", QUERY)).toBe("nats lost at that token if this state is removed");
+    expect(meaningOf("row", queryOf("logit"))).toContain("how much logit (logits) falls");
+    expect(meaningOf("row", queryOf("kl"))).toContain("how far");
+    expect(meaningOf("column", queryOf("kl"))).toContain("how far");
     expect(scaleEnds(QUERY)).toEqual(["removal would help", "needed here"]);
     expect(scaleEnds(QUERY, "sources")[1], "in a column the coloured tokens are not where it is needed").toBe(
       "needed there",
     );
-    expect(scaleEnds({ ...QUERY, kind: "kl" })[0]).toBe("");
-    expect(scaleEnds({ ...QUERY, kind: "entropy" })).toEqual(["raised by removal", "lowered by removal"]);
-    expect(scaleEnds({ ...QUERY, actual: false })).toEqual(["raised by removal", "lowered by removal"]);
-    expect(scaleNote(4, { ...QUERY, kind: "kl" })).toBe("0 to 4 nats or more");
+    expect(scaleEnds(queryOf("kl"))[0]).toBe("");
+    expect(scaleEnds(queryOf("entropy"))).toEqual(["raised by removal", "lowered by removal"]);
+    expect(scaleEnds(NAMED)).toEqual(["raised by removal", "lowered by removal"]);
+    expect(scaleNote(4, queryOf("kl"))).toBe("0 to 4 nats or more");
   });
 
   it.each(NAMED_LIKE_OTHERS)("takes $metric for nothing but the user’s own", (query) => {
     const { metric } = query;
     expect(meaning(query, 2)).toBe(`Removing this state lowers the ${metric} at “ b” by 2.`);
-    expect(rowMeaning(query)).toBe(`how much ${metric} falls there if this state is removed`);
-    expect(columnMeaning(query)).toBe(`how much ${metric} falls here if that state is removed`);
+    expect(meaningOf("row", query)).toBe(`how much ${metric} falls there if this state is removed`);
+    expect(meaningOf("column", query)).toBe(`how much ${metric} falls here if that state is removed`);
     expect(scaleEnds(query)).toEqual(["raised by removal", "lowered by removal"]);
     expect(scaleNote(4, query)).toBe("± 4 or more");
     expect(queryLabels(query)).toEqual(["exact ablation", metric]);
@@ -104,12 +101,20 @@ describe("labels", () => {
     ]);
   });
 
-  it.each(["mean", "zero", "resample", "counterfactual"] as const)(
-    "says what the baseline %s is",
-    (baseline) => {
-      expect(baselineNote(0, { ...LAYER, baseline })).toMatch(/^Removed: replaced by /u);
-    },
-  );
+  it.each(["mean", "zero", "resample", "counterfactual"])("says what the baseline %s is", (baseline) => {
+    expect(baselineNote(0, { ...LAYER, baseline }, OFFERED)).toMatch(/^Removed: replaced by /u);
+  });
+
+  it("says where a baseline is a shock, and where another stands in for it", () => {
+    const shock = { ...LAYER, shock: true };
+    expect(baselineNote(3, shock, OFFERED)).toMatch(/^At layer 3 the mean state is itself a shock/u);
+    expect(shockLabel(shock, OFFERED)).toBe("flawed baseline: mostly its shock");
+    const replaced = { ...shock, baseline: "resample", replaced: true };
+    expect(baselineNote(3, replaced, OFFERED)).toBe(
+      "At layer 3 the mean state is itself a shock to the model, so another token’s state is used instead (resample).",
+    );
+    expect(shockLabel(replaced, OFFERED)).toBe("flawed mean: resampled instead");
+  });
 });
 
 describe("progress", () => {

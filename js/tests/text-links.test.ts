@@ -17,7 +17,7 @@ function rows(): Rows {
   const influence = sources.flatMap((source) =>
     Array.from({ length: N - 1 }, (_, c) => value(source, c + 1)),
   );
-  const reason = made.receive({
+  made.receive({
     type: "values",
     map_id: 1,
     layer: 0,
@@ -26,7 +26,6 @@ function rows(): Rows {
     influence: Float32Array.from(influence),
     statistics: new Float32Array(),
   });
-  expect(reason).toBeNull();
   return made;
 }
 

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { frame, influence, traits, WORDS } from "./fake";
+import { frame, influence, queryOf, WORDS } from "./fake";
 import { click, closeAll, filled, labelOf } from "./opened";
 
 afterEach(closeAll);
@@ -44,8 +44,8 @@ describe("the legend of pins", () => {
   it.each([
     ["entropy", "; dashed where raised by removal"],
     ["kl", ""],
-  ])("says of %s what a dashed line is, if there is one", async (kind, dashed) => {
-    const within = await filled({ pinned_sources: [3], query: { ...traits().query, kind } });
+  ] as const)("says of %s what a dashed line is, if there is one", async (kind, dashed) => {
+    const within = await filled({ pinned_sources: [3], query: queryOf(kind) });
     const said = within.find('[data-key="pins"]').textContent ?? "";
     expect(said).toContain(`${kind === "kl" ? "0 to" : "±"} 4 nats or more${dashed}`);
     expect(said.includes("dashed")).toBe(dashed !== "");

@@ -1,7 +1,7 @@
 /** The entry: what a host calls, what its views share, and what a reader is told of the state of things. */
 
 import { afterEach, describe, expect, it } from "vitest";
-import { PROTOCOL_VERSION } from "../src/kernel/traits";
+import { PROTOCOL_VERSION } from "../src/kernel/protocol";
 import widget from "../src/widget";
 import { FakeModel, frame, proxy, tellLayer, tellMap, traits, WORDS } from "./fake";
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Token } from "../src/kernel/traits";
+import type { Token } from "../src/kernel/protocol";
 import { stripOf } from "../src/state/reading";
 import { occurrences, representative, unitsOf, unitValue } from "../src/state/words";
 import { influence, rows, WORDS } from "./fake";

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 
 import horizon_widget as hw
 from horizon_widget.question.facts import LIKELIHOOD
 from horizon_widget.schedule.engine import Engine
 from horizon_widget.widget import protocol
 from tests.conftest import PROMPT
-from tests.widgets import LONG, received_rows, say, settle
+from tests.widgets import HELLO, INSPECT, LONG, received_rows, say, sent, settle
 
 MESSAGES = json.loads((Path(__file__).parent.parent / "protocol" / "messages.json").read_text())
 
@@ -62,8 +63,12 @@ def test_a_view_that_opens_later_gets_all_there_is_and_the_map_is_filled(widget)
     widget.wait(timeout=LONG)
     settle()
     widget.sent.clear()
-    say(widget, {"type": "hello", "protocol_version": 2})
-    assert widget.sent[0][0] == {"type": "welcome", "protocol_version": 2, "map_id": widget.map_id}
+    say(widget, HELLO)
+    assert widget.sent[0][0] == {
+        "type": "welcome",
+        "protocol_version": protocol.PROTOCOL_VERSION,
+        "map_id": widget.map_id,
+    }
     assert {(2, source) for source in range(len(widget.tokens))} <= set(received_rows(widget))
     hmap = widget.wait("all", timeout=LONG)
     settle()
@@ -86,7 +91,7 @@ def test_a_new_prompt_opens_a_new_map_and_values_of_the_old_one_are_not_sent(wid
 
 
 def test_a_prompt_read_before_is_shown_again_and_the_rest_of_its_map_is_filled(widget):
-    say(widget, {"type": "hello", "protocol_version": 2})
+    say(widget, HELLO)
     widget.wait(timeout=LONG)
     widget.prompt = "another text, a little longer"
     widget.wait(timeout=LONG)
@@ -101,7 +106,7 @@ def test_a_prompt_read_before_is_shown_again_and_the_rest_of_its_map_is_filled(w
 
 
 def test_a_map_opened_in_a_cell_is_not_filled_before_the_cell_ends(widget):
-    say(widget, {"type": "hello", "protocol_version": 2})
+    say(widget, HELLO)
     widget._cell_begins()  # what IPython calls before a cell
     widget.prompt = "another text, a little longer"
     widget.wait(timeout=LONG)
@@ -194,23 +199,25 @@ def test_recorded_messages_to_the_kernel(widget):
             assert all(rejections), "a reason is given"
 
 
-def test_messages_from_the_kernel_are_among_the_recorded_kinds(widget):
-    """The browser's tests read the same file; here: what we send has exactly the fields of a recorded valid message."""
-    recorded = {}
+def test_recorded_messages_to_the_browser():
+    """What the front end is tested with fits the description."""
+    described = TypeAdapter(protocol.ToBrowser)
     for case in MESSAGES:
         if case["direction"] == "to_browser" and case["valid"]:
-            recorded[case["message"]["type"]] = set(case["message"])
-    ours = [
-        protocol.welcome(1),
-        protocol.pong(3),
-        protocol.rejected("why"),
-        protocol.failed(None, {"title": "", "advice": "", "detail": ""}),
-        protocol.finding(1, (0, 1, 2), "direct", {}, None),
-        protocol.values(1, 0, [0], np.zeros((1, 2)), np.zeros((2, 1))),
-    ]
-    assert {content["type"] for content, _ in ours} == set(recorded)
-    for content, _ in ours:
-        assert set(content) == recorded[content["type"]]
+            described.validate_python(case["message"], strict=True)
+
+
+def test_what_is_found_has_the_described_parts(widget):
+    say(widget, HELLO)
+    say(widget, INSPECT)
+    widget.wait("all", timeout=LONG)
+    settle()
+    described = TypeAdapter(protocol.ToBrowser)
+    for content, _ in widget.sent:
+        described.validate_python(content, strict=True)
+    found = {content["aspect"]: content["found"] for content in sent(widget, "finding")}
+    TypeAdapter(protocol.Findings).validate_json(json.dumps(found), strict=True)
+    assert set(found) == set(protocol.ASPECTS)
 
 
 def test_token_ids_are_shown_as_they_were_given(model):

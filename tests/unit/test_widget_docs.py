@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 from horizon_widget.widget.opening import ASKED
-
 from horizon_widget.widget.traits import CONTROLS
 
 GUIDE = Path(__file__).parents[2] / "docs" / "widget.md"

@@ -6,15 +6,9 @@ import numpy as np
 import pytest
 
 import horizon_widget as hw
-from horizon_widget.compute.findings import ASPECTS
 from horizon_widget.compute.tasks import TASKS
-from horizon_widget.widget import protocol
 from tests.conftest import PROMPT
 from tests.widgets import INSPECT, LONG, OPEN, cancel_after, received_rows, say, sent, settle
-
-
-def test_both_modules_offer_the_same_aspects():
-    assert tuple(ASPECTS) == protocol.ASPECTS
 
 
 def test_a_ping_is_answered_at_once_even_while_the_model_is_busy(widget, held_model_thread):

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import gc
 import math
-import re
 import threading
 import weakref
-from pathlib import Path
 
 import ipywidgets
 import numpy as np
 import pytest
 import traitlets
+from pydantic import TypeAdapter
 
 import horizon_widget as hw
 from horizon_widget.schedule import idle
+from horizon_widget.widget import state
 from horizon_widget.widget.traits import CONTROLS
 from tests.conftest import PROMPT
-from tests.widgets import LONG, OPEN, say, sent, settle
+from tests.widgets import HELLO, LONG, OPEN, say, sent, settle
 
-TRAITS_OF_THE_BROWSER = Path(__file__).parents[2] / "js" / "src" / "kernel" / "traits.ts"
 GOOD = {
     "direction": "column",
     "statistic": "later_influence",
@@ -55,25 +54,26 @@ BAD = {
 }
 
 
-def interfaces():
-    """The names of the traits as the browser's half declares them: of ``Controls``, and of ``Traits`` beside these."""
-    text = TRAITS_OF_THE_BROWSER.read_text()
-    bodies = {
-        name: re.search(rf"interface {name}\b[^{{]*{{(.*?)\n}}", text, re.S)[1] for name in ("Controls", "Traits")
-    }
-    return [set(re.findall(r"readonly (\w+):", bodies[name])) for name in ("Controls", "Traits")]
+def synced(widget):
+    """The widget's own synced traits."""
+    return set(widget.trait_names(sync=True)) - set(ipywidgets.DOMWidget.class_trait_names(sync=True))
 
 
 def test_both_halves_know_the_same_traits(widget):
-    controls, others = interfaces()
-    assert controls == set(CONTROLS) == set(GOOD)
-    synced = set(widget.trait_names(sync=True)) - set(ipywidgets.DOMWidget.class_trait_names(sync=True))
-    assert synced - {"_esm", "_anywidget_id"} == controls | others
+    assert set(state.Controls.__annotations__) == set(CONTROLS) == set(GOOD)
+    assert synced(widget) - {"_esm", "_anywidget_id"} == set(state.Traits.__annotations__)
+
+
+def test_traits_are_what_their_types_say(widget):
+    described = TypeAdapter(state.Traits)
+    described.validate_python({name: getattr(widget, name) for name in state.Traits.__annotations__}, strict=True)
+    widget.wait("all", timeout=LONG)
+    settle()
+    described.validate_python({name: getattr(widget, name) for name in state.Traits.__annotations__}, strict=True)
 
 
 def test_every_trait_says_what_it_means(widget):
-    controls, others = interfaces()
-    for name in controls | others | {"metric", "baseline"}:
+    for name in synced(widget) - {"_esm", "_anywidget_id"} | {"metric", "baseline"}:
         assert len(widget.traits()[name].help) > 15, name
 
 
@@ -241,7 +241,7 @@ def test_only_chosen_layers_are_filled_and_a_click_is_answered_at_all(model):
     made = hw.HorizonWidget(model, PROMPT, baseline="zero", layers=[1, -1, 1])
     assert made.layers == [1, 3]
     made.selected_source = 4
-    say(made, {"type": "hello", "protocol_version": 2})
+    say(made, HELLO)
     hmap = made.wait("all", timeout=LONG)
     assert hmap.computed_layers == (1, 2, 3), "and the one on the screen"
     assert hmap.done[:, 4].all()
@@ -335,7 +335,7 @@ def test_a_closed_widget_leaves_nothing_behind(model, monkeypatch):
         made = hw.HorizonWidget(model, PROMPT, baseline="zero")
         assert len(shell.events.callbacks) == 2
         made._cell_ends()
-        say(made, {"type": "hello", "protocol_version": 2})
+        say(made, HELLO)
         say(made, {"type": "inspect", "layer": 1, "source": 2, "target": 5, "aspects": ["predictions"]})
         made.wait("all", timeout=LONG)
         first = made._session

@@ -15,7 +15,7 @@ from horizon_widget.schedule.listener import Status
 from horizon_widget.widget import session as widget_session
 from horizon_widget.widget import trait_lock
 from tests.conftest import PROMPT
-from tests.widgets import INSPECT, LONG, OPEN, cancel_after, say, sent, settle
+from tests.widgets import HELLO, INSPECT, LONG, OPEN, cancel_after, say, sent, settle
 
 
 @pytest.fixture
@@ -275,7 +275,7 @@ def test_what_is_left_is_told_even_where_an_open_fails(widget, monkeypatch):
 
 
 def test_what_is_cancelled_while_the_model_writes_stays_cancelled(talkative, monkeypatch):
-    say(talkative, {"type": "hello", "protocol_version": 2})
+    say(talkative, HELLO)
     talkative.wait("all", timeout=LONG)
     cancel_after(monkeypatch, talkative, 3)
     say(talkative, {"type": "write_on", "n_tokens": 20})
@@ -349,7 +349,7 @@ def test_a_constructor_that_fails_leaves_no_widget_behind(model, wrong):
 def test_nothing_is_kept_over_many_widgets(model):
     def round_of(number):
         made = hw.HorizonWidget(model, f"{number % 3} more texts", baseline="zero")
-        say(made, {"type": "hello", "protocol_version": 2})
+        say(made, HELLO)
         say(made, {**INSPECT, "aspects": ["direct"], "target": 6})
         made.selected_source = 3
         made.wait(timeout=LONG)

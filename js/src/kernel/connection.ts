@@ -1,8 +1,7 @@
 /** Whether the kernel answers: each question is followed by a ping, and a silence is noticed. */
 
 import { type ReadonlySignal, signal } from "@preact/signals-core";
-import type { ToKernel } from "./messages";
-import { PROTOCOL_VERSION } from "./traits";
+import { type FromBrowser, PROTOCOL_VERSION } from "./protocol";
 
 /** How long the kernel may take to answer before the reader is told: what is left of three seconds is for the host. */
 export const PATIENCE_MS = 2200;
@@ -12,13 +11,13 @@ export type ConnectionState = "new" | "greeting" | "silent" | "connected" | "ref
 
 export class Connection {
   readonly #state = signal<ConnectionState>("new");
-  readonly #send: (message: ToKernel) => void;
+  readonly #send: (message: FromBrowser) => void;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #number = 0;
   /** Something was asked after the ping that is under way. */
   #askedSince = false;
 
-  constructor(send: (message: ToKernel) => void) {
+  constructor(send: (message: FromBrowser) => void) {
     this.#send = send;
   }
 

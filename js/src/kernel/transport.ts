@@ -1,7 +1,7 @@
 /** How the views reach whatever holds the values: a kernel through anywidget, or a stand-in. */
 
-import type { ToKernel } from "./messages";
-import { type Controls, TRAITS } from "./traits";
+import type { Controls, FromBrowser } from "./protocol";
+import { TRAITS } from "./traits";
 
 export interface Transport {
   get(trait: string): unknown;
@@ -9,7 +9,7 @@ export interface Transport {
   set(changes: Partial<Controls>): void;
   /** Calls back when any trait may have changed; returns the way to stop that. */
   onChange(listener: () => void): () => void;
-  send(message: ToKernel): void;
+  send(message: FromBrowser): void;
   /** Calls back with each message as it came, unchecked; returns the way to stop that. */
   onMessage(listener: (content: unknown, buffers: readonly DataView[]) => void): () => void;
 }
@@ -51,7 +51,7 @@ export class ModelTransport implements Transport {
     };
   }
 
-  send(message: ToKernel): void {
+  send(message: FromBrowser): void {
     attempt(() => this.#model.send(message));
   }
 

@@ -1,7 +1,7 @@
 /** What the card of a cell says of what was found out about it. */
 
-import type { Carrier, Findings } from "../kernel/messages";
-import { disturbed, type Layer, type Query } from "../kernel/traits";
+import type { Carrier, Findings, Layer, Query } from "../kernel/protocol";
+import { disturbed } from "../kernel/traits";
 import { number, plural, signed, withUnit } from "./format";
 
 /** A separate pass agrees within this share of the value (of 1, where that is smaller), or within the noise floor. */

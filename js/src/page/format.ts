@@ -1,6 +1,7 @@
 /** Tokens and numbers as they are shown. */
 
-import type { Token } from "../kernel/traits";
+import type { Token } from "../kernel/protocol";
+import { isFurtherPiece } from "../kernel/traits";
 
 /** A stretch of a token: as it is, or a mark that stands for something invisible. */
 export interface Part {
@@ -40,7 +41,7 @@ const EMOJI = /[\p{Extended_Pictographic}\p{Emoji_Modifier}#*0-9]/u;
 
 /** The parts of a token as set in the text. Pieces of a split character: the first shows it, the others a dot. */
 export function parts(token: Token): Part[] {
-  if (token.piece !== null && token.piece[0] > 1) return [{ mark: true, text: "·" }];
+  if (isFurtherPiece(token)) return [{ mark: true, text: "·" }];
   if (token.text === "") return [{ mark: true, text: "∅" }];
   return split(token.text, BREAKS);
 }
@@ -56,7 +57,7 @@ export function quote(token: Token | undefined, longest = 24): string {
 export function quoteAll(tokens: readonly Token[], longest = 24): string {
   const [first, ...rest] = tokens;
   if (first === undefined || rest.length === 0) return quote(first, longest);
-  const text = tokens.map(({ text: t, piece }) => (piece === null || piece[0] === 1 ? t : "")).join("");
+  const text = tokens.map((token) => (isFurtherPiece(token) ? "" : token.text)).join("");
   return quote({ ...first, text, piece: null, id: null }, longest);
 }
 

@@ -1,6 +1,7 @@
 /** What the overview says in words. */
 
-import { disturbed, type Layer } from "../kernel/traits";
+import type { Layer } from "../kernel/protocol";
+import { disturbed } from "../kernel/traits";
 import { number, plural, withUnit } from "./format";
 
 /** `17–18 tokens ahead`, `the next token`. */

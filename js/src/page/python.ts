@@ -1,6 +1,7 @@
 /** The call in Python that makes a view: code that runs as it is pasted. */
 
-import { INITIAL, type Traits } from "../kernel/traits";
+import type { Traits } from "../kernel/protocol";
+import { INITIAL } from "../kernel/traits";
 
 /** What of the traits the call depends on. */
 export type Viewed = Pick<
@@ -8,6 +9,7 @@ export type Viewed = Pick<
   | "prompt"
   | "asked"
   | "query"
+  | "offered"
   | "layers"
   | "statistics"
   | "statistic"
@@ -73,16 +75,18 @@ export function pythonCall(viewed: Viewed): string {
 
 type Argument = readonly [name: string, value: string];
 
-function askedFor({ asked, query, layers }: Viewed, notes: string[]): Argument[] {
+function askedFor({ asked, query, offered, layers }: Viewed, notes: string[]): Argument[] {
   const found: Argument[] = [];
-  const [metric] = asked.metric;
-  if (metric === "function") notes.push(`# metric: the ${comment(query.metric)}; pass it as metric=`);
-  else if (metric !== undefined && (metric !== "logprob" || asked.metric.length > 1))
+  const [metric, ...tokens] = asked.metric;
+  const { metrics, baselines } = offered;
+  if (!metrics.some(({ name }) => name === metric))
+    notes.push(`# metric: the ${comment(query.metric)}; pass it as metric=`);
+  else if (metric !== metrics[0]?.name || tokens.length > 0)
     found.push(["metric", oneOrSeveral(asked.metric)]);
   if (asked.baseline === null) notes.push("# baseline: as set in Python; pass it as baseline=");
-  else if (asked.baseline.length !== 1 || asked.baseline[0] !== "auto")
+  else if (asked.baseline.length !== 1 || asked.baseline[0] !== baselines[0]?.name)
     found.push(["baseline", oneOrSeveral(asked.baseline)]);
-  if (asked.site !== "residual") found.push(["site", pythonString(asked.site)]);
+  if (asked.site !== INITIAL.asked.site) found.push(["site", pythonString(asked.site)]);
   if (asked.head !== null) found.push(["head", String(asked.head)]);
   if (asked.seed !== 0) found.push(["seed", String(asked.seed)]);
   if (asked.draws !== 3) found.push(["draws", String(asked.draws)]);

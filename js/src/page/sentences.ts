@@ -1,31 +1,13 @@
 /** What the views say in words. “Is used by” is what an ablation shows; nothing here claims more. */
 
-import {
-  disturbed,
-  type Layer,
-  type Progress,
-  type Query,
-  type Statistic,
-  type Token,
-  type Traits,
-  tells,
-} from "../kernel/traits";
+import type { Layer, Offered, Progress, Query, Statistic, Token, Traits } from "../kernel/protocol";
+import { disturbed, INITIAL, tells } from "../kernel/traits";
 import { duration, mark, number, plural, quote, signed, withUnit } from "./format";
 
 export const HONESTY = "Used later; this does not show that it was planned.";
 export const AFTER_THE_PROMPT = "after the prompt";
 const NO_BREAK = "\u00a0";
 export const WRITTEN = "written by the model";
-
-/** Whether influence is how far a prediction moves: a divergence has no other side. */
-export function isDivergence({ kind }: Query): boolean {
-  return kind === "kl";
-}
-
-/** Whether influence is how much less likely the prompt’s own next token becomes. */
-function isLikelihood({ kind, actual }: Query): boolean {
-  return kind === "logprob" && actual;
-}
 
 /** The map of one moment, as far as words need it. */
 export interface Context {
@@ -82,11 +64,8 @@ export function cellMeaning(
   const token =
     target === context.tokens.length ? `the token ${AFTER_THE_PROMPT}` : quote(context.tokens[target]);
   const amount = withUnit(number(Math.abs(value)), context.query.unit);
-  if (isDivergence(context.query))
-    return `Removing this state moves the prediction of ${token} by ${amount} (Kullback–Leibler divergence).`;
-  if (!isLikelihood(context.query))
-    return `Removing this state ${value > 0 ? "lowers" : "raises"} the ${context.query.metric} at ${token} by ${amount}.`;
-  return `Removing this state makes ${token} ${value > 0 ? "less" : "more"} likely by ${amount}.`;
+  const { positive, negative } = context.query.words;
+  return fillIn(value > 0 ? positive : negative, { metric: context.query.metric, token, amount });
 }
 
 /** The value of a token's statistic, or why it has none. */
@@ -123,23 +102,22 @@ export function baselineLabel(layer: Layer): string {
   return layer.baseline === null ? "baseline: pending" : `baseline: ${layer.baseline}`;
 }
 
-export function baselineNote(index: number, layer: Layer): string {
+export function baselineNote(index: number, layer: Layer, offered: Offered): string {
   if (disturbed(layer))
     return `At layer ${index} the ${layer.baseline} state is itself a shock to the model: most of what is shown is that shock.`;
-  if (layer.shock)
-    return `At layer ${index} the mean state is itself a shock to the model, so another token’s state is used instead (resample).`;
-  switch (layer.baseline) {
-    case "mean":
-      return "Removed: replaced by the mean state of this layer.";
-    case "zero":
-      return "Removed: replaced by zero.";
-    case "resample":
-      return "Removed: replaced by another token’s state of this layer (resample).";
-    case "counterfactual":
-      return "Removed: replaced by the state at the same place of another prompt (counterfactual).";
-    default:
-      return "";
-  }
+  const facts = factsOf(layer, offered);
+  if (facts === undefined) return "";
+  return layer.replaced ? `At layer ${index} ${facts.stand_in}` : facts.note;
+}
+
+/** For a layer whose mean state is a shock, in few words. */
+export function shockLabel(layer: Layer, offered: Offered): string {
+  if (disturbed(layer)) return "flawed baseline: mostly its shock";
+  return factsOf(layer, offered)?.short_stand_in ?? "";
+}
+
+function factsOf({ baseline }: Layer, { baselines }: Offered): Offered["baselines"][number] | undefined {
+  return baselines.find(({ name }) => name === baseline);
 }
 
 export function windowNote(window: number | null): string {
@@ -152,7 +130,7 @@ export function windowNote(window: number | null): string {
 export function scaleNote(scale: number, query: Query): string {
   if (Number.isNaN(scale)) return "";
   const end = withUnit(mark(scale), query.unit);
-  return isDivergence(query) ? `0 to ${end} or more` : `± ${end} or more`;
+  return query.divergence ? `0 to ${end} or more` : `± ${end} or more`;
 }
 
 /** Layers of which every source is computed, and those that are asked for. */
@@ -226,37 +204,33 @@ function theRest(seconds: number | null): string {
   return seconds === null ? "the rest" : `the rest, ${duration(seconds)},`;
 }
 
-export function queryLabels(query: Query): readonly string[] {
-  const metric = isLikelihood(query) ? "log p" : query.metric;
+export function queryLabels({ exact, method, short_metric: metric, unit, site }: Query): readonly string[] {
   return [
-    `${query.exact ? "exact" : "estimated"} ${query.method}`,
-    query.unit === "" ? metric : `${metric} (${query.unit})`,
-    ...(query.site === "residual" ? [] : [`site: ${query.site}`]),
+    `${exact ? "exact" : "estimated"} ${method}`,
+    quantity(metric, unit),
+    ...(site === INITIAL.query.site ? [] : [`site: ${site}`]),
   ];
 }
 
-/** What each number of a token's row is. */
-export function rowMeaning(query: Query): string {
-  const { metric, unit } = query;
-  if (isDivergence(query)) return `how far, in ${unit}, the prediction there moves if this state is removed`;
-  if (isLikelihood(query)) return `${unit} lost at that token if this state is removed`;
-  return `how much ${withUnit(metric, unit === "" ? "" : `(${unit})`)} falls there if this state is removed`;
-}
-
-/** What each number of a token's column is. */
-export function columnMeaning(query: Query): string {
-  const { metric, unit } = query;
-  if (isDivergence(query)) return `how far, in ${unit}, its prediction moves if that state is removed`;
-  if (isLikelihood(query)) return `${unit} it loses if that state is removed`;
-  return `how much ${withUnit(metric, unit === "" ? "" : `(${unit})`)} falls here if that state is removed`;
+/** What each number of a token's row or column is. */
+export function meaningOf(kind: "row" | "column", { words, metric, unit }: Query): string {
+  return fillIn(words[kind], { metric, quantity: quantity(metric, unit) });
 }
 
 /** The two ends of the scale of influence; what is coloured: targets in a row, else the states they come from. */
 export function scaleEnds(
-  query: Query,
+  { words }: Query,
   coloured: "targets" | "sources" = "targets",
 ): readonly [low: string, high: string] {
-  if (isLikelihood(query))
-    return ["removal would help", coloured === "targets" ? "needed here" : "needed there"];
-  return isDivergence(query) ? ["", "moved by removal"] : ["raised by removal", "lowered by removal"];
+  return [words.low, coloured === "targets" ? words.high : words.high_of_sources];
+}
+
+/** `entropy (nats)` */
+function quantity(metric: string, unit: string): string {
+  return unit === "" ? metric : `${metric} (${unit})`;
+}
+
+/** Puts values in the places of their names, in one pass: a token’s own text may look like a place. */
+function fillIn(template: string, values: Readonly<Record<string, string>>): string {
+  return template.replace(/\{(\w+)\}/g, (place, name: string) => values[name] ?? place);
 }

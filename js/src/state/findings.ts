@@ -1,7 +1,8 @@
 /** What was found out about single cells of one map. Whoever reads it in an effect follows every finding and question. */
 
 import { signal } from "@preact/signals-core";
-import type { Aspect, Finding } from "../kernel/messages";
+import type { Finding } from "../kernel/messages";
+import type { Aspect } from "../kernel/protocol";
 import type { Cell } from "./reading";
 
 const MOST_KEPT = 500;

@@ -1,7 +1,7 @@
 /** Undo of selections: what was looked at before, and before that. */
 
 import { type ReadonlySignal, signal } from "@preact/signals-core";
-import type { Controls } from "../kernel/traits";
+import type { Controls } from "../kernel/protocol";
 
 export type Selection = Pick<
   Controls,

@@ -1,6 +1,6 @@
 /** What the kernel is asked about the selected cell, once the reader stays with it. */
 
-import type { Aspect } from "../kernel/messages";
+import type { Aspect } from "../kernel/protocol";
 import type { CellFindings } from "./findings";
 import type { Cell } from "./reading";
 

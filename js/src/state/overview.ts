@@ -1,6 +1,6 @@
 /** The whole map in summary: where each layer's influence goes, its spread, the strongest links of all. */
 
-import { type Layer, LEAST_OFFSETS } from "../kernel/traits";
+import { type Layer, LEAST_OFFSETS } from "../kernel/protocol";
 import type { Link } from "./reading";
 import type { Rows } from "./rows";
 

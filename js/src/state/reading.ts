@@ -1,6 +1,6 @@
 /** How the text is read: by a statistic of each token, or by the influence of or on one of them. */
 
-import type { Traits } from "../kernel/traits";
+import type { Traits } from "../kernel/protocol";
 import type { Rows } from "./rows";
 
 /** Influence of the state at (layer, source) on the prediction of the token at `target`. */

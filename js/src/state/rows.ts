@@ -4,7 +4,7 @@
  */
 
 import { signal } from "@preact/signals-core";
-import type { Values } from "../kernel/messages";
+import { ProtocolError, type Values } from "../kernel/messages";
 
 export class Rows {
   readonly nTokens: number;
@@ -30,16 +30,14 @@ export class Rows {
     this.#versions = new Array(nLayers).fill(0);
   }
 
-  /** Keeps finished rows; a row that comes again replaces itself. Returns why they do not fit, or null. */
-  receive(values: Values): string | null {
+  /** Keeps finished rows; a row that comes again replaces itself. Throws `ProtocolError` where they do not fit the map. */
+  receive(values: Values): void {
     const { layer, sources, n_targets: nTargets } = values;
-    if (nTargets !== this.nTargets)
-      return `${nTargets} targets in a prompt of ${this.nTokens} tokens, where there are ${this.nTargets}`;
-    if (layer >= this.nLayers) return `layer ${layer} of a model with ${this.nLayers} layers`;
-    const outside = sources.find((source) => source >= this.nTokens);
-    if (outside !== undefined) return `source ${outside} in a prompt of ${this.nTokens} tokens`;
-    if (values.statistics.length !== this.nStatistics * sources.length)
-      return `${values.statistics.length / sources.length} statistics where there should be ${this.nStatistics}`;
+    const nStatistics = values.statistics.length / sources.length;
+    if (nTargets !== this.nTargets || nStatistics !== this.nStatistics)
+      throw new ProtocolError(
+        `${nTargets} targets and ${nStatistics} statistics of a map with ${this.nTargets} and ${this.nStatistics}`,
+      );
 
     let kept = this.#statistics[layer];
     if (kept === undefined) {
@@ -56,7 +54,6 @@ export class Rows {
     }
     this.#versions[layer] = this.version(layer) + 1;
     this.#arrived.value = this.arrived + 1;
-    return null;
   }
 
   #keep(layer: number, source: number, later: Float32Array): void {

@@ -1,6 +1,7 @@
 /** The scale that influence is coloured on, in the text and in the heat map alike. */
 
-import { disturbed, type Layer } from "../kernel/traits";
+import type { Layer } from "../kernel/protocol";
+import { disturbed } from "../kernel/traits";
 import { type Reading, stripOf } from "./reading";
 import type { Rows } from "./rows";
 

@@ -10,16 +10,18 @@ import {
   untracked,
 } from "@preact/signals-core";
 import { Connection } from "../kernel/connection";
-import { type Aspect, checkToBrowser, type Failed, type Open, type ToBrowser } from "../kernel/messages";
+import { ProtocolError, read, type ToBrowser } from "../kernel/messages";
 import {
+  type Aspect,
   type Controls,
-  type Direction,
-  INITIAL,
+  type Failed,
   type Layer,
+  type Open,
   PROTOCOL_VERSION,
   type Problem,
   type Statistic,
-} from "../kernel/traits";
+} from "../kernel/protocol";
+import { type Direction, INITIAL } from "../kernel/traits";
 import type { Transport } from "../kernel/transport";
 import { CellFindings } from "./findings";
 import { History, SELECTION, type Selection } from "./history";
@@ -32,7 +34,7 @@ import { SyncedTraits, type TraitSignals } from "./synced";
 
 export const MOST_PINS = 4;
 
-const UNPREPARED: Layer = { baseline: null, shock: false, noise_floor: null, n_done: 0 };
+const UNPREPARED: Layer = { baseline: null, shock: false, replaced: false, noise_floor: null, n_done: 0 };
 const NOTHING: Pick<Selection, "selected_source" | "selected_target" | "selected_offset"> = {
   selected_source: null,
   selected_target: null,
@@ -300,12 +302,14 @@ export class Store {
     // A half of what was set is a state that never was.
     if (this.#setting) return;
     batch(() => {
-      const before = this.problem.value;
-      const { heard, misfits } = this.#synced.read((name) => this.#transport.get(name));
-      for (const reason of misfits) this.#complain(reason);
+      const version = this.#transport.get("protocol_version");
+      if (version !== undefined && version !== PROTOCOL_VERSION) {
+        this.traits.protocol_version.value = version as number;
+        this.connection.refuse();
+        return;
+      }
+      if (this.#synced.read((name) => this.#transport.get(name))) this.connection.heard();
       const { tokens, n_targets: nTargets, n_layers: nLayers, statistics, map_id: mapId } = this.traits;
-      if (this.traits.protocol_version.value !== PROTOCOL_VERSION) this.connection.refuse();
-      else if (heard) this.connection.heard();
       const rows = this.rows.value;
       const sameMap =
         mapId.value === this.#mapId &&
@@ -315,8 +319,7 @@ export class Store {
         statistics.value.length === rows.nStatistics;
       if (sameMap) return;
       this.#mapId = mapId.value;
-      // What was wrong with the old map is none of the new one's.
-      if (this.problem.value === before) this.problem.value = null;
+      this.problem.value = null;
       this.failed.value = null;
       this.findings.clear();
       this.history.clear();
@@ -325,9 +328,13 @@ export class Store {
   }
 
   #receive(content: unknown, buffers: readonly DataView[]): void {
-    const checked = checkToBrowser(content, buffers);
-    if (checked.ok) batch(() => this.#answer(checked.value));
-    else this.#complain(checked.reason);
+    try {
+      const message = read(content, buffers);
+      batch(() => this.#answer(message));
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      this.#complain(error.message);
+    }
   }
 
   #answer(message: ToBrowser): void {
@@ -351,9 +358,7 @@ export class Store {
         if (message.map_id === this.traits.map_id.value) this.findings.receive(message);
         return;
       case "values": {
-        if (message.map_id !== this.traits.map_id.value) return;
-        const reason = this.rows.value.receive(message);
-        if (reason !== null) this.#complain(reason);
+        if (message.map_id === this.traits.map_id.value) this.rows.value.receive(message);
       }
     }
   }

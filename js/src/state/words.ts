@@ -1,6 +1,7 @@
 /** Tokens grouped into what is read as one: words on request, else single tokens. */
 
-import { type Token, tells } from "../kernel/traits";
+import type { Token } from "../kernel/protocol";
+import { isFurtherPiece, tells } from "../kernel/traits";
 import type { Reading, Strip } from "./reading";
 
 /** Positions `start .. stop - 1`. */
@@ -58,11 +59,11 @@ export function occurrences(tokens: readonly Token[], wanted: string): readonly 
   const starts: number[] = [];
   const ends: number[] = [];
   let whole = "";
-  for (const { text, piece } of tokens) {
+  for (const token of tokens) {
     // Further pieces of a character lie where their first one does.
-    const isFurther = piece !== null && piece[0] > 1;
+    const isFurther = isFurtherPiece(token);
     starts.push(isFurther ? (starts.at(-1) ?? 0) : whole.length);
-    if (!isFurther) whole += text.toLowerCase();
+    if (!isFurther) whole += token.text.toLowerCase();
     ends.push(whole.length);
   }
   const found: Span[] = [];

@@ -1,45 +1,20 @@
 /** What the editor's fields mean: metrics, baselines and layers as they are chosen and typed, and as they are sent. */
 
-import { LONGEST_TEXT } from "../../kernel/messages";
+import { LONGEST_TEXT, type Offered } from "../../kernel/protocol";
 
-/** A metric as it is offered. */
-export interface MetricChoice {
-  readonly value: string;
-  readonly name: string;
-  /** How many tokens the reader names. */
-  readonly nTokens: number;
-  readonly label: string;
+export type MetricChoice = Offered["metrics"][number];
+
+/** The choice that a metric, as it is sent, comes from; undefined where it can only be said in Python. */
+export function metricChoice(
+  { metrics }: Offered,
+  [named, ...tokens]: readonly string[],
+): MetricChoice | undefined {
+  return metrics.find(({ name, n_tokens: nTokens }) => name === named && nTokens === tokens.length);
 }
 
-export const METRICS: readonly MetricChoice[] = [
-  { value: "logprob", name: "logprob", nTokens: 0, label: "log-probability of the actual token" },
-  { value: "logit", name: "logit", nTokens: 0, label: "logit of the actual token" },
-  {
-    value: "centred_logit",
-    name: "centred_logit",
-    nTokens: 0,
-    label: "centred logit of the actual token",
-  },
-  { value: "logprob of", name: "logprob", nTokens: 1, label: "log-probability of a token I name" },
-  { value: "logit of", name: "logit", nTokens: 1, label: "logit of a token I name" },
-  { value: "centred_logit of", name: "centred_logit", nTokens: 1, label: "centred logit of a token I name" },
-  { value: "contrast", name: "contrast", nTokens: 2, label: "contrast of two tokens (logits)" },
-  { value: "entropy", name: "entropy", nTokens: 0, label: "entropy of the prediction" },
-  { value: "kl", name: "kl", nTokens: 0, label: "KL divergence of the prediction" },
-];
-
-export const BASELINES = [
-  { value: "auto", label: "automatic: mean, unless a shock" },
-  { value: "mean", label: "mean state of the layer" },
-  { value: "zero", label: "zero" },
-  { value: "resample", label: "another token’s state (resample)" },
-  { value: "counterfactual", label: "state of another prompt (counterfactual)" },
-] as const;
-
-/** The choice that a metric, as it is sent, comes from; null where it can only be said in Python. */
-export function metricChoice(metric: readonly string[]): MetricChoice | null {
-  const [name, ...tokens] = metric;
-  return METRICS.find((choice) => choice.name === name && choice.nTokens === tokens.length) ?? null;
+/** What names a choice in a list of choices. */
+export function choiceValue({ name, n_tokens: nTokens }: MetricChoice): string {
+  return nTokens === 0 ? name : `${name} ${nTokens}`;
 }
 
 /** What is wrong with a field, and what to do. */

@@ -1,6 +1,7 @@
 /** What can be done: edit, undo, copy, fill the screen. */
 
-import { TRAITS, type TraitName, type Traits } from "../../kernel/traits";
+import type { Traits } from "../../kernel/protocol";
+import { TRAITS, type TraitName } from "../../kernel/traits";
 import { h, listen, setAttribute } from "../../page/dom";
 import { pythonCall } from "../../page/python";
 import { icon } from "../../page/svg";

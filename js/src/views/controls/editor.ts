@@ -2,7 +2,15 @@
 
 import { h, listen, setAttribute, setText } from "../../page/dom";
 import type { View } from "../shared";
-import { asMeant, BASELINES, layersText, METRICS, metricChoice, parseLayers, tooLong } from "./asking";
+import {
+  asMeant,
+  choiceValue,
+  layersText,
+  type MetricChoice,
+  metricChoice,
+  parseLayers,
+  tooLong,
+} from "./asking";
 import { Field } from "./field";
 import { WriteOnView } from "./write-on";
 
@@ -126,15 +134,24 @@ export class EditorView {
     const { traits } = this.#view.store;
     const { metric, baseline } = traits.asked.value;
     this.#prompt.value = traits.prompt.value;
-    const choice = metricChoice(metric);
-    offer(this.#metric, METRICS, choice === null);
-    this.#metric.value = choice?.value ?? AS_SET;
+    const { metrics, baselines } = traits.offered.value;
+    const choice = metricChoice(traits.offered.value, metric);
+    offer(
+      this.#metric,
+      metrics.map((one) => [choiceValue(one), one.label]),
+      choice === undefined,
+    );
+    this.#metric.value = choice === undefined ? AS_SET : choiceValue(choice);
     this.#named = this.#tokens.map((token, i) => {
-      const name = choice === null ? "" : (metric[i + 1] ?? "");
+      const name = choice === undefined ? "" : (metric[i + 1] ?? "");
       token.value = name;
       return { name, typed: token.value };
     });
-    offer(this.#baseline, BASELINES, baseline === null);
+    offer(
+      this.#baseline,
+      baselines.map(({ name, label }) => [name, label]),
+      baseline === null,
+    );
     this.#baseline.value = baseline?.[0] ?? AS_SET;
     this.#other.value = baseline?.[1] ?? "";
     this.#layers.value = layersText(traits.layers.value);
@@ -146,10 +163,22 @@ export class EditorView {
 
   /** Fields that only some choices have. */
   #showOwn(): void {
-    const nTokens = METRICS.find(({ value }) => value === this.#metric.value)?.nTokens ?? 0;
+    const nTokens = this.#choice()?.n_tokens ?? 0;
     for (const [i, token] of this.#tokens.entries()) token.hidden = i >= nTokens;
     setAttribute(this.#fields.metric.element, "data-names", nTokens > 0);
-    this.#other.hidden = this.#baseline.value !== "counterfactual";
+    this.#other.hidden = !this.#needsPrompt();
+  }
+
+  /** The metric that is chosen; undefined: the one that was set in Python. */
+  #choice(): MetricChoice | undefined {
+    const { metrics } = this.#view.store.traits.offered.value;
+    return metrics.find((one) => choiceValue(one) === this.#metric.value);
+  }
+
+  /** Whether the chosen baseline is taken from another prompt. */
+  #needsPrompt(): boolean {
+    const { baselines } = this.#view.store.traits.offered.value;
+    return baselines.find(({ name }) => name === this.#baseline.value)?.needs_prompt === true;
   }
 
   /** Asks for the map, and for so many tokens that the model writes on from it. */
@@ -207,19 +236,19 @@ export class EditorView {
   }
 
   #metricNow(): readonly string[] {
-    const choice = METRICS.find(({ value }) => value === this.#metric.value);
+    const choice = this.#choice();
     if (choice === undefined) return this.#view.store.traits.asked.value.metric;
     const names = this.#tokens.map(({ value }, i) => {
       const filled = this.#named[i];
       return filled?.typed === value ? filled.name : value;
     });
-    return [choice.name, ...names.slice(0, choice.nTokens)];
+    return [choice.name, ...names.slice(0, choice.n_tokens)];
   }
 
   #baselineNow(): readonly string[] | null {
     const kind = this.#baseline.value;
     if (kind === AS_SET) return null;
-    return kind === "counterfactual" ? [kind, this.#other.value] : [kind];
+    return this.#needsPrompt() ? [kind, this.#other.value] : [kind];
   }
 
   /** What could not be done is said at its field; what was typed stays. */
@@ -260,9 +289,9 @@ export function isOfEditor(field: string | null | undefined): boolean {
 
 function offer(
   select: HTMLSelectElement,
-  choices: readonly { readonly value: string; readonly label: string }[],
+  choices: readonly (readonly [value: string, label: string])[],
   withSet: boolean,
 ): void {
   const set = withSet ? [h("option", { value: AS_SET }, "as set in Python")] : [];
-  select.replaceChildren(...set, ...choices.map(({ value, label }) => h("option", { value }, label)));
+  select.replaceChildren(...set, ...choices.map(([value, label]) => h("option", { value }, label)));
 }

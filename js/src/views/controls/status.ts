@@ -1,7 +1,7 @@
 /** What went wrong, or is missing: in plain words, with advice, and details to copy. */
 
 import type { ConnectionState } from "../../kernel/connection";
-import { PROTOCOL_VERSION, type Problem } from "../../kernel/traits";
+import { PROTOCOL_VERSION, type Problem } from "../../kernel/protocol";
 import { h, listen, setAttribute, setText } from "../../page/dom";
 import type { View } from "../shared";
 import { CopyButton } from "./copy";

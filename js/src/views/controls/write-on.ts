@@ -1,6 +1,6 @@
 /** Lets the model write on: prompt and continuation become one map. */
 
-import { MOST_WRITTEN } from "../../kernel/messages";
+import { MOST_WRITTEN } from "../../kernel/protocol";
 import { h, listen, setAttribute, setText } from "../../page/dom";
 import type { View } from "../shared";
 import { Complaint } from "./field";

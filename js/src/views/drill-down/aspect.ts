@@ -1,6 +1,6 @@
 /** One aspect of a cell: not asked yet, asked, found, failed, or not offered; its room is there from the start. */
 
-import type { Aspect, Findings } from "../../kernel/messages";
+import type { Aspect, Findings } from "../../kernel/protocol";
 import { h, listen, setAttribute, setText } from "../../page/dom";
 import type { Cell } from "../../state/reading";
 import type { View } from "../shared";

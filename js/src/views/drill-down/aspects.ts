@@ -1,6 +1,6 @@
 /** What is found out about a cell: predictions with and without the state, its parts, baselines, heads, a second pass. */
 
-import type { Findings } from "../../kernel/messages";
+import type { Findings } from "../../kernel/protocol";
 import {
   carrierName,
   directNote,

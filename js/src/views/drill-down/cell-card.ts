@@ -6,7 +6,13 @@ import { cellMeaning, cellPlace, cellValue, HONESTY, named } from "../../page/se
 import type { Cell } from "../../state/reading";
 import { MOST_PINS } from "../../state/store";
 import { contextOf, type View } from "../shared";
-import { carriersPart, directPart, predictionsPart, baselineSensitivityPart, verificationPart } from "./aspects";
+import {
+  baselineSensitivityPart,
+  carriersPart,
+  directPart,
+  predictionsPart,
+  verificationPart,
+} from "./aspects";
 import { StrongestView } from "./strongest";
 
 export class CellCard {

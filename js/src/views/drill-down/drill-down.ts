@@ -1,7 +1,7 @@
 /** Opens below the text when a token is read: its heat map, and what is known of one cell. */
 
 import { h, listen, setText } from "../../page/dom";
-import { columnMeaning, named, rowMeaning } from "../../page/sentences";
+import { meaningOf, named } from "../../page/sentences";
 import { focusText, type View } from "../shared";
 import { CellCard } from "./cell-card";
 import { HeatMapView } from "./heat-map";
@@ -53,12 +53,12 @@ export class DrillDownView {
     const { tokens, n_targets: nTargets, query } = store.traits;
     if (reading.kind === "row") {
       setText(this.#token, `${named(tokens.value, reading.source)} at every layer`);
-      setText(this.#explained, ` → every later token · each cell: ${rowMeaning(query.value)}`);
+      setText(this.#explained, ` → every later token · each cell: ${meaningOf("row", query.value)}`);
     } else if (reading.kind === "column") {
       setText(this.#token, named(tokens.value, reading.target));
       setText(
         this.#explained,
-        ` ← every earlier token at every layer · each cell: ${columnMeaning(query.value)}`,
+        ` ← every earlier token at every layer · each cell: ${meaningOf("column", query.value)}`,
       );
     }
     const last = reading.kind === "row" && reading.source >= nTargets.value;

@@ -1,7 +1,8 @@
 /** One token at every layer: each cell the influence of its state on a later token, or of an earlier one on it. */
 
 import { computed, type ReadonlySignal } from "@preact/signals-core";
-import { disturbed, type Token } from "../../kernel/traits";
+import type { Token } from "../../kernel/protocol";
+import { disturbed } from "../../kernel/traits";
 import { h, setAttribute, setText } from "../../page/dom";
 import { number, shortLabel, signed, withUnit } from "../../page/format";
 import { AFTER_THE_PROMPT, cellMeaning, cellPlace, cellValue, named } from "../../page/sentences";

@@ -1,6 +1,7 @@
 /** A row or a column at every layer: which pixel has which colour, which token a label, how much each layer adds up to. */
 
-import { disturbed, type Layer, tells } from "../../kernel/traits";
+import type { Layer } from "../../kernel/protocol";
+import { disturbed, tells } from "../../kernel/traits";
 import { alphaOf, type Palette } from "../../page/colour";
 import { type Cell, cellAt, type Link, type Reading, reach, type Strip, stripOf } from "../../state/reading";
 import type { Rows } from "../../state/rows";

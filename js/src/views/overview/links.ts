@@ -1,7 +1,7 @@
 /** The strongest links of the whole map, by distance; each is a click away. */
 
 import { computed, type ReadonlySignal } from "@preact/signals-core";
-import { LEAST_OFFSETS } from "../../kernel/traits";
+import { LEAST_OFFSETS } from "../../kernel/protocol";
 import { h, listen, setAttribute, setText } from "../../page/dom";
 import { quote, signed, withUnit } from "../../page/format";
 import { linksNote } from "../../page/overview-sentences";

@@ -1,9 +1,8 @@
 /** Samples of how tokens look that carry no colour of their own, each only where the text has such tokens. */
 
-import { disturbed } from "../../kernel/traits";
 import { h, setText } from "../../page/dom";
 import { number, withUnit } from "../../page/format";
-import { fillsWindow, scaleEnds, scaleNote, WRITTEN } from "../../page/sentences";
+import { fillsWindow, scaleEnds, scaleNote, shockLabel, WRITTEN } from "../../page/sentences";
 import { contextOf, type View } from "../shared";
 import { dressPin, pinScale } from "./pins";
 import { type Kind, looksOf } from "./token-look";
@@ -80,9 +79,7 @@ export class Keys {
         sink: `attention sink${nSinks === 1 ? "" : "s"}${left}`,
       }),
       ...(store.layerInfo.value.shock && {
-        shock: disturbed(store.layerInfo.value)
-          ? "flawed baseline: mostly its shock"
-          : "flawed mean: resampled instead",
+        shock: shockLabel(store.layerInfo.value, traits.offered.value),
       }),
       ...(traits.written_from.value !== null && { written: WRITTEN }),
       ...(traits.find.value !== "" && { found: "found" }),

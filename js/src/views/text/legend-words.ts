@@ -1,6 +1,6 @@
 /** What the legend says. */
 
-import type { Statistic } from "../../kernel/traits";
+import type { Statistic } from "../../kernel/protocol";
 import { plural } from "../../page/format";
 import { type Context, HONESTY, named, windowNote } from "../../page/sentences";
 import type { Reading } from "../../state/reading";

@@ -3,7 +3,7 @@
 import { css, type Palette, type Rgb } from "../../page/colour";
 import { h, listen, setAttribute, setText } from "../../page/dom";
 import { mark, withUnit } from "../../page/format";
-import { baselineNote, isDivergence, scaleEnds, scaleNote } from "../../page/sentences";
+import { baselineNote, scaleEnds, scaleNote } from "../../page/sentences";
 import { contextOf, type View } from "../shared";
 import { Keys } from "./keys";
 import { legendTitle, readingNote, statisticNote, wordsNote } from "./legend-words";
@@ -68,7 +68,7 @@ export class LegendView {
     const notes = [
       isStatistic ? statisticNote(statistic, traits.window.value) : readingNote(reading),
       traits.show_words.value ? wordsNote(reading) : "",
-      baselineNote(store.layer.value, store.layerInfo.value),
+      baselineNote(store.layer.value, store.layerInfo.value, traits.offered.value),
     ];
     setText(this.#notes, notes.filter(Boolean).join(" "));
   }
@@ -102,7 +102,7 @@ export class LegendView {
     setText(this.#high, high);
     setText(this.#scale, (scaleNote(store.scale.value, query) || `… ${query.unit}`) + kept);
     const { palette } = surroundings.value;
-    const gradient = isDivergence(query) ? halfGradient(palette.needed) : signedGradient(palette);
+    const gradient = query.divergence ? halfGradient(palette.needed) : signedGradient(palette);
     this.#bar.style.backgroundImage = gradient;
   }
 }

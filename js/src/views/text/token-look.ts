@@ -1,6 +1,7 @@
 /** What the text looks like and says, given the store: no element is touched here. */
 
-import { type Statistic, tells } from "../../kernel/traits";
+import type { Statistic } from "../../kernel/protocol";
+import { tells } from "../../kernel/traits";
 import { alphaOf, amountAlpha, type Palette } from "../../page/colour";
 import { number, quoteAll, withUnit } from "../../page/format";
 import {

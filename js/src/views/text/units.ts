@@ -1,6 +1,7 @@
 /** The units of the text as elements on the page. */
 
-import type { Token } from "../../kernel/traits";
+import type { Token } from "../../kernel/protocol";
+import { isFurtherPiece } from "../../kernel/traits";
 import { h } from "../../page/dom";
 import { parts } from "../../page/format";
 import { AFTER_THE_PROMPT, WRITTEN } from "../../page/sentences";
@@ -49,7 +50,7 @@ export class Units {
 }
 
 function startsWithSpace(token: Token | undefined): boolean {
-  return token !== undefined && /^ [^\s]/u.test(token.text) && (token.piece?.[0] ?? 1) === 1;
+  return token !== undefined && /^ [^\s]/u.test(token.text) && !isFurtherPiece(token);
 }
 
 function tokenElement(tokens: readonly Token[], { start }: Span): HTMLElement {
@@ -57,13 +58,13 @@ function tokenElement(tokens: readonly Token[], { start }: Span): HTMLElement {
   const single = tokens.length === 1;
   for (const [i, token] of tokens.entries()) {
     // Within a word the further pieces of a character say nothing; alone they need something to point at.
-    if (!single && token.piece !== null && token.piece[0] > 1) continue;
+    if (!single && isFurtherPiece(token)) continue;
     for (const [k, part] of parts(token).entries()) {
       const text = i === 0 && k === 0 && !part.mark ? part.text.replace(/^ (?=[^\s])/u, "") : part.text;
       element.append(part.mark ? h("span", { class: "mark" }, text) : text);
     }
   }
-  if (single && (tokens[0]?.piece?.[0] ?? 1) > 1) element.setAttribute("data-piece", "");
+  if (single && tokens.some(isFurtherPiece)) element.setAttribute("data-piece", "");
   return element;
 }
 

@@ -1,0 +1,126 @@
+"""The traits that the page reads, as types. ``js/src/kernel/protocol.ts`` is made from this file and ``protocol``."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from typing_extensions import TypedDict
+
+from horizon_widget.result.page import Layer, Offered, Query, Statistic, Token
+
+MOST_PINNED = 4
+LEAST_OFFSETS = (1, 2, 9, 33)
+
+
+class Problem(TypedDict):
+    """What went wrong, for the reader.
+
+    Attributes:
+        title: What.
+        advice: What to do; may be empty.
+        detail: For a report; may be empty.
+    """
+
+    title: str
+    advice: str
+    detail: str
+
+
+class Asked(TypedDict):
+    """What a new map would be asked with: the arguments of ``attribute``.
+
+    Attributes:
+        metric: Its name, and the tokens it names.
+        baseline: Its kind, and the other prompt where it needs one; null where only Python can say it.
+        token_ids: Where the prompt is not just the text: its tokens.
+        model: The argument of ``load_model``; null where the model was in memory.
+        remote: Whether it runs on another machine.
+    """
+
+    metric: list[str]
+    baseline: list[str] | None
+    site: str
+    head: int | None
+    seed: int
+    draws: int
+    token_ids: list[int] | None
+    model: str | None
+    remote: bool
+
+
+class Progress(TypedDict):
+    """How far the current task is.
+
+    Attributes:
+        done: From 0 to 1.
+        filling: What happens to the rest of the map in idle time.
+        host: Where the request to a remote model's host is, in words; null: none is under way.
+    """
+
+    task: str
+    done: float
+    seconds_left: float | None
+    filling: Literal["idle", "running", "waiting", "behind", "writing", "on request", "stopped", "complete"]
+    host: str | None
+
+
+class Controls(TypedDict):
+    """The traits that the browser writes too: what is looked at, and how.
+
+    Attributes:
+        direction: ``row``: what is this token's state used for later? ``column``: which states carry this prediction?
+        selected_offset: Tokens are coloured by their influence this many tokens ahead.
+        fixed_scale: The end of the colour scale of influence; null: as large as what is shown needs.
+        include_sinks: Whether attention sinks count in summaries.
+        profile_as_share: Whether offset profiles are shares of each layer's influence within the window.
+        least_offset: The strongest links are at least so many tokens long.
+        find: Tokens that contain this text are marked.
+    """
+
+    direction: Literal["row", "column"]
+    statistic: str
+    selected_layer: int
+    selected_source: int | None
+    selected_target: int | None
+    selected_offset: int | None
+    pinned_sources: list[int]
+    fixed_scale: float | None
+    show_words: bool
+    show_arcs: bool
+    include_sinks: bool
+    profile_as_share: bool
+    least_offset: int
+    find: str
+
+
+class Traits(Controls):
+    """All synced traits that the page reads.
+
+    Attributes:
+        n_targets: Targets are 1 to ``n_targets``; the number of tokens stands for the prediction after the prompt.
+        layer_info: One for each layer.
+        layers: The layers that are computed in idle time; null: all.
+        written_from: The first token that the model wrote itself.
+        not_offered: Why this model's host does not allow something, by aspect, or ``write_on``.
+    """
+
+    protocol_version: int
+    map_id: int
+    model_name: str
+    prompt: str
+    tokens: list[Token]
+    n_targets: int
+    n_layers: int
+    query: Query
+    offered: Offered
+    asked: Asked
+    window: int | None
+    statistics: list[Statistic]
+    layer_info: list[Layer]
+    layers: list[int] | None
+    sinks: list[int]
+    written_from: int | None
+    state: Literal["empty", "computing", "ready", "error"]
+    progress: Progress
+    error: Problem | None
+    not_offered: dict[str, str]

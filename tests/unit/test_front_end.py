@@ -1,0 +1,12 @@
+"""What is written down for the front end is what the kernel says."""
+
+from __future__ import annotations
+
+import pytest
+
+from scripts.describe_protocol import WRITTEN
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.name)
+def test_what_is_written_down_is_current(path):
+    assert path.read_text() == WRITTEN[path](), "run scripts/describe_protocol.py"
