@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from horizon_widget.api.attribute import AttributionInterrupted, attribute
     from horizon_widget.api.cell import carriers, predictions, verify
-    from horizon_widget.api.closer import ablate_together, baseline_sensitivity, direct, direct_links
+    from horizon_widget.api.effects import ablate_together, baseline_sensitivity, direct, direct_links
     from horizon_widget.api.estimate import estimate
     from horizon_widget.api.load import load_model
     from horizon_widget.compute.findings import Verification
@@ -46,16 +46,16 @@ _HOME = {
     "Layout": "models.layout",
     "Metric": "question.metric",
     "Place": "models.layout",
-    "ablate_together": "api.closer",
+    "ablate_together": "api.effects",
     "attribute": "api.attribute",
     "carriers": "api.cell",
-    "direct": "api.closer",
-    "direct_links": "api.closer",
+    "direct": "api.effects",
+    "direct_links": "api.effects",
     "estimate": "api.estimate",
     "load_model": "api.load",
     "predictions": "api.cell",
     "register_architecture": "models.layout",
-    "baseline_sensitivity": "api.closer",
+    "baseline_sensitivity": "api.effects",
     "separate_heads": "models.layout",
     "verify": "api.cell",
 }

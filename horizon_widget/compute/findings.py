@@ -115,7 +115,7 @@ class Verification:
 
 
 def direct_parts(ablation: Ablation, cell: Cell) -> Steps[dict[str, float]]:
-    """The whole influence, and its direct and indirect part; see ``closer.direct``."""
+    """The whole influence, and its direct and indirect part; see ``api.effects.direct``."""
     ablation.prepare([cell.layer])
     yield
     whole, straight = ablation.total_and_direct([(cell.layer, cell.source)], (cell.target,))
@@ -144,7 +144,7 @@ def _replacements(ablation: Ablation, cell: Cell) -> Tensor:
 
 
 def predictions(ablation: Ablation, cell: Cell, n: int = TOKENS_SHOWN) -> Steps[list[Prediction]]:
-    """See ``cell.predictions``."""
+    """See ``api.cell.predictions``."""
     states = _replacements(ablation, cell)
     yield
     cells = [(cell.layer, cell.source)] * len(states)
@@ -167,7 +167,7 @@ def _in_turn(first: list[int], second: list[int]) -> list[int]:
 
 
 def carriers(ablation: Ablation, cell: Cell, n: int = CARRIERS_SHOWN) -> Steps[list[Carrier]]:
-    """See ``cell.carriers``."""
+    """See ``api.cell.carriers``."""
     if ablation.query.site != RESIDUAL:
         raise QueryError(
             "site",

@@ -40,10 +40,11 @@ class Baseline:
     def __post_init__(self) -> None:
         if self.kind not in BASELINES:
             raise QueryError("baseline", f"{self.kind!r} is not offered.", advice=ADVICE)
-        if self.kind == "counterfactual" and len(self.reference) != 1:
-            raise QueryError("baseline", "a counterfactual needs one other prompt.", advice=ADVICE)
-        if self.kind == "zero" and self.reference:
-            raise QueryError("baseline", "zero is zero, whatever the reference.", advice="Leave the texts out.")
+        takes = BASELINES[self.kind].reference
+        if takes == "prompt" and len(self.reference) != 1:
+            raise QueryError("baseline", f"{self.kind} needs one other prompt.", advice=ADVICE)
+        if not takes and self.reference:
+            raise QueryError("baseline", f"{self.kind} is taken from no text.", advice="Leave the texts out.")
         if len(self.layers) != len(self.shocks):
             raise QueryError("baseline", f"{len(self.layers)} layers and {len(self.shocks)} shocks do not match.")
 
@@ -73,11 +74,12 @@ def read_baseline(value: object, tokenize: Callable[[object], tuple[int, ...]]) 
         return Baseline(value)
     if isinstance(value, (tuple, list)) and len(value) == 2 and isinstance(value[0], str):
         kind, prompts = value
-        texts = prompts if _several(prompts) and kind != "counterfactual" else [prompts]
+        of_texts = kind in BASELINES and BASELINES[kind].reference == "texts"
+        texts = prompts if of_texts and _several(prompts) else [prompts]
         if not texts:
             raise QueryError("baseline", "the reference is empty.", advice="Give at least one text.")
         reference = tuple(tokenize(text) for text in texts)
-        if kind in ("mean", "resample", "auto") and not any(len(ids) > 1 for ids in reference):
+        if of_texts and not any(len(ids) > 1 for ids in reference):
             raise QueryError("baseline", "no reference text has a second token.", advice="Give longer texts.")
         return Baseline(kind, reference)
     raise QueryError("baseline", f"{value!r} is not offered.", advice=ADVICE)

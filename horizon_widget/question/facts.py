@@ -142,32 +142,36 @@ class BaselineFacts:
     Attributes:
         choice: How it is called in the page's editor.
         note: What "removed" means with it.
-        needs_prompt: Whether the user gives another prompt with it.
+        reference: What other prompts it is taken from: any number of texts, which may be left out, or one prompt, which
+            may not.
         stand_in: What is said, after "At layer 12", of a layer where it stands in for a baseline that is a shock.
         short_stand_in: The same for the legend.
     """
 
     choice: str
     note: str = ""
-    needs_prompt: bool = False
+    reference: Literal["", "texts", "prompt"] = ""
     stand_in: str = ""
     short_stand_in: str = ""
 
 
 BASELINES: Mapping[str, BaselineFacts] = {
-    "auto": BaselineFacts("automatic: mean, unless a shock"),
-    "mean": BaselineFacts("mean state of the layer", "Removed: replaced by the mean state of this layer."),
+    "auto": BaselineFacts("automatic: mean, unless a shock", reference="texts"),
+    "mean": BaselineFacts(
+        "mean state of the layer", "Removed: replaced by the mean state of this layer.", reference="texts"
+    ),
     "zero": BaselineFacts("zero", "Removed: replaced by zero."),
     "resample": BaselineFacts(
         "another token’s state (resample)",
         "Removed: replaced by another token’s state of this layer (resample).",
+        reference="texts",
         stand_in="the mean state is itself a shock to the model, so another token’s state is used instead (resample).",
         short_stand_in="flawed mean: resampled instead",
     ),
     "counterfactual": BaselineFacts(
         "state of another prompt (counterfactual)",
         "Removed: replaced by the state at the same place of another prompt (counterfactual).",
-        needs_prompt=True,
+        reference="prompt",
     ),
 }
 

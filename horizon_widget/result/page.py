@@ -192,7 +192,7 @@ def describe_offer() -> Offered:
                 "name": name,
                 "label": facts.choice,
                 "note": facts.note,
-                "needs_prompt": facts.needs_prompt,
+                "needs_prompt": facts.reference == "prompt",
                 "stand_in": facts.stand_in,
                 "short_stand_in": facts.short_stand_in,
             }

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import horizon_widget as hw
+from scripts import combinations
 from tests.conftest import PROMPT
 
 SHORT, OTHER = PROMPT[:8], "A dog ra"
@@ -19,6 +20,7 @@ WRITTEN = {
     '("centred_logit", token)': ("centred_logit", "a"),
     '("contrast", token, token)': ("contrast", "a", "t"),
     "a function of (logits, input_ids)": lambda logits, input_ids: torch.logsumexp(logits, -1),
+    '("auto", texts)': ("auto", ["some text", "more"]),
     '("mean", texts)': ("mean", ["some text", "more"]),
     '("resample", texts)': ("resample", ["some text", "more"]),
     '("counterfactual", prompt)': ("counterfactual", OTHER),
@@ -83,7 +85,8 @@ def test_method_and_site(model, site, column, answer):
         works(model, site=value(site), method=column)
 
 
-def test_the_tables_are_found():
-    assert len(cases("Method and metric")) == 30
-    assert len(cases("Method and baseline")) == 24
-    assert len(cases("Method and site")) == 15
+def test_the_tables_follow_from_the_facts():
+    """``python scripts/combinations.py`` writes them."""
+    text = DOCUMENT.read_text()
+    assert text == combinations.current(text)
+    assert all(cases(title) for title in combinations.TITLES)

@@ -105,7 +105,7 @@ def test_functions_that_are_no_metric_are_named(model, function, says):
     [
         (("mean", []), "the reference is empty"),
         (("mean", ["a"]), "no reference text has a second token"),
-        (("zero", ["abc"]), "zero is zero"),
+        (("zero", ["abc"]), "zero is taken from no text"),
         (("magic", ["abc"]), "'magic' is not offered"),
         (("counterfactual", "ab"), "has 2 tokens and the prompt 31"),
         (5, "5 is not offered"),

@@ -1,4 +1,4 @@
-"""Closer questions about a few cells: several at once, directly or through others, under other baselines."""
+"""Effects of a few states: several at once, directly or through other tokens, under other baselines."""
 
 from __future__ import annotations
 
