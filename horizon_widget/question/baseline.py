@@ -38,13 +38,8 @@ class Baseline:
     shocks: tuple[bool, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.kind not in BASELINES:
-            raise QueryError("baseline", f"{self.kind!r} is not offered.", advice=ADVICE)
-        takes = BASELINES[self.kind].reference
-        if takes == "prompt" and len(self.reference) != 1:
+        if _taken_from(self.kind, given=bool(self.reference)) == "prompt" and len(self.reference) != 1:
             raise QueryError("baseline", f"{self.kind} needs one other prompt.", advice=ADVICE)
-        if not takes and self.reference:
-            raise QueryError("baseline", f"{self.kind} is taken from no text.", advice="Leave the texts out.")
         if len(self.layers) != len(self.shocks):
             raise QueryError("baseline", f"{len(self.layers)} layers and {len(self.shocks)} shocks do not match.")
 
@@ -74,7 +69,7 @@ def read_baseline(value: object, tokenize: Callable[[object], tuple[int, ...]]) 
         return Baseline(value)
     if isinstance(value, (tuple, list)) and len(value) == 2 and isinstance(value[0], str):
         kind, prompts = value
-        of_texts = kind in BASELINES and BASELINES[kind].reference == "texts"
+        of_texts = _taken_from(kind, given=True) == "texts"
         texts = prompts if of_texts and _several(prompts) else [prompts]
         if not texts:
             raise QueryError("baseline", "the reference is empty.", advice="Give at least one text.")
@@ -83,6 +78,24 @@ def read_baseline(value: object, tokenize: Callable[[object], tuple[int, ...]]) 
             raise QueryError("baseline", "no reference text has a second token.", advice="Give longer texts.")
         return Baseline(kind, reference)
     raise QueryError("baseline", f"{value!r} is not offered.", advice=ADVICE)
+
+
+def _taken_from(kind: str, *, given: bool) -> str:
+    """What other prompts a kind of baseline is taken from, as ``facts.BaselineFacts.reference``.
+
+    Args:
+        kind: As a user wrote it.
+        given: Whether prompts are given with it.
+
+    Raises:
+        QueryError: if there is no such kind, or it is taken from none.
+    """
+    if kind not in BASELINES:
+        raise QueryError("baseline", f"{kind!r} is not offered.", advice=ADVICE)
+    takes = BASELINES[kind].reference
+    if given and not takes:
+        raise QueryError("baseline", f"{kind} is taken from no text.", advice="Leave the texts out.")
+    return takes
 
 
 def _several(prompts: object) -> bool:
