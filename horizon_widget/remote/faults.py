@@ -9,8 +9,6 @@ from collections.abc import Iterator, Sequence
 from enum import Enum
 from typing import Any, NamedTuple, TypeVar
 
-import httpx
-
 from horizon_widget.errors import ASK_AGAIN, HorizonError, HostError, ModelError, QueryError
 
 E = TypeVar("E", bound=HorizonError)
@@ -207,6 +205,8 @@ class Faults:
             error: What httpx raised.
             limit: How long a connection was waited for, in seconds.
         """
+        import httpx  # here: the command line needs the texts alone, at once
+
         if isinstance(error, httpx.HTTPStatusError):
             response = error.response
             body = response.headers.get("location", "") if response.is_redirect else response.text
