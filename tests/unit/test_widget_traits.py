@@ -65,11 +65,10 @@ def test_both_halves_know_the_same_traits(widget):
 
 
 def test_traits_are_what_their_types_say(widget):
-    described = TypeAdapter(state.Traits)
-    described.validate_python({name: getattr(widget, name) for name in state.Traits.__annotations__}, strict=True)
     widget.wait("all", timeout=LONG)
     settle()
-    described.validate_python({name: getattr(widget, name) for name in state.Traits.__annotations__}, strict=True)
+    traits = {name: getattr(widget, name) for name in state.Traits.__annotations__}
+    TypeAdapter(state.Traits).validate_python(traits, strict=True)
 
 
 def test_every_trait_says_what_it_means(widget):
