@@ -1,4 +1,4 @@
-"""Whose turn idle time is: of those that have something left to fill, the one used last."""
+"""Which map is filled in idle time: of those with something left to fill, the one used last."""
 
 from __future__ import annotations
 
@@ -9,43 +9,43 @@ from horizon_widget.forks import Lock
 
 
 class Filler(Protocol):
-    """Who fills a map in idle time."""
+    """Fills a map in idle time."""
 
-    wants_idle_time: bool  # as far as is known; whoever loses this calls ``pass_on``
+    wants_idle_time: bool  # when this becomes false, ``pass_on`` must be called
 
     def wake(self) -> None:
-        """It may be its turn now."""
+        """Called when it may have become this one's turn."""
 
 
 _lock = Lock()
-_by_use: list[weakref.ref[Filler]] = []  # the one used last stands last
+_by_use: list[weakref.ref[Filler]] = []  # the one used last comes last
 
 
 def used(filler: Filler) -> None:
-    """Idle time is this one's first from now on."""
+    """Give this one the first claim on idle time."""
     with _lock:
         _by_use[:] = [*_others(filler), weakref.ref(filler)]
 
 
 def forget(filler: Filler) -> None:
-    """It fills no more."""
+    """Forget one that fills no more."""
     with _lock:
         _by_use[:] = _others(filler)
 
 
 def is_turn_of(filler: Filler) -> bool:
-    """Whether nobody used later has anything to fill."""
+    """Whether no filler that was used later has something to fill."""
     with _lock:
         for other in (ref() for ref in reversed(_by_use)):
             if other is filler:
                 return True
             if other is not None and other.wants_idle_time:
                 return False
-    return False  # it was never used, or is forgotten
+    return False  # never used, or forgotten
 
 
 def pass_on() -> None:
-    """Wake whose turn it is. Who calls this holds no lock of its own."""
+    """Wake the filler whose turn it is. The caller must hold no lock of its own."""
     with _lock:
         waiting = (filler for filler in (ref() for ref in reversed(_by_use)) if filler and filler.wants_idle_time)
         following = next(waiting, None)

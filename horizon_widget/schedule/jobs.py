@@ -1,4 +1,4 @@
-"""What is done beside the map: looking into one cell, and letting the model write on."""
+"""Work beside the map: looking into one cell, and letting the model write on."""
 
 from __future__ import annotations
 
@@ -23,16 +23,15 @@ CANCELLED = {"title": "It was cancelled.", "advice": "Ask again to see it.", "de
 
 
 class Inspection:
-    """One aspect of a cell, looked into step by step on the model thread.
+    """Finds out one aspect of a cell, step by step on the model thread.
 
     Args:
-        engine: Of the map that the cell is of.
-        cell: Which.
+        engine: The engine of the cell's map.
+        cell: The cell.
         aspect: One of ``ASPECTS``.
 
     Attributes:
-        cell, aspect: As given.
-        found: Plain lists, dicts, numbers and texts, once it is over.
+        found: The result after the last step, as plain lists, dicts, numbers and texts.
     """
 
     def __init__(self, engine: Engine, cell: Cell, aspect: str) -> None:
@@ -44,7 +43,7 @@ class Inspection:
         """Do a piece of the work, and say whether there is more to do.
 
         Raises:
-            QueryError: if the cell is none of the map's, or the aspect cannot be had of it.
+            QueryError: if the map has no such cell, or the aspect does not apply to it.
             ModelError: if a number is not finite.
         """
         ended, self.found = step_of(self._steps)
@@ -67,12 +66,12 @@ def _inspect(engine: Engine, cell: Cell, aspect: str) -> Steps[Any]:
 
 
 class Jobs:
-    """Those of one controller: of one cell, and of one text, at a time. Asked for from any thread.
+    """The jobs of one controller: on one cell at a time, and on one text. Any thread may ask for them.
 
     Args:
-        engine: Of the map.
-        listener: Told of findings, of what was written and of failures.
-        on_outdated: Told of an error that ends the map, not only the errand.
+        engine: The engine of the map.
+        listener: Hears of findings, of written text and of failures.
+        on_outdated: Called with an error that ends the map, not only the job.
     """
 
     def __init__(
@@ -86,16 +85,16 @@ class Jobs:
         self._writing: Writing | None = None
 
     def __bool__(self) -> bool:
-        """Whether there is any."""
+        """Whether there is a job."""
         return bool(self._inspections or self._writing)
 
     @property
     def writing(self) -> Writing | None:
-        """What the model writes, if it does."""
+        """The text that the model is writing, if it is."""
         return self._writing
 
     def inspect(self, cell: Cell, aspects: Sequence[str]) -> None:
-        """Look into aspects of a cell, in this order; what was asked of another cell is given up."""
+        """Look into aspects of a cell, in this order. Jobs on another cell are dropped."""
         with self._lock:
             kept = tuple(inspection for inspection in self._inspections if inspection.cell == cell)
             known = {inspection.aspect for inspection in kept}
@@ -103,26 +102,26 @@ class Jobs:
             self._inspections = (*kept, *(Inspection(self._engine, cell, aspect) for aspect in new))
 
     def write(self, writing: Writing) -> None:
-        """Let the model write; the newest wish counts."""
+        """Let the model write. This replaces an older request."""
         with self._lock:
             self._writing = writing
 
     def cancel(self) -> None:
-        """What is written ends where it is; what was to be found out of a cell is answered with ``CANCELLED``."""
+        """Stop writing, and answer open questions about a cell with ``CANCELLED``."""
         with self._lock:
-            given_up, self._inspections = self._inspections, ()
+            dropped, self._inspections = self._inspections, ()
             if self._writing is not None:
                 self._writing.stop()
-        for inspection in given_up:
+        for inspection in dropped:
             self._listener.on_finding(inspection.cell, inspection.aspect, None, CANCELLED)
 
     def drop(self) -> None:
-        """Do none of them, and say nothing."""
+        """Drop all jobs without an answer."""
         with self._lock:
             self._inspections, self._writing = (), None
 
     def next(self) -> Callable[[], None] | None:
-        """The next piece of the next one, to be done on the model thread: some tenths of a second."""
+        """The next piece of work, for the model thread: a few tenths of a second."""
         with self._lock:
             if self._inspections:
                 return partial(self._inspect, self._inspections[0])
@@ -146,7 +145,7 @@ class Jobs:
             self._listener.on_finding(inspection.cell, inspection.aspect, inspection.found, problem)
 
     def _write(self, writing: Writing) -> None:
-        """One token."""
+        """Write one token."""
         failure = None
         try:
             going_on = writing.step()

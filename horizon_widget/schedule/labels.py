@@ -1,4 +1,4 @@
-"""What is being computed, in few words: for progress bars, and for the status of a widget."""
+"""Short names of what is computed, for progress bars and for the status of a widget."""
 
 from __future__ import annotations
 

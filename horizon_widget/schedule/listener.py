@@ -1,4 +1,4 @@
-"""What a controller tells, and to whom."""
+"""What a controller tells its listener."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from horizon_widget.compute.findings import Cell
 
 @dataclass(frozen=True)
 class Status:
-    """What the reader is told.
+    """What a controller is doing.
 
     Attributes:
-        state: ``"computing"`` while something asked for is under way, else ``"ready"`` or ``"error"``.
-        task: In words, what is computed.
-        done: Share of the task that is done, 0 to 1.
-        seconds_left: Estimate, or ``None`` where nothing is known yet.
+        state: ``"computing"`` while something that the reader asked for is computed, else ``"ready"`` or ``"error"``.
+        task: What is computed, in words.
+        done: The finished share of the task, 0 to 1.
+        seconds_left: An estimate; ``None`` before the first part.
         filling: What happens to the rest of the map in idle time: ``"idle"`` (nobody looks), ``"running"``,
-            ``"waiting"`` (the user's own cells run), ``"behind"`` (another widget, used later, is filled first),
-            ``"writing"`` (the model writes on; then another map is opened), ``"on request"`` (a remote model's host is
-            shared: not before ``resume``), ``"stopped"`` or ``"complete"``.
+            ``"waiting"`` (the user's own cells run), ``"behind"`` (a widget that was used later is filled first),
+            ``"writing"`` (the model writes on, and another map opens then), ``"on request"`` (the host of a remote
+            model is shared: not before ``resume``), ``"stopped"`` or ``"complete"``.
         error: ``{title, advice, detail}`` or ``None``.
-        host: In words, where the request to the host of a remote model is; ``None``: none is under way.
+        host: How far the request to a remote model's host is, in words; ``None`` without a request.
     """
 
     state: str
@@ -35,19 +35,19 @@ class Status:
 
 
 class Listener(Protocol):
-    """Told of everything the controller does; called on the model thread, or by who cancels."""
+    """Hears of everything a controller does, on the model thread or on the thread that cancels."""
 
     def on_rows(self, layer: int, sources: tuple[int, ...]) -> None:
-        """Rows are new in the map."""
+        """The map has new rows."""
 
     def on_status(self, status: Status) -> None:
-        """What is being done has changed."""
+        """The status has changed."""
 
     def on_finding(self, cell: Cell, aspect: str, found: Any, problem: dict[str, str] | None) -> None:
-        """One aspect of a cell was looked into; ``found`` as ``attribution.cell.Inspection`` has it, or a problem."""
+        """One aspect of a cell was looked into: ``found`` is that of ``jobs.Inspection``, or there is a problem."""
 
     def on_written(self, token_ids: tuple[int, ...]) -> None:
-        """The model has written on: the prompt and what follows."""
+        """The model has written on: the tokens of the prompt and of the continuation."""
 
     def on_failed(self, field: str | None, problem: dict[str, str]) -> None:
-        """Something that was asked for, other than values, could not be done."""
+        """A request other than for values failed."""

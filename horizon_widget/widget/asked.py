@@ -101,7 +101,7 @@ class Asked:
             )
 
     def describe(self, model: Model) -> dict[str, Any]:
-        """The arguments of ``attribute`` that give this map, as plain values for the browser.
+        """The arguments of ``attribute`` that give this map, as plain values for the page.
 
         ``metric``: its name, and the names of its tokens. ``baseline``: its kind, and the other prompt of a
         counterfactual; ``None`` where only Python can say it. ``token_ids``: ``None`` if the prompt is just its text.

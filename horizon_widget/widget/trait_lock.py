@@ -1,7 +1,7 @@
-"""Who changes traits, and tells the browser of maps: one thread at a time, whichever widgets there are.
+"""One thread at a time changes traits and tells the page of maps.
 
-One lock for all widgets: an observer of one may set another's traits. The model thread never waits for it, since who
-holds it may wait for the model thread: what it has to say it leaves to whoever holds the lock.
+There is one lock for all widgets, since an observer of one may set another's traits. The model thread never waits for
+it, since the holder may wait for the model thread. It leaves what it has to do to the holder.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from horizon_widget.forks import Lock, in_child
 from horizon_widget.models import thread
 
 _lock = threading.RLock()
-_depth = 0  # how often its holder has taken it
-_left: dict[object, Callable[[], None]] = {}  # what others have left for the holder, in order
+_depth = 0  # how often the holder has taken it
+_left: dict[object, Callable[[], None]] = {}  # what other threads have left for the holder, in order
 _left_lock = Lock()
 
 
 @contextlib.contextmanager
 def held() -> Iterator[None]:
-    """While this lasts it is this thread's turn; what others have left meanwhile is done at the end, come what may.
+    """Hold the lock. What other threads have left meanwhile is done at the end, also after an error.
 
     Raises:
-        HorizonError: if the model, while it computes, changes a trait, and it is another thread's turn.
+        HorizonError: if the model changes a trait while it computes, and another thread holds the lock.
     """
     global _depth
     if not _lock.acquire(blocking=not thread.is_current()):
@@ -40,11 +40,11 @@ def held() -> Iterator[None]:
 
 
 def when_free(act: Callable[[], None], *, key: object = None) -> None:
-    """Do something now, or leave it to the thread whose turn it is, which does it at the end; never waits.
+    """Do something now, or leave it to the thread that holds the lock; never wait.
 
     Args:
-        act: What; raises nothing.
-        key: Of several things of one key that are left, only the newest is done.
+        act: What to do; must raise nothing.
+        key: Of several things left under one key, only the newest is done.
     """
     with _left_lock:
         key = object() if key is None else key
@@ -54,11 +54,11 @@ def when_free(act: Callable[[], None], *, key: object = None) -> None:
 
 
 def _catch_up() -> None:
-    """Also after the lock is given back: something may have been left just before that."""
+    """Do what was left, also after the lock is released: something may have been left just before that."""
     global _depth
     while _left and _lock.acquire(blocking=False):
         try:
-            if _depth:  # this thread's own turn is not over
+            if _depth:  # this thread still holds it
                 return
             _depth += 1
             try:
@@ -76,7 +76,7 @@ def _next() -> Callable[[], None] | None:
 
 
 def _renew() -> None:
-    """In a forked process: what was left is the parent's to do; a turn goes on only if it is the forking thread's."""
+    """In a forked process: the parent does what was left. The lock stays held only by the forking thread."""
     global _lock, _depth
     _left.clear()
     if _lock.acquire(blocking=False):

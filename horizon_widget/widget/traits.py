@@ -1,7 +1,7 @@
-"""The widget's traits: what each may be, and what the browser may set.
+"""The widget's traits: what values each takes, and which of them the page may set.
 
-Some are written by both sides (``CONTROLS``), most by the kernel alone. Whatever the browser sends is checked before it
-is set; a value that does not fit is answered with ``failed``, and the browser is given the good one back.
+Both sides write the ``CONTROLS``; the kernel alone writes the others. A value from the page is checked before it is
+set. If it does not fit, the page gets ``failed`` and the valid value.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ NAMES_OF_STATISTICS = tuple(statistic.name for statistic in STATISTICS)
 
 
 class Checked(traitlets.TraitType[Any, Any]):
-    """A trait whose value is what ``check(widget, name, value)`` makes of it; the check raises ``QueryError``.
+    """A trait that is set to ``check(widget, name, value)``, which raises ``QueryError`` if the value does not fit.
 
     Args:
         check: Called whenever the trait is set.
-        default: Not checked.
-        help: What it means.
+        default: The default, which is not checked.
+        help: What the trait means.
     """
 
     def __init__(self, check: Callable[[Any, str, Any], Any], default: Any, *, help: str) -> None:  # noqa: A002
@@ -45,7 +45,7 @@ class Checked(traitlets.TraitType[Any, Any]):
         self._check = check
 
     def set(self, obj: Any, value: Any) -> None:
-        """Called by traitlets, whoever sets it."""
+        """Called by traitlets whenever it is set."""
         with trait_lock.held():
             super().set(obj, value)
 
@@ -54,7 +54,7 @@ class Checked(traitlets.TraitType[Any, Any]):
         return self._check(obj, self.name or "", value)
 
     def default(self, obj: Any = None) -> Any:
-        """Called by traitlets; no list is shared by two widgets."""
+        """Called by traitlets. Two widgets never share a list."""
         return copy(super().default(obj))
 
 
@@ -146,7 +146,7 @@ def _short(value: object) -> str:
 
 
 class WidgetTraits(anywidget.AnyWidget):
-    """The traits, and the ways in which they are set and sent."""
+    """The traits, and how they are set and sent."""
 
     protocol_version = traitlets.Int(
         protocol.PROTOCOL_VERSION, read_only=True, help="Of the messages; the browser refuses another."
@@ -254,10 +254,10 @@ class WidgetTraits(anywidget.AnyWidget):
         self._context = contextvars.copy_context()
         super().__init__(**traits)
 
-    # -- from the browser --------------------------------------------------------------------------------------
+    # -- from the page -----------------------------------------------------------------------------------------
 
     def set_state(self, sync_data: Any) -> None:
-        """Take over what the browser changed (called by ipywidgets); whatever it is, nothing is raised."""
+        """Take over what the page changed; called by ipywidgets. This never raises."""
         accepted: dict[str, Any] = {}
         refused: list[tuple[str, QueryError]] = []
         with trait_lock.held():  # what fits depends on the map
@@ -286,19 +286,19 @@ class WidgetTraits(anywidget.AnyWidget):
 
     @contextlib.contextmanager
     def hold_trait_notifications(self) -> Iterator[None]:
-        """As in traitlets; other threads change no trait meanwhile."""
+        """As in traitlets. Other threads change no trait meanwhile."""
         with trait_lock.held(), super().hold_trait_notifications():
             yield
 
     @contextlib.contextmanager
     def hold_sync(self) -> Iterator[None]:
-        """As in ipywidgets; other threads change no trait meanwhile, and send no values that belong to new ones."""
+        """As in ipywidgets. Other threads change no trait meanwhile, and send no values of a map whose traits come later."""
         with trait_lock.held(), super().hold_sync():
             yield
 
     @contextlib.contextmanager
     def _quietly(self) -> Iterator[None]:
-        """While this lasts, observers that fail do not keep what else has changed from being told."""
+        """Report observers that fail, instead of raising: the other observers still hear of the change."""
         before, self._quiet = self._quiet, True
         try:
             yield
@@ -306,11 +306,11 @@ class WidgetTraits(anywidget.AnyWidget):
             self._quiet = before
 
     def notify_change(self, change: Any) -> None:
-        """Tell who observes a trait (called by traitlets). Where one fails, those after it do not hear of this change.
+        """Tell the observers of a trait; called by traitlets. If one fails, later observers do not hear of this change.
 
         Raises:
-            Exception: what an observer raises, but for changes by the browser and a map that is opened: there nobody
-                would see it, or what else has changed would not be told.
+            Exception: what an observer raises. While ``_quietly`` lasts, the page is told of it instead: for a change
+                by the page, and while a map is opened.
         """
         if self._quiet:
             self._attempt(partial(super().notify_change, change))
@@ -324,17 +324,17 @@ class WidgetTraits(anywidget.AnyWidget):
             logger.exception("a change of traits failed")
             self._post(protocol.failed(getattr(error, "field", None), describe(error)))
 
-    # -- to the browser ----------------------------------------------------------------------------------------
+    # -- to the page --------------------------------------------------------------------------------------------
 
     def _post(self, message: protocol.Message) -> None:
         content, buffers = message
         self.send(content, buffers=buffers)
 
     def _send(self, msg: Any, buffers: Any = None) -> None:
-        """Send anything on the comm (called by ipywidgets) in the context of the browser's last message.
+        """Send on the comm in the context of the page's last message; called by ipywidgets.
 
-        ipykernel hands the browser's next message to the thread whose context our last one was sent in. Sent from a
-        cell's or the model thread's, that next one would wait for the user's cell to end.
+        ipykernel hands the page's next message to the thread in whose context we sent the last one. After a message
+        from a cell or from the model thread, the page's next one would wait for the user's cell.
         """
         self._context.copy().run(super()._send, msg, buffers)
 

@@ -1,4 +1,4 @@
-"""``HorizonWidget``: between the user, a ``Controller`` and the browser."""
+"""``HorizonWidget``: the methods that users call, the messages of the page, and the notebook's cells."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ class HorizonWidget(OpeningWidget):
     # -- messages; any thread ----------------------------------------------------------------------------------
 
     def _receive(self, _widget: Any, content: object, _buffers: object) -> None:
-        """Do what the browser asks; nothing is raised, for nobody would see it."""
+        """Do what the page asks. This never raises, since nobody would see it."""
         self._context = contextvars.copy_context()
         try:
             message = protocol.read(content)
@@ -243,7 +243,7 @@ class HorizonWidget(OpeningWidget):
             self._shown.inspect(Cell(message.layer, message.source, message.target), message.aspects)
 
     def _open_asked(self, message: protocol.Open) -> None:
-        """What the browser repeats of what is asked stays as the user wrote it."""
+        """Open what the page asks for. What did not change stays as the user wrote it."""
         changes: dict[str, Any] = {"layers": message.layers}
         if message.prompt != self.prompt:
             changes["prompt"] = message.prompt
