@@ -27,26 +27,25 @@ BUNDLE = Path(__file__).parents[1] / "static" / "widget.js"
 class HorizonWidget(OpeningWidget):
     """A prompt as clickable tokens: click one to see which later predictions its state is used for.
 
-    What is looked at is in synced traits, which both sides write: ``selected_layer``, ``selected_source``,
+    Synced traits say what is looked at, and both sides write them: ``selected_layer``, ``selected_source``,
     ``selected_target``, ``selected_offset``, ``pinned_sources``, ``direction``, ``statistic``, ``fixed_scale``,
     ``show_words``, ``show_arcs``, ``include_sinks``, ``profile_as_share``, ``least_offset``, ``find``. Set one and the
-    picture follows; observe it, or link it to another widget, and a click is seen from Python. What is asked is in
-    ``prompt``, ``metric``, ``baseline`` and ``layers``: setting one opens a new map, and one that cannot be used leaves
-    the old map and raises ``QueryError``. Each trait says what it means: ``widget.traits()["fixed_scale"].help``.
+    picture follows; observe one to hear of clicks. ``prompt``, ``metric``, ``baseline`` and ``layers`` say what is
+    asked: setting one opens a new map. A value that cannot be used raises ``QueryError``, and the old map stays. Each
+    trait has a description: ``widget.traits()["fixed_scale"].help``.
 
     Args:
         model: From ``load_model``.
-        prompt: A text of at least two tokens; or token ids, or chat messages, whose text then stands in ``prompt``.
+        prompt: A text of at least two tokens, token ids, or chat messages; the trait ``prompt`` then has the text.
         metric, baseline, site, head, seed, draws: As for ``attribute``.
-        layers: Which layers are computed in idle time, all by default; what is clicked is computed at every layer.
+        layers: The layers that are computed in idle time; all by default. A clicked token is computed at every layer.
         **traits: Values of the traits that say what is looked at.
 
     Raises:
         QueryError: if the prompt or another argument cannot be used; the message says why.
     """
 
-    # anywidget ties every widget made from a path to its file's changes, for ever. Only who works on the front end
-    # wants these.
+    # anywidget watches the file of a widget that is made from a path. Only work on the front end needs that.
     _esm = BUNDLE if os.environ.get("ANYWIDGET_HMR") == "1" else BUNDLE.read_text(encoding="utf-8")
 
     def __init__(
@@ -90,13 +89,13 @@ class HorizonWidget(OpeningWidget):
 
     @property
     def map(self) -> HorizonMap:
-        """A copy of the map behind what is on the screen, as far as it is computed."""
+        """A copy of the map on the screen, as far as it is computed."""
         return self._running.map.snapshot()
 
     def wait(self, layers: str = "selected", *, timeout: float | None = None) -> HorizonMap:
         """Block until the picture is complete, or somebody cancels it.
 
-        Where another map is opened meanwhile, that one's picture is waited for.
+        If another map is opened meanwhile, this waits for that one.
 
         Args:
             layers: ``"selected"``: the layer on the screen and the selected token at every layer; ``"all"``: all of

@@ -106,6 +106,22 @@ def test_importing_the_package_loads_no_heavy_library():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_a_local_model_loads_nothing_of_remote_ones():
+    code = (
+        "import sys, horizon_widget as hw\n"
+        "from tests.architectures import ARCHITECTURES\n"
+        "from transformers import PreTrainedTokenizerFast\n"
+        "from tokenizers import Tokenizer, models\n"
+        "tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE({'a': 0, 'b': 1}, [])))\n"
+        "model = hw.load_model(ARCHITECTURES['llama']('sdpa'), tokenizer=tokenizer)\n"
+        "hw.attribute(model, [0, 1, 0, 1], layers=1, progress=False)\n"
+        "hw.HorizonWidget(model, [0, 1, 0, 1])\n"
+        "loaded = [name for name in sys.modules if name.startswith('horizon_widget.remote')]\n"
+        "sys.exit(f'loaded {loaded}' if loaded else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_every_public_name_is_there():
     for name in hw.__all__:
         assert getattr(hw, name) is not None
