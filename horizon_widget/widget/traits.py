@@ -292,7 +292,7 @@ class WidgetTraits(anywidget.AnyWidget):
 
     @contextlib.contextmanager
     def hold_sync(self) -> Iterator[None]:
-        """As in ipywidgets. Other threads change no trait meanwhile, and send no values before the traits of their map."""
+        """As in ipywidgets. Other threads change no trait meanwhile, and send no values before their map's traits."""
         with trait_lock.held(), super().hold_sync():
             yield
 
