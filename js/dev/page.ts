@@ -53,7 +53,7 @@ kernel.change({
 });
 const store = new Store(kernel);
 mount(store, room);
-store.greet();
+store.kernel.greet();
 // What has been computed stays.
 if (query.has("host"))
   kernel.change({

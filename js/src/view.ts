@@ -4,28 +4,30 @@ import { signal } from "@preact/signals-core";
 import { css } from "./page/colour";
 import { h, setAttribute, setText } from "./page/dom";
 import { Frames } from "./page/frames";
+import pageStyle from "./page/page.css";
+import surroundingsStyle from "./page/surroundings.css";
 import { watchSurroundings } from "./page/theme";
+import type { InfluenceMap } from "./state/map";
 import { type Cell, cellAt, positionOf } from "./state/reading";
 import type { Store } from "./state/store";
-import cellStyle from "./style/cell.css";
-import controlsStyle from "./style/controls.css";
-import drillDownStyle from "./style/drill-down.css";
-import editorStyle from "./style/editor.css";
-import gridStyle from "./style/grid.css";
-import legendStyle from "./style/legend.css";
-import overviewStyle from "./style/overview.css";
-import pageStyle from "./style/page.css";
-import statusStyle from "./style/status.css";
-import surroundingsStyle from "./style/surroundings.css";
-import textStyle from "./style/text.css";
+import controlsStyle from "./views/controls/controls.css";
 import { EditorView } from "./views/controls/editor";
+import editorStyle from "./views/controls/editor.css";
 import { StatusView } from "./views/controls/status";
+import statusStyle from "./views/controls/status.css";
 import { ToolbarView } from "./views/controls/toolbar";
+import cellStyle from "./views/drill-down/cell.css";
 import { DrillDownView } from "./views/drill-down/drill-down";
+import drillDownStyle from "./views/drill-down/drill-down.css";
+import gridStyle from "./views/grid/grid.css";
+import linksStyle from "./views/links/link-list.css";
 import { OverviewView } from "./views/overview/overview";
+import overviewStyle from "./views/overview/overview.css";
 import type { View } from "./views/shared";
 import { LegendView } from "./views/text/legend";
+import legendStyle from "./views/text/legend.css";
 import { TextView } from "./views/text/text";
+import textStyle from "./views/text/text.css";
 
 const STYLES = [
   pageStyle,
@@ -37,12 +39,13 @@ const STYLES = [
   gridStyle,
   drillDownStyle,
   cellStyle,
+  linksStyle,
   overviewStyle,
   surroundingsStyle,
 ].join("\n");
 
-/** Puts a view into `container`; returns the way to take it out again. */
-export function mount(store: Store, container: HTMLElement): () => void {
+/** Puts a view of a map into `container`; returns the way to take it out again. */
+export function mount(store: Store, container: HTMLElement, map = store.maps.main): () => void {
   const root = h("div", {
     class: "horizon-widget",
     "data-state": "empty",
@@ -56,13 +59,14 @@ export function mount(store: Store, container: HTMLElement): () => void {
   container.append(root);
 
   const frames = new Frames();
-  const [surroundings, stopWatching] = watchSurroundings(root);
-  frames.keep(stopWatching);
+  const [surroundings, unsubscribe] = watchSurroundings(root);
+  frames.onDispose(unsubscribe);
   const timer = new PaintTimer(root);
-  frames.keep(() => timer.stop());
+  frames.onDispose(() => timer.stop());
   const spoken = h("div", { class: "unseen", "aria-live": "polite" });
   const view: View = {
     store,
+    map,
     frames,
     surroundings,
     root,
@@ -101,12 +105,12 @@ export function mount(store: Store, container: HTMLElement): () => void {
   // Another reading has other cells.
   frames.watch(() => {
     const cell = view.cursor.value;
-    if (cell !== null && !isShown(store, cell)) view.cursor.value = null;
+    if (cell !== null && !isShown(map, cell)) view.cursor.value = null;
   });
   // Last, so that `ready` is only said of what has been painted.
   frames.watch(() => {
-    setAttribute(root, "data-state", stateOf(store));
-    setAttribute(root, "data-connection", store.connection.state.value);
+    setAttribute(root, "data-state", stateOf(store, map));
+    setAttribute(root, "data-connection", store.kernel.connection.state.value);
   });
   frames.flush();
 
@@ -116,17 +120,17 @@ export function mount(store: Store, container: HTMLElement): () => void {
   };
 }
 
-function isShown({ reading, rows }: Store, cell: Cell): boolean {
+function isShown({ reading, rows }: InfluenceMap, cell: Cell): boolean {
   const { nTokens, nTargets } = rows.value;
   const there = positionOf(reading.value, cell);
   const shown = cellAt(reading.value, cell.layer, there, nTokens, nTargets);
   return shown?.source === cell.source && shown.target === cell.target;
 }
 
-function stateOf(store: Store): string {
+function stateOf(store: Store, map: InfluenceMap): string {
   const state = store.traits.state.value;
-  if (store.connection.state.value === "refused") return "error";
-  return state === "ready" && !store.complete.value ? "computing" : state;
+  if (store.kernel.connection.state.value === "refused") return "error";
+  return state === "ready" && !map.complete.value ? "computing" : state;
 }
 
 /** Notes as `data-painted-ms` how long a click took until its picture was on the screen. */

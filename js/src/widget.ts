@@ -34,7 +34,7 @@ export default function widget(): Widget {
       const own = store !== shared;
       const close = mount(store, el);
       // Not in `initialize`: hosts run that for widgets nobody looks at, and hello lets the kernel use idle time.
-      store.greet();
+      store.kernel.greet();
       return once(signal, () => {
         close();
         if (own) store.dispose();

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { tells } from "../src/kernel/traits";
+import { isAboveNoise } from "../src/kernel/traits";
 import {
   alphaOf,
   contrast,
@@ -44,12 +44,12 @@ describe("opacity", () => {
   });
 
   it("begins at the noise floor", () => {
-    expect(tells(0.01, 0.02)).toBe(false);
-    expect(tells(-0.03, 0.02)).toBe(true);
-    expect(tells(0, null)).toBe(false);
-    expect(tells(Number.NaN, 0.1)).toBe(false);
-    expect(tells(0.02, 0.02), "as in Python, a value at the floor counts as zero").toBe(false);
-    expect(tells(0.02, null)).toBe(true);
+    expect(isAboveNoise(0.01, 0.02)).toBe(false);
+    expect(isAboveNoise(-0.03, 0.02)).toBe(true);
+    expect(isAboveNoise(0, null)).toBe(false);
+    expect(isAboveNoise(Number.NaN, 0.1)).toBe(false);
+    expect(isAboveNoise(0.02, 0.02), "as in Python, a value at the floor counts as zero").toBe(false);
+    expect(isAboveNoise(0.02, null)).toBe(true);
   });
 });
 

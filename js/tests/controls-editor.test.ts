@@ -157,7 +157,7 @@ describe("the editor", () => {
   it("waits no longer for a message that the kernel could not read", async () => {
     const within = await editing();
     button(within, "Run").click();
-    const note = within.find(".editor-deeds [role=status]");
+    const note = within.find(".editor-actions [role=status]");
     expect(note.textContent).toContain("Asking the kernel");
     within.model.tell({ type: "rejected", reason: "prompt should be text" });
     await frame();

@@ -46,6 +46,7 @@ function opened(changes = {}): Opened {
   const root = document.createElement("div");
   const view: View = {
     store,
+    map: store.maps.main,
     frames,
     surroundings: signal({
       theme: "light" as const,
@@ -63,7 +64,7 @@ function opened(changes = {}): Opened {
   const { element } = new DrillDownView(view);
   root.append(element);
   document.body.append(root);
-  store.greet();
+  store.kernel.greet();
   welcome(model);
   open.push(() => {
     frames.dispose();
@@ -93,14 +94,14 @@ describe("the drill-down", () => {
   it("is closed until a token is read, and names it then", () => {
     const { store, find, paint } = opened();
     expect(find(".drill-down").hidden).toBe(true);
-    store.selectToken(3);
+    store.selection.selectToken(3);
     paint();
     expect(find(".drill-down").hidden).toBe(false);
     expect(find(".drill-head").textContent).toContain("“ key” (3) at every layer → every later token");
-    store.selectToken(7, "column");
+    store.selection.selectToken(7, "column");
     paint();
     expect(find(".drill-head").textContent).toContain("“ key” (7) ← every earlier token at every layer");
-    store.clearSelection();
+    store.selection.clear();
     paint();
     expect(find(".drill-down").hidden).toBe(true);
   });
@@ -111,7 +112,7 @@ describe("the drill-down", () => {
     paint();
     expect(find(".heat-map")).toMatchObject({ width: 4, height: 4 });
     expect(find(".heat-map").dataset).toMatchObject({ source: "3", scale: "4", rows: "4" });
-    store.selectToken(7, "column");
+    store.selection.selectToken(7, "column");
     paint();
     expect(find(".heat-map")).toMatchObject({ width: 7, height: 4 });
     expect(find(".heat-map").dataset["source"]).toBeUndefined();
@@ -124,7 +125,7 @@ describe("the drill-down", () => {
     paint();
     expect(find(".drill-body").hidden).toBe(false);
     expect(find(".heat-map")).toMatchObject({ width: 1 });
-    expect(texts(".strong-token")[0]).toBe("after the prompt");
+    expect(texts(".strongest .link-ends")[0]).toBe("after the prompt");
   });
 
   it("says that nothing lies behind the last token", () => {
@@ -140,12 +141,12 @@ describe("the drill-down", () => {
     paint();
     expect(find(".heat-map").dataset["rows"]).toBe("0");
     expect(find(".grid-veil").hidden).toBe(false);
-    expect(texts(".strongest li:not([hidden]) .strong-value")).toEqual(["+3.76"]);
+    expect(texts(".strongest button:not([hidden]) .link-value")).toEqual(["+3.76"]);
     expect(all(".row-sum")[2]?.title).toBe("layer 1 · sum of magnitudes 3.76 nats · 1 of 7 cells are here");
     tellLayer(model, 1);
     paint();
     expect(find(".heat-map").dataset["rows"]).toBe("1");
-    expect(store.cell.value).toBeNull();
+    expect(store.maps.main.cell.value).toBeNull();
   });
 
   it("keeps a cell by a click on the list, and lets go of it", () => {
@@ -155,7 +156,7 @@ describe("the drill-down", () => {
     all(".strongest button")[0]?.focus();
     all(".strongest button")[0]?.click();
     paint();
-    expect(store.cell.value).toEqual({ layer: 1, source: 3, target: 7 });
+    expect(store.maps.main.cell.value).toEqual({ layer: 1, source: 3, target: 7 });
     expect(find(".strongest-links").hidden).toBe(true);
     expect(find(".cell-frame").hidden).toBe(false);
     // The list that had the focus is gone.
@@ -163,8 +164,8 @@ describe("the drill-down", () => {
     find(".card-actions button").click();
     paint();
     expect(document.activeElement).toBe(find(".plot"));
-    expect(store.cell.value).toBeNull();
-    expect(store.reading.value).toEqual({ kind: "row", source: 3 });
+    expect(store.maps.main.cell.value).toBeNull();
+    expect(store.maps.main.reading.value).toEqual({ kind: "row", source: 3 });
     expect(find(".strongest-links").hidden).toBe(false);
   });
 
@@ -188,9 +189,9 @@ describe("the drill-down", () => {
     expect(spoken.textContent).not.toContain("sum of magnitudes");
     press("End");
     press("Enter");
-    expect(store.cell.value).toEqual({ layer: 1, source: 3, target: 7 });
+    expect(store.maps.main.cell.value).toEqual({ layer: 1, source: 3, target: 7 });
     press("Enter");
-    expect(store.cell.value).toBeNull();
+    expect(store.maps.main.cell.value).toBeNull();
   });
 });
 
@@ -205,7 +206,7 @@ describe("the card of a cell", () => {
     expect(find(".readout-meaning").textContent).toBe(
       "Removing this state makes “ key” less likely by 3.76 nats.",
     );
-    expect(find(".honesty").textContent).toBe("Used later; this does not show that it was planned.");
+    expect(find(".caveat").textContent).toBe("Used later; this does not show that it was planned.");
   });
 
   it("calls an estimate an estimate", () => {
@@ -275,7 +276,7 @@ describe("the card of a cell", () => {
     paint();
     expect(find("[data-aspect=carriers]").dataset["status"]).toBe("pending");
     const cell = { layer: 1, source: 3, target: 7 };
-    expect(store.findings.isWanted(cell, "verification")).toBe(true);
+    expect(store.maps.main.findings.isWanted(cell, "verification")).toBe(true);
     model.tell(finding("carriers"));
     model.tell(finding("verification"));
     paint();
@@ -319,8 +320,8 @@ describe("the card of a cell", () => {
     expect(turn?.textContent).toBe("Who else carries “ key” (7)?");
     turn?.click();
     paint();
-    expect(store.reading.value).toEqual({ kind: "column", target: 7 });
-    expect(store.cell.value).toEqual({ layer: 1, source: 3, target: 7 });
+    expect(store.maps.main.reading.value).toEqual({ kind: "column", target: 7 });
+    expect(store.maps.main.cell.value).toEqual({ layer: 1, source: 3, target: 7 });
     expect(find(".heat-map").dataset["target"]).toBe("7");
   });
 
@@ -381,10 +382,10 @@ describe("pins compared", () => {
     expect(texts(".pin-far")[0]).toBe("+3.76 nats → “ key” (7), 4 tokens ahead");
     all(".pin-far")[0]?.click();
     paint();
-    expect(store.cell.value).toEqual({ layer: 1, source: 3, target: 7 });
+    expect(store.maps.main.cell.value).toEqual({ layer: 1, source: 3, target: 7 });
     all(".pin-choose")[1]?.click();
     paint();
-    expect(store.reading.value).toEqual({ kind: "row", source: 1 });
+    expect(store.maps.main.reading.value).toEqual({ kind: "row", source: 1 });
     expect(all(".pin-choose").map((one) => one.getAttribute("aria-pressed"))).toEqual(["false", "true"]);
     all(".pin-remove")[0]?.click();
     paint();

@@ -125,7 +125,7 @@ export function unaligned(values: readonly number[]): DataView {
 export const WORDS = ["Anna", " kept", " the", " key", " to", " the", " old", " key"];
 export const N_LAYERS = 4;
 
-/** What the kernel tells of a query with this metric. */
+/** What the kernel isAboveNoise of a query with this metric. */
 export function queryOf(metric: keyof typeof facts.metrics, changes: Partial<Query> = {}): Query {
   return { ...INITIAL.query, method: "ablation", ...facts.metrics[metric], ...changes };
 }

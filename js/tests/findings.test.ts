@@ -59,7 +59,7 @@ describe("the kernel is asked about the selected cell", () => {
 
   function connected(): ReturnType<typeof openStore> {
     const opened = openStore();
-    opened.store.greet();
+    opened.store.kernel.greet();
     welcome(opened.model);
     return opened;
   }
@@ -70,7 +70,7 @@ describe("the kernel is asked about the selected cell", () => {
 
   it("once its value is here, and the reader stays with it", () => {
     const { model, store } = connected();
-    store.selectCell(CELL);
+    store.selection.selectCell(CELL);
     vi.advanceTimersByTime(10 * ASK_AFTER_MS);
     expect(inspections(model)).toEqual([]);
     tellLayer(model, 1);
@@ -84,7 +84,7 @@ describe("the kernel is asked about the selected cell", () => {
     const { model, store } = connected();
     tellLayer(model, 1);
     for (const target of [4, 5, 6, 7]) {
-      store.selectCell({ ...CELL, target });
+      store.selection.selectCell({ ...CELL, target });
       vi.advanceTimersByTime(ASK_AFTER_MS / 2);
     }
     vi.advanceTimersByTime(ASK_AFTER_MS);
@@ -94,7 +94,7 @@ describe("the kernel is asked about the selected cell", () => {
   it("though values stream in all the while", () => {
     const { model, store } = connected();
     tellLayer(model, 1);
-    store.selectCell(CELL);
+    store.selection.selectCell(CELL);
     for (let passed = 0; passed < 2 * ASK_AFTER_MS; passed += 20) {
       vi.advanceTimersByTime(20);
       tellLayer(model, 2, [passed % 8]);
@@ -105,15 +105,15 @@ describe("the kernel is asked about the selected cell", () => {
   it("for more where the reader wants more", () => {
     const { model, store } = connected();
     tellLayer(model, 1);
-    store.want("carriers"); // no cell: nothing to ask about
-    store.selectCell(CELL);
+    store.want(store.maps.main, "carriers"); // no cell: nothing to ask about
+    store.selection.selectCell(CELL);
     vi.advanceTimersByTime(ASK_AFTER_MS);
     for (const aspect of ALWAYS_ASKED) model.tell(finding(aspect));
-    store.want("verification");
+    store.want(store.maps.main, "verification");
     vi.advanceTimersByTime(ASK_AFTER_MS);
     expect(inspections(model).at(-1)).toEqual({ type: "inspect", ...CELL, aspects: ["verification"] });
     model.tell(finding("verification"));
-    expect(store.findings.of(CELL).verification?.found).toEqual(FOUND.verification);
+    expect(store.maps.main.findings.of(CELL).verification?.found).toEqual(FOUND.verification);
     vi.advanceTimersByTime(10 * ASK_AFTER_MS);
     expect(inspections(model)).toHaveLength(2);
   });
@@ -122,8 +122,8 @@ describe("the kernel is asked about the selected cell", () => {
     const { model, store } = connected();
     model.fromKernel({ not_offered: { direct: "No masks.", carriers: "No masks." } });
     tellLayer(model, 1);
-    store.selectCell(CELL);
-    store.want("carriers");
+    store.selection.selectCell(CELL);
+    store.want(store.maps.main, "carriers");
     vi.advanceTimersByTime(10 * ASK_AFTER_MS);
     expect(inspections(model)).toEqual([
       { type: "inspect", ...CELL, aspects: ["predictions", "baseline_sensitivity"] },
@@ -136,11 +136,11 @@ describe("the kernel is asked about the selected cell", () => {
   it("and forgets it all with the map", () => {
     const { model, store } = connected();
     tellLayer(model, 1);
-    store.selectCell(CELL);
+    store.selection.selectCell(CELL);
     model.tell(finding("direct"));
     model.tell({ ...finding("predictions"), map_id: 9 });
-    expect(Object.keys(store.findings.of(CELL))).toEqual(["direct"]);
+    expect(Object.keys(store.maps.main.findings.of(CELL))).toEqual(["direct"]);
     model.fromKernel({ map_id: 2, tokens: traits().tokens.slice(1), n_targets: 6 });
-    expect(store.findings.of(CELL)).toEqual({});
+    expect(store.maps.main.findings.of(CELL)).toEqual({});
   });
 });

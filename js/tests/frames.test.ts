@@ -81,7 +81,7 @@ describe("what is watched", () => {
   it("does not follow what a listener reads that it sets off", () => {
     const [pointed, shown] = [signal(0), signal(false)];
     const button = document.createElement("button");
-    frames.keep(listen(button, "blur", () => void pointed.value));
+    frames.onDispose(listen(button, "blur", () => void pointed.value));
     const act = vi.fn(() => shown.value && button.dispatchEvent(new FocusEvent("blur")));
     shown.value = true;
     frames.watch(act);

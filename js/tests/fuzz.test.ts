@@ -173,7 +173,7 @@ function show(): Shown {
   const el = document.createElement("div");
   document.body.append(el);
   const close = mount(store, el);
-  store.greet();
+  store.kernel.greet();
   const page = el.querySelector(".horizon-widget")?.shadowRoot;
   if (!page) throw new Error("nothing is mounted");
   return { model, store, page, close };
@@ -204,10 +204,10 @@ function use(fuzz: Fuzz, { page, store }: Shown): void {
     () => element.dispatchEvent(new Event("input", { bubbles: true })),
     () => element.dispatchEvent(new Event("change", { bubbles: true })),
     () => element.dispatchEvent(new PointerEvent("pointermove", { bubbles: true, clientX: 9, clientY: 9 })),
-    () => store.selectCellAt(fuzz.below(10)),
-    () => store.undo(),
-    () => store.redo(),
-    () => store.want(fuzz.pick(ASPECTS)),
+    () => store.selection.selectCellAt(fuzz.below(10)),
+    () => store.selection.undo(),
+    () => store.selection.redo(),
+    () => store.want(store.maps.main, fuzz.pick(ASPECTS)),
   ])();
 }
 
@@ -223,7 +223,7 @@ function recover({ model, store, page }: Shown): void {
     model.tell(head, rows, unaligned(new Array(2 * WORDS.length).fill(0.5)));
   }
   vi.advanceTimersByTime(2 * FRAME_MS);
-  expect(store.rows.value.nSources(N_LAYERS - 1)).toBe(WORDS.length);
+  expect(store.maps.main.rows.value.nSources(N_LAYERS - 1)).toBe(WORDS.length);
   expect(page.querySelector('[data-position="0"]')?.textContent).toContain("Anna");
   expect(page.querySelector('[data-position="1"]')?.getAttribute("aria-label")).toContain("0.50");
 }
@@ -237,7 +237,7 @@ describe("odd messages and traits", () => {
     const nListeners = model.nListeners;
     const nElements: number[] = [];
     for (let step = 0; step < N_STEPS; step += 1) {
-      const { nTokens } = store.rows.value;
+      const { nTokens } = store.maps.main.rows.value;
       if (fuzz.chance(0.5)) model.tell(fuzz.message(nTokens), ...fuzz.buffers());
       else model.fromKernel(fuzz.traits(nTokens));
       if (step % 10 === 0) use(fuzz, shown);
@@ -251,7 +251,7 @@ describe("odd messages and traits", () => {
         nElements.push(page.querySelectorAll("*").length);
       }
     }
-    expect(store.connection.state.value).not.toBe("refused");
+    expect(store.kernel.connection.state.value).not.toBe("refused");
     expect(model.nListeners).toBe(nListeners);
     expect(Math.max(...nElements.slice(5))).toBeLessThan(1.25 * Math.max(...nElements.slice(0, 5)));
     expect(vi.getTimerCount()).toBeLessThan(20);
@@ -306,7 +306,7 @@ it("a kernel of another version is refused in words, whatever else it says", () 
   const fuzz = new Fuzz(3);
   for (let step = 0; step < 200; step += 1) shown.model.tell(fuzz.message(8), ...fuzz.buffers());
   vi.advanceTimersByTime(2 * FRAME_MS);
-  expect(shown.store.connection.state.value).toBe("refused");
+  expect(shown.store.kernel.connection.state.value).toBe("refused");
   expectNoMarkup(shown.page);
   shown.close();
   shown.store.dispose();

@@ -10,7 +10,6 @@ import {
   layerSums,
   pixelsOf,
   placeOf,
-  strongestOf,
   valueAt,
 } from "../src/views/drill-down/layers-of";
 import { indexOf } from "../src/views/grid/geometry";
@@ -127,17 +126,5 @@ describe("what stands beside the cells", () => {
     expect(alone[1]).toMatchObject({ sum: 1, nKnown: 1, complete: false });
     expect(alone[1]?.share, "a part of a sum would look like a small one").toBe(0);
     expect(layerSums(given([4, 4], [0, 0], [0, 0]), shocked)[0]?.share).toBe(1);
-  });
-
-  it("lists the strongest cells of a layer, whatever their sign, without noise", () => {
-    const of = drilled(ROW);
-    const links = strongestOf(of, 1, LAYERS, 3);
-    expect(links.map(({ target }) => target)).toEqual([7, 4, 5]);
-    expect(links.map(({ value }) => value)).toEqual(
-      [3.76, influence(1, 3, 4), influence(1, 3, 5)].map(Math.fround),
-    );
-    const loud = LAYERS.map((layer) => ({ ...layer, noise_floor: 1 }));
-    expect(strongestOf(of, 1, loud, 3)).toHaveLength(1);
-    expect(strongestOf(drilled(ROW, undefined, []), 1, LAYERS, 3)).toEqual([]);
   });
 });

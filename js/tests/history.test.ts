@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { History, SETTLED_MS, type Selection } from "../src/state/history";
+import { History, SETTLED_MS, type Selected } from "../src/state/history";
 import { openStore, traits } from "./fake";
 
-const START: Selection = {
+const START: Selected = {
   direction: "row",
   statistic: "own_share",
   selected_layer: 1,
@@ -11,7 +11,7 @@ const START: Selection = {
   selected_offset: null,
 };
 
-function at(changes: Partial<Selection>): Selection {
+function at(changes: Partial<Selected>): Selected {
   return { ...START, ...changes };
 }
 
@@ -97,42 +97,45 @@ describe("the history of selections", () => {
 describe("undo in the store", () => {
   it("shows what was selected before, and the kernel hears of it", () => {
     const { model, store } = openStore();
-    store.undo();
+    store.selection.undo();
     expect(model.saved).toEqual([]);
-    store.selectToken(3);
-    store.selectCellAt(7);
-    store.undo();
-    expect(store.cell.value).toBeNull();
-    expect(store.reading.value).toEqual({ kind: "row", source: 3 });
+    store.selection.selectToken(3);
+    store.selection.selectCellAt(7);
+    store.selection.undo();
+    expect(store.maps.main.cell.value).toBeNull();
+    expect(store.maps.main.reading.value).toEqual({ kind: "row", source: 3 });
     expect(model.saved.at(-1)).toEqual({ selected_target: null });
-    store.undo();
-    expect(store.reading.value).toEqual({ kind: "statistic" });
-    store.redo();
-    store.redo();
-    expect(store.cell.value).toEqual({ layer: 1, source: 3, target: 7 });
-    expect(store.history.canRedo.value).toBe(false);
+    store.selection.undo();
+    expect(store.maps.main.reading.value).toEqual({ kind: "statistic" });
+    store.selection.redo();
+    store.selection.redo();
+    expect(store.maps.main.cell.value).toEqual({ layer: 1, source: 3, target: 7 });
+    expect(store.selection.history.canRedo.value).toBe(false);
   });
 
   it("goes back through what was clicked, though the host takes changes one by one", () => {
     const { store } = openStore();
-    store.selectToken(1);
-    store.selectCellAt(3);
-    store.selectToken(5);
-    store.undo();
-    expect(store.cell.value).toEqual({ layer: 1, source: 1, target: 3 });
-    store.undo();
-    expect([store.reading.value, store.cell.value]).toEqual([{ kind: "row", source: 1 }, null]);
-    store.undo();
-    expect(store.reading.value).toEqual({ kind: "statistic" });
-    expect(store.history.canUndo.value).toBe(false);
+    store.selection.selectToken(1);
+    store.selection.selectCellAt(3);
+    store.selection.selectToken(5);
+    store.selection.undo();
+    expect(store.maps.main.cell.value).toEqual({ layer: 1, source: 1, target: 3 });
+    store.selection.undo();
+    expect([store.maps.main.reading.value, store.maps.main.cell.value]).toEqual([
+      { kind: "row", source: 1 },
+      null,
+    ]);
+    store.selection.undo();
+    expect(store.maps.main.reading.value).toEqual({ kind: "statistic" });
+    expect(store.selection.history.canUndo.value).toBe(false);
   });
 
   it("takes the kernel's echoes of them, one by one and late, for no steps", () => {
     vi.useFakeTimers();
     const { model, store } = openStore();
-    store.selectToken(1);
-    store.selectCellAt(3);
-    store.selectToken(5);
+    store.selection.selectToken(1);
+    store.selection.selectCellAt(3);
+    store.selection.selectToken(5);
     for (const [name, value] of [
       ["selected_source", 1],
       ["selected_target", 3],
@@ -141,13 +144,13 @@ describe("undo in the store", () => {
     ] as const)
       model.fromKernel({ [name]: value });
     vi.advanceTimersByTime(SETTLED_MS);
-    expect(store.reading.value).toEqual({ kind: "row", source: 5 });
-    store.undo();
-    expect(store.cell.value).toEqual({ layer: 1, source: 1, target: 3 });
-    store.undo();
-    store.undo();
-    expect(store.reading.value).toEqual({ kind: "statistic" });
-    expect(store.history.canUndo.value).toBe(false);
+    expect(store.maps.main.reading.value).toEqual({ kind: "row", source: 5 });
+    store.selection.undo();
+    expect(store.maps.main.cell.value).toEqual({ layer: 1, source: 1, target: 3 });
+    store.selection.undo();
+    store.selection.undo();
+    expect(store.maps.main.reading.value).toEqual({ kind: "statistic" });
+    expect(store.selection.history.canUndo.value).toBe(false);
   });
 
   it("takes what Python selects trait by trait for one step", () => {
@@ -156,30 +159,33 @@ describe("undo in the store", () => {
     for (const change of [{ selected_source: 3 }, { selected_layer: 2 }, { selected_target: 6 }])
       model.fromKernel(change);
     vi.advanceTimersByTime(SETTLED_MS);
-    store.undo();
-    expect([store.reading.value, store.layer.value]).toEqual([{ kind: "statistic" }, 1]);
-    expect(store.history.canUndo.value).toBe(false);
+    store.selection.undo();
+    expect([store.maps.main.reading.value, store.maps.main.layer.value]).toEqual([{ kind: "statistic" }, 1]);
+    expect(store.selection.history.canUndo.value).toBe(false);
   });
 
   it("undoes what Python selected too", () => {
     const { model, store } = openStore();
     model.fromKernel({ selected_source: 3, selected_layer: 2 });
-    store.selectToken(5); // at once
-    store.undo();
-    expect([store.traits.selected_source.value, store.layer.value]).toEqual([3, 2]);
-    store.undo();
-    expect([store.traits.selected_source.value, store.layer.value]).toEqual([null, 1]);
+    store.selection.selectToken(5); // at once
+    store.selection.undo();
+    expect([store.traits.selected_source.value, store.maps.main.layer.value]).toEqual([3, 2]);
+    store.selection.undo();
+    expect([store.traits.selected_source.value, store.maps.main.layer.value]).toEqual([null, 1]);
   });
 
   it("begins anew with another map", () => {
     const { model, store } = openStore();
-    store.selectToken(3);
+    store.selection.selectToken(3);
     model.fromKernel({ map_id: 2, tokens: traits().tokens.slice(2), n_targets: 5 });
-    expect([store.history.canUndo.value, store.history.canRedo.value]).toEqual([false, false]);
-    store.undo();
-    expect(store.reading.value).toEqual({ kind: "row", source: 3 });
-    store.selectToken(4);
-    store.undo();
-    expect(store.reading.value).toEqual({ kind: "row", source: 3 });
+    expect([store.selection.history.canUndo.value, store.selection.history.canRedo.value]).toEqual([
+      false,
+      false,
+    ]);
+    store.selection.undo();
+    expect(store.maps.main.reading.value).toEqual({ kind: "row", source: 3 });
+    store.selection.selectToken(4);
+    store.selection.undo();
+    expect(store.maps.main.reading.value).toEqual({ kind: "row", source: 3 });
   });
 });

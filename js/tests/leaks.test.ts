@@ -18,7 +18,7 @@ const listening = ((): EventTarget => {
 /** Listeners on what outlives a view: all but the elements of the widget itself. */
 class Listeners {
   readonly #open = new Map<string, number>();
-  readonly #stops: (() => void)[] = [];
+  readonly #unsubscribe: (() => void)[] = [];
 
   constructor() {
     for (const target of [listening, window] as EventTarget[]) {
@@ -41,7 +41,7 @@ class Listeners {
         count(this ?? window, type, -1);
         return (remove as (...args: unknown[]) => void).call(this ?? window, type, ...rest);
       };
-      this.#stops.push(() => {
+      this.#unsubscribe.push(() => {
         target.addEventListener = add;
         target.removeEventListener = remove;
       });
@@ -53,7 +53,7 @@ class Listeners {
   }
 
   restore(): void {
-    for (const stop of this.#stops) stop();
+    for (const stop of this.#unsubscribe) stop();
   }
 }
 

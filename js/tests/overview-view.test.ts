@@ -28,7 +28,7 @@ const RESAMPLED = SHOCK.map((layer, i) =>
 );
 
 describe("the whole map", () => {
-  it("says of how much of it it tells", async () => {
+  it("says of how much of it it isAboveNoise", async () => {
     const within = opened({ sinks: [0] });
     expect(within.find(".overview-title").textContent).toContain("no layer is computed yet");
     tellLayer(within.model, 2);
@@ -95,7 +95,7 @@ describe("where each layer’s influence goes", () => {
     );
   });
 
-  it("says which offset of a range the tokens are coloured by, and tells of that one", async () => {
+  it("says which offset of a range the tokens are coloured by, and isAboveNoise of that one", async () => {
     const n = 100;
     const tokens = Array.from({ length: n }, (_, word) => ({ text: " a", piece: null, id: null, word }));
     const within = opened({ tokens, n_targets: n - 1, selected_layer: 0, selected_offset: 38 });
@@ -163,7 +163,7 @@ describe("where each layer’s influence goes", () => {
     }
   });
 
-  it("tells nothing of a layer before half of its sources are here", () => {
+  it("isAboveNoise nothing of a layer before half of its sources are here", () => {
     const map = rows(7, []);
     const summary = new MapSummary(map);
     const what = { layers: SHOCK, sinks: [0], withSinks: false, ownShare: -1 };
@@ -204,7 +204,7 @@ describe("where each layer’s influence goes", () => {
 });
 
 describe("own share by layer", () => {
-  it("chooses the layer by keys, and tells each layer’s numbers", async () => {
+  it("chooses the layer by keys, and isAboveNoise each layer’s numbers", async () => {
     const within = await whole();
     const plot = within.find(".spread-plot");
     expect(plot.getAttribute("aria-valuetext")).toBe(
@@ -280,14 +280,14 @@ describe("own share by layer", () => {
 });
 
 const linksWords = (within: Opened): string | null =>
-  within.find(".links").parentElement?.querySelector(".overview-sub")?.textContent ?? null;
+  within.find(".all-links").parentElement?.querySelector(".overview-sub")?.textContent ?? null;
 
 describe("strongest links", () => {
   it("are listed by distance, each a click away", async () => {
     const within = await whole({ direction: "column", selected_target: 2 });
-    const first = within.find(".links button");
+    const first = within.find(".all-links button");
     expect(first.textContent).toBe("+3.76 nats“ key” → “ key”4 ahead · layer 0");
-    expect(within.all(".links button:not([hidden])")).toHaveLength(10);
+    expect(within.all(".all-links button:not([hidden])")).toHaveLength(10);
     expect(first.getAttribute("data-link")).toBe("0-3-7");
     first.click();
     expect(within.model.saved).toEqual([
@@ -297,7 +297,7 @@ describe("strongest links", () => {
     expect(first.getAttribute("aria-pressed")).toBe("true");
     within.find('input[name="least-offset"][value="1"]').click();
     await frame();
-    expect(within.all(".links button:not([hidden])")).toHaveLength(10);
+    expect(within.all(".all-links button:not([hidden])")).toHaveLength(10);
   });
 
   it("are offered at no distance that the prompt does not have", async () => {
@@ -306,7 +306,7 @@ describe("strongest links", () => {
       within.all(".distances label:not([hidden])").map(({ dataset }) => dataset["least"]);
     // The chosen one is there, to be left.
     expect(offered()).toEqual(["1", "2", "9"]);
-    expect(within.all(".links button:not([hidden])")).toHaveLength(0);
+    expect(within.all(".all-links button:not([hidden])")).toHaveLength(0);
     expect(linksWords(within)).toBe("no token of this prompt lies so far ahead of another");
     within.find('input[name="least-offset"][value="2"]').click();
     await frame();
@@ -340,7 +340,7 @@ describe("strongest links", () => {
     const within = opened();
     tellLayer(within.model, 1);
     await settled(within, "from 1 of 4 layers");
-    const first = within.find(".links button");
+    const first = within.find(".all-links button");
     first.focus();
     tellLayer(within.model, 0);
     await settled(within, "from 2 of 4 layers");
@@ -353,6 +353,6 @@ describe("strongest links", () => {
     await settled(within, "from all 4 layers");
     within.find('input[name="least-offset"][value="2"]').click();
     await frame();
-    expect(within.find(".links").textContent).toContain("→ after the prompt");
+    expect(within.find(".all-links").textContent).toContain("→ after the prompt");
   });
 });

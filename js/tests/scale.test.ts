@@ -52,7 +52,7 @@ describe("the scale", () => {
     expect(scaleOf(even({ 1: 900, 2: 0.7 }), ROW, resampled)).toBe(1000);
   });
 
-  it("does not blow up dust, and is not led astray by what is no number", () => {
+  it("does not blow up below the noise floor, and is not led astray by what is no number", () => {
     expect(scaleOf(even({ 0: 0.0001 }), ROW, layers)).toBe(0.1);
     expect(scaleOf(even({ 0: Number.POSITIVE_INFINITY, 1: 0.7, 2: Number.NaN }), ROW, layers)).toBe(0.8);
     expect(scaleOf(even({ 0: Number.NEGATIVE_INFINITY }), ROW, layers)).toBeNaN();
@@ -60,19 +60,19 @@ describe("the scale", () => {
 
   it("only grows while values arrive, and may be fixed", () => {
     const { model, store } = openStore({ selected_source: 3 });
-    expect(store.scale.value).toBeNaN();
+    expect(store.maps.main.scale.value).toBeNaN();
     const seen: number[] = [];
     for (const layer of [1, 0, 3, 2]) {
       tellLayer(model, layer, [3]);
-      seen.push(store.scale.value);
+      seen.push(store.maps.main.scale.value);
     }
     expect(seen).toEqual([...seen].sort((a, b) => a - b));
-    store.set({ fixed_scale: 2.5 });
-    expect(store.scale.value).toBe(2.5);
-    store.selectToken(5);
-    expect(store.scale.value).toBe(2.5);
-    store.set({ fixed_scale: null });
-    expect(store.scale.value).toBeNaN();
+    store.kernel.set({ fixed_scale: 2.5 });
+    expect(store.maps.main.scale.value).toBe(2.5);
+    store.selection.selectToken(5);
+    expect(store.maps.main.scale.value).toBe(2.5);
+    store.kernel.set({ fixed_scale: null });
+    expect(store.maps.main.scale.value).toBeNaN();
     expect(model.saved.map((changes) => changes["fixed_scale"])).toEqual([2.5, undefined, null]);
   });
 });

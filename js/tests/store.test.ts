@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
+import { MOST_PINNED } from "../src/kernel/protocol";
 import { INITIAL } from "../src/kernel/traits";
 import { ModelTransport } from "../src/kernel/transport";
-import { MOST_PINS, Store } from "../src/state/store";
+import { Store } from "../src/state/store";
 import { FakeModel, openStore, tellLayer, tellMap, traits, WORDS, welcome } from "./fake";
 
 const T = WORDS.length;
@@ -10,109 +11,115 @@ const PROBLEM = { title: "No such token", advice: "Choose another.", detail: "" 
 describe("a click on a token", () => {
   it("reads its row, at once and for the kernel", () => {
     const { model, store } = openStore({ selected_target: 7, selected_offset: 3 });
-    store.selectToken(3);
-    expect(store.reading.value).toEqual({ kind: "row", source: 3 });
+    store.selection.selectToken(3);
+    expect(store.maps.main.reading.value).toEqual({ kind: "row", source: 3 });
     expect(model.saved).toEqual([{ selected_source: 3, selected_target: null, selected_offset: null }]);
   });
 
   it("reads its column where columns are read", () => {
     const { model, store } = openStore({ direction: "column" });
-    store.selectToken(7);
-    expect(store.reading.value).toEqual({ kind: "column", target: 7 });
-    expect(store.cell.value).toBeNull();
-    store.selectToken(3, "row");
-    expect(store.reading.value).toEqual({ kind: "row", source: 3 });
+    store.selection.selectToken(7);
+    expect(store.maps.main.reading.value).toEqual({ kind: "column", target: 7 });
+    expect(store.maps.main.cell.value).toBeNull();
+    store.selection.selectToken(3, "row");
+    expect(store.maps.main.reading.value).toEqual({ kind: "row", source: 3 });
     expect(model.saved.at(-1)).toEqual({ direction: "row", selected_source: 3, selected_target: null });
   });
 
   it("does nothing where there is nothing to read", () => {
     const { model, store } = openStore();
-    store.selectToken(0, "column");
-    store.selectToken(T, "column");
-    store.selectToken(T, "row");
+    store.selection.selectToken(0, "column");
+    store.selection.selectToken(T, "column");
+    store.selection.selectToken(T, "row");
     expect(model.saved).toEqual([]);
   });
 
   it("asks who carries the prediction after the prompt, where there is one", () => {
     const { model, store } = openStore({ n_targets: T });
     tellMap(model, T);
-    store.selectToken(T, "column");
-    expect(store.reading.value).toEqual({ kind: "column", target: T });
-    expect(store.complete.value).toBe(true);
-    store.selectCellAt(7);
-    expect(store.cell.value).toEqual({ layer: 1, source: 7, target: T });
+    store.selection.selectToken(T, "column");
+    expect(store.maps.main.reading.value).toEqual({ kind: "column", target: T });
+    expect(store.maps.main.complete.value).toBe(true);
+    store.selection.selectCellAt(7);
+    expect(store.maps.main.cell.value).toEqual({ layer: 1, source: 7, target: T });
   });
 });
 
 describe("a cell", () => {
   it("is selected between the anchor and another token", () => {
     const { model, store } = openStore();
-    store.selectCellAt(7);
+    store.selection.selectCellAt(7);
     expect(model.saved).toEqual([]);
-    store.selectToken(3);
-    store.selectCellAt(2);
-    expect(store.cell.value).toBeNull();
-    store.selectCellAt(7);
-    expect(store.cell.value).toEqual({ layer: 1, source: 3, target: 7 });
+    store.selection.selectToken(3);
+    store.selection.selectCellAt(2);
+    expect(store.maps.main.cell.value).toBeNull();
+    store.selection.selectCellAt(7);
+    expect(store.maps.main.cell.value).toEqual({ layer: 1, source: 3, target: 7 });
     expect(model.saved.at(-1)).toEqual({ selected_target: 7 });
-    store.selectLayer(2);
-    expect(store.cell.value).toEqual({ layer: 2, source: 3, target: 7 });
+    store.selection.selectLayer(2);
+    expect(store.maps.main.cell.value).toEqual({ layer: 2, source: 3, target: 7 });
   });
 
   it("of an offset is selected where its source stands", () => {
     const { store } = openStore();
-    store.selectOffset(2, 4);
-    expect(store.reading.value).toEqual({ kind: "offset", offset: 4 });
-    store.selectCellAt(3);
-    expect(store.cell.value).toEqual({ layer: 2, source: 3, target: 7 });
-    expect(store.reading.value).toEqual({ kind: "row", source: 3 });
+    store.selection.selectOffset(2, 4);
+    expect(store.maps.main.reading.value).toEqual({ kind: "offset", offset: 4 });
+    store.selection.selectCellAt(3);
+    expect(store.maps.main.cell.value).toEqual({ layer: 2, source: 3, target: 7 });
+    expect(store.maps.main.reading.value).toEqual({ kind: "row", source: 3 });
   });
 
   it("is let go of without its row or column", () => {
     const { store } = openStore({ selected_source: 3, selected_target: 7 });
-    store.releaseCell();
-    expect([store.reading.value, store.cell.value]).toEqual([{ kind: "row", source: 3 }, null]);
-    store.selectCellAt(7);
-    store.turn("column");
-    store.releaseCell();
-    expect([store.reading.value, store.cell.value]).toEqual([{ kind: "column", target: 7 }, null]);
+    store.selection.releaseCell();
+    expect([store.maps.main.reading.value, store.maps.main.cell.value]).toEqual([
+      { kind: "row", source: 3 },
+      null,
+    ]);
+    store.selection.selectCellAt(7);
+    store.selection.turn("column");
+    store.selection.releaseCell();
+    expect([store.maps.main.reading.value, store.maps.main.cell.value]).toEqual([
+      { kind: "column", target: 7 },
+      null,
+    ]);
   });
 });
 
 describe("turning from rows to columns", () => {
   it("reads the same cell from its other end", () => {
     const { model, store } = openStore({ selected_source: 3, selected_target: 7 });
-    store.turn("column");
-    expect(store.reading.value).toEqual({ kind: "column", target: 7 });
-    expect(store.cell.value).toEqual({ layer: 1, source: 3, target: 7 });
-    store.turn("row");
-    expect(store.reading.value).toEqual({ kind: "row", source: 3 });
+    store.selection.turn("column");
+    expect(store.maps.main.reading.value).toEqual({ kind: "column", target: 7 });
+    expect(store.maps.main.cell.value).toEqual({ layer: 1, source: 3, target: 7 });
+    store.selection.turn("row");
+    expect(store.maps.main.reading.value).toEqual({ kind: "row", source: 3 });
     expect(model.saved).toEqual([{ direction: "column" }, { direction: "row" }]);
   });
 
   it("reads the same token where no cell is selected", () => {
     const { store } = openStore({ selected_source: 3 });
-    store.turn("column");
-    expect(store.reading.value).toEqual({ kind: "column", target: 3 });
-    store.turn("row");
-    expect(store.reading.value).toEqual({ kind: "row", source: 3 });
+    store.selection.turn("column");
+    expect(store.maps.main.reading.value).toEqual({ kind: "column", target: 3 });
+    store.selection.turn("row");
+    expect(store.maps.main.reading.value).toEqual({ kind: "row", source: 3 });
   });
 
   it("lets go of what has no other side", () => {
     const { store } = openStore({ selected_source: 0 });
-    store.turn("column");
-    expect(store.reading.value).toEqual({ kind: "statistic" });
+    store.selection.turn("column");
+    expect(store.maps.main.reading.value).toEqual({ kind: "statistic" });
     expect(store.traits.direction.value).toBe("column");
     const after = openStore({ n_targets: T, direction: "column", selected_target: T }).store;
-    after.turn("row");
-    expect(after.reading.value).toEqual({ kind: "row", source: T - 1 });
+    after.selection.turn("row");
+    expect(after.maps.main.reading.value).toEqual({ kind: "row", source: T - 1 });
   });
 
   it("keeps a statistic or an offset, and does nothing where nothing turns", () => {
     const { model, store } = openStore({ selected_offset: 2 });
-    store.turn("column");
-    expect(store.reading.value).toEqual({ kind: "offset", offset: 2 });
-    store.turn("column");
+    store.selection.turn("column");
+    expect(store.maps.main.reading.value).toEqual({ kind: "offset", offset: 2 });
+    store.selection.turn("column");
     expect(model.saved).toEqual([{ direction: "column" }]);
   });
 });
@@ -121,48 +128,48 @@ describe("the selection", () => {
   it("follows the kernel, within the map", () => {
     const { model, store } = openStore();
     model.fromKernel({ selected_source: 3, selected_target: 7, selected_layer: 2 });
-    expect(store.cell.value).toEqual({ layer: 2, source: 3, target: 7 });
+    expect(store.maps.main.cell.value).toEqual({ layer: 2, source: 3, target: 7 });
     model.fromKernel({ selected_target: 2, selected_layer: 99 });
-    expect([store.cell.value, store.layer.value]).toEqual([null, 3]);
+    expect([store.maps.main.cell.value, store.maps.main.layer.value]).toEqual([null, 3]);
     model.fromKernel({ selected_source: 99 });
-    expect(store.reading.value).toEqual({ kind: "statistic" });
+    expect(store.maps.main.reading.value).toEqual({ kind: "statistic" });
   });
 
   it("is not saved again where nothing changes", () => {
     const { model, store } = openStore({ selected_layer: 2 });
-    store.selectLayer(2);
-    store.clearSelection();
-    store.selectStatistic("own_share");
-    store.turn("row");
+    store.selection.selectLayer(2);
+    store.selection.clear();
+    store.selection.selectStatistic("own_share");
+    store.selection.turn("row");
     expect(model.saved).toEqual([]);
   });
 
   it("of a statistic lets go of tokens", () => {
     const { store } = openStore({ selected_source: 3, selected_target: 7 });
-    store.selectStatistic("expected_horizon");
-    expect(store.reading.value).toEqual({ kind: "statistic" });
-    expect(store.statistic.value?.label).toBe("expected horizon");
-    expect(store.statisticIndex.value).toBe(1);
-    store.selectStatistic("no such thing");
-    expect(store.statistic.value?.name).toBe("own_share");
+    store.selection.selectStatistic("expected_horizon");
+    expect(store.maps.main.reading.value).toEqual({ kind: "statistic" });
+    expect(store.maps.main.statistic.value?.label).toBe("expected horizon");
+    expect(store.maps.main.statisticIndex.value).toBe(1);
+    store.selection.selectStatistic("no such thing");
+    expect(store.maps.main.statistic.value?.name).toBe("own_share");
   });
 
-  it("tells whether what it asks for is here", () => {
+  it("isAboveNoise whether what it asks for is here", () => {
     const { model, store } = openStore();
-    const complete = (): boolean => store.complete.value;
+    const complete = (): boolean => store.maps.main.complete.value;
     expect(complete()).toBe(false);
     tellLayer(model, 1);
     expect(complete()).toBe(true);
-    store.selectToken(3);
+    store.selection.selectToken(3);
     expect(complete()).toBe(false);
     for (const layer of [0, 2, 3]) tellLayer(model, layer, [3]);
     expect(complete()).toBe(true);
-    store.selectLayer(2);
-    store.selectToken(3, "column");
+    store.selection.selectLayer(2);
+    store.selection.selectToken(3, "column");
     expect(complete()).toBe(false);
     tellLayer(model, 2, [0, 1, 2]);
     expect(complete()).toBe(true);
-    store.selectStatistic("own_share");
+    store.selection.selectStatistic("own_share");
     expect(complete()).toBe(false);
     const progress = { task: "layer 2", done: 0.1, seconds_left: null };
     model.fromKernel({ progress: { ...progress, filling: "on request" } });
@@ -175,11 +182,12 @@ describe("the selection", () => {
 describe("pins", () => {
   it("are set and taken away, as many as there is room for", () => {
     const { model, store } = openStore();
-    for (let source = 0; source < MOST_PINS; source += 1) expect(store.togglePin(source)).toBe(true);
-    expect(store.togglePin(6)).toBe(false);
-    expect(store.togglePin(0)).toBe(false);
+    for (let source = 0; source < MOST_PINNED; source += 1)
+      expect(store.selection.togglePin(source)).toBe(true);
+    expect(store.selection.togglePin(6)).toBe(false);
+    expect(store.selection.togglePin(0)).toBe(false);
     expect(store.traits.pinned_sources.value).toEqual([1, 2, 3]);
-    expect(store.togglePin(6)).toBe(true);
+    expect(store.selection.togglePin(6)).toBe(true);
     expect(model.saved.at(-1)).toEqual({ pinned_sources: [1, 2, 3, 6] });
   });
 });
@@ -187,11 +195,11 @@ describe("pins", () => {
 describe("what is asked of the kernel", () => {
   it("goes as messages", () => {
     const { model, store } = openStore();
-    store.greet();
+    store.kernel.greet();
     welcome(model);
-    store.cancel();
-    store.resume();
-    store.writeOn(12);
+    store.kernel.send({ type: "cancel" });
+    store.kernel.send({ type: "resume" });
+    store.kernel.writeOn(12);
     const asked = {
       prompt: "Anna",
       metric: ["logit", " key"],
@@ -199,7 +207,7 @@ describe("what is asked of the kernel", () => {
       layers: [1, 2],
       n_tokens: 0,
     };
-    store.open(asked);
+    store.kernel.open(asked);
     expect(model.asked.slice(1)).toEqual([
       { type: "cancel" },
       { type: "resume" },
@@ -212,23 +220,23 @@ describe("what is asked of the kernel", () => {
     const { model, store } = openStore();
     const fail = (): void => model.tell({ type: "failed", field: "metric", problem: PROBLEM });
     fail();
-    expect(store.failed.value).toMatchObject({ field: "metric", problem: PROBLEM });
-    expect(store.problem.value).toBeNull();
-    store.open({ prompt: "x", metric: ["logit"], baseline: null, layers: null, n_tokens: 0 });
-    expect(store.failed.value).toBeNull();
+    expect(store.kernel.failed.value).toMatchObject({ field: "metric", problem: PROBLEM });
+    expect(store.kernel.problem.value).toBeNull();
+    store.kernel.open({ prompt: "x", metric: ["logit"], baseline: null, layers: null, n_tokens: 0 });
+    expect(store.kernel.failed.value).toBeNull();
     fail();
-    store.writeOn(2);
-    expect(store.failed.value).toBeNull();
+    store.kernel.writeOn(2);
+    expect(store.kernel.failed.value).toBeNull();
     fail();
     model.fromKernel({ map_id: 2, tokens: traits().tokens.slice(1), n_targets: 6 });
-    expect(store.failed.value).toBeNull();
+    expect(store.kernel.failed.value).toBeNull();
   });
 });
 
 describe("traits", () => {
   it("may still be empty", () => {
     const store = new Store(new ModelTransport(new FakeModel({ query: {}, progress: {}, asked: {} })));
-    expect(store.problem.value).toBeNull();
+    expect(store.kernel.problem.value).toBeNull();
     expect(store.traits.query.value).toEqual(INITIAL.query);
   });
 
@@ -237,7 +245,7 @@ describe("traits", () => {
     const longer = [...WORDS, " again"].map((text, word) => ({ text, piece: null, id: null, word }));
     model.fromKernel({ map_id: 2, n_targets: T + 1 });
     model.fromKernel({ tokens: longer });
-    expect(store.rows.value).toMatchObject({ nTokens: T + 1, nTargets: T + 1 });
+    expect(store.maps.main.rows.value).toMatchObject({ nTokens: T + 1, nTargets: T + 1 });
   });
 });
 

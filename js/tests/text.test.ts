@@ -90,10 +90,10 @@ describe("the text", () => {
     const layer_info = traits().layer_info.map((layer) => ({ ...layer, noise_floor: 0.3 }));
     const view = await filled({ layer_info, selected_source: 3 });
     expect(influence(1, 3, 6)).toBeCloseTo(-0.25);
-    expect(view.token(6).dataset["kind"]).toBe("dust");
+    expect(view.token(6).dataset["kind"]).toBe("noise");
     expect(view.token(6).style.backgroundColor).toBe("");
     expect(labelOf(view.token(6))).toContain("nothing above the noise floor of 0.30 nats");
-    expect(view.find('[data-key="dust"]').textContent).toContain("0.30 nats");
+    expect(view.find('[data-key="noise"]').textContent).toContain("0.30 nats");
   });
 
   it("has a place for the prediction after the prompt where there is one", async () => {

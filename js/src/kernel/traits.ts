@@ -78,11 +78,11 @@ export function isFurtherPiece({ piece }: Pick<Token, "piece">): boolean {
 }
 
 /** Whether a layer's values are mostly the shock of its baseline. */
-export function disturbed(layer: Layer | undefined): boolean {
+export function isMostlyShock(layer: Layer | undefined): boolean {
   return layer?.shock === true && !layer.replaced;
 }
 
-/** Whether a value tells anything: up to the noise floor it counts as zero, and is not coloured. */
-export function tells(value: number, noiseFloor: number | null): boolean {
+/** Whether a value isAboveNoise anything: up to the noise floor it counts as zero, and is not coloured. */
+export function isAboveNoise(value: number, noiseFloor: number | null): boolean {
   return Math.abs(value) > (noiseFloor ?? 0);
 }

@@ -1,7 +1,7 @@
 /** What the card of a cell says of what was found out about it. */
 
 import type { Carrier, Findings, Layer, Query } from "../kernel/protocol";
-import { disturbed } from "../kernel/traits";
+import { isMostlyShock } from "../kernel/traits";
 import { number, plural, signed, withUnit } from "./format";
 
 /** A separate pass agrees within this share of the value (of 1, where that is smaller), or within the noise floor. */
@@ -11,7 +11,7 @@ const AGREES = 1e-4;
 export function valueKind({ exact }: Query, layer: Layer | undefined): string {
   const kind = exact ? "exact" : "an estimate";
   if (layer === undefined || layer.baseline === null) return kind;
-  return disturbed(layer)
+  return isMostlyShock(layer)
     ? `${kind}, but mostly the shock of its baseline (${layer.baseline})`
     : `${kind} · baseline ${layer.baseline}`;
 }

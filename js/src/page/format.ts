@@ -2,6 +2,7 @@
 
 import type { Token } from "../kernel/protocol";
 import { isFurtherPiece } from "../kernel/traits";
+import { isInvisible } from "./invisible";
 
 /** A stretch of a token: as it is, or a mark that stands for something invisible. */
 export interface Part {
@@ -13,31 +14,6 @@ const MINUS = "−";
 /** In the text, a line break is marked and breaks the line too. */
 const BREAKS: Readonly<Record<string, string>> = { "\n": "↵\n", "\r": "␍", "\t": "⇥\t" };
 const NAMED: Readonly<Record<string, string>> = { "\n": "↵", "\r": "␍", "\t": "⇥" };
-
-/** Ranges of control characters, and of those that are invisible or turn the writing direction around. */
-const HIDDEN: readonly (readonly [number, number])[] = [
-  [0x00, 0x1f],
-  [0x7f, 0x9f],
-  [0xad, 0xad],
-  [0x34f, 0x34f],
-  [0x61c, 0x61c],
-  [0x115f, 0x1160],
-  [0x17b4, 0x17b5],
-  [0x180b, 0x180f],
-  [0x200b, 0x200f],
-  [0x2028, 0x202e],
-  [0x2060, 0x206f],
-  [0x3164, 0x3164],
-  [0xd800, 0xdfff],
-  [0xfe00, 0xfe0f],
-  [0xfeff, 0xfeff],
-  [0xffa0, 0xffa0],
-  [0xfff9, 0xfffb],
-  [0xe0000, 0xe0fff],
-];
-const JOINER = "\u200d";
-const EMOJI_STYLE = "\ufe0f";
-const EMOJI = /[\p{Extended_Pictographic}\p{Emoji_Modifier}#*0-9]/u;
 
 /** The parts of a token as set in the text. Pieces of a split character: the first shows it, the others a dot. */
 export function parts(token: Token): Part[] {
@@ -86,26 +62,13 @@ function split(text: string, named: Readonly<Record<string, string>>): Part[] {
   const found: { mark: boolean; text: string }[] = [];
   const characters = [...text];
   for (const [i, character] of characters.entries()) {
-    const mark = hidden(character) && !joins(characters, i);
+    const mark = isInvisible(characters, i);
     const shown = mark ? picture(character, named) : character;
     const last = found.at(-1);
     if (last !== undefined && last.mark === mark) last.text += shown;
     else found.push({ mark, text: shown });
   }
   return found;
-}
-
-function hidden(character: string): boolean {
-  const code = character.codePointAt(0) ?? 0;
-  return HIDDEN.some(([first, last]) => code >= first && code <= last);
-}
-
-/** A joiner or variation selector behind an emoji belongs to it. */
-function joins(characters: readonly string[], index: number): boolean {
-  const character = characters[index];
-  const before = characters[index - 1] ?? "";
-  if (character === EMOJI_STYLE) return EMOJI.test(before);
-  return character === JOINER && (before === EMOJI_STYLE || EMOJI.test(before));
 }
 
 function picture(character: string, named: Readonly<Record<string, string>>): string {

@@ -10,7 +10,7 @@ interface Watched {
 
 export class Frames {
   readonly #watched: Watched[] = [];
-  readonly #stops: (() => void)[] = [];
+  readonly #undo: (() => void)[] = [];
   #request: number | null = null;
   #disposed = false;
 
@@ -34,8 +34,8 @@ export class Frames {
   }
 
   /** Something to undo when the view goes. */
-  keep(stop: () => void): void {
-    this.#stops.push(stop);
+  onDispose(undo: () => void): void {
+    this.#undo.push(undo);
   }
 
   /** Runs now what is waiting. */
@@ -47,9 +47,9 @@ export class Frames {
 
   dispose(): void {
     this.#disposed = true;
-    for (const stop of this.#stops) stop();
+    for (const undo of this.#undo) undo();
     for (const { stop } of this.#watched) stop();
-    this.#stops.length = 0;
+    this.#undo.length = 0;
     this.#watched.length = 0;
     if (this.#request !== null) cancelAnimationFrame(this.#request);
     this.#request = null;

@@ -1,7 +1,7 @@
 /** What the overview says in words. */
 
 import type { Layer } from "../kernel/protocol";
-import { disturbed } from "../kernel/traits";
+import { isMostlyShock } from "../kernel/traits";
 import { number, plural, withUnit } from "./format";
 
 /** `17–18 tokens ahead`, `the next token`. */
@@ -74,7 +74,7 @@ export function spreadWords(spread: SpreadWords | null, window: number | null, c
 
 /** What speaks against a layer’s numbers, or nothing. */
 export function layerCaution(layer: Layer | undefined, nSources: number, nCounted: number): string {
-  if (disturbed(layer)) return "mostly the shock of its baseline";
+  if (isMostlyShock(layer)) return "mostly the shock of its baseline";
   const other = otherBaseline(layer);
   if (nSources === 0 || nSources >= nCounted) return other;
   const few = 2 * nSources < nCounted ? ", too few to tell" : "";
@@ -84,7 +84,7 @@ export function layerCaution(layer: Layer | undefined, nSources: number, nCounte
 
 /** What a layer is computed with where the mean is a shock; else nothing. */
 export function otherBaseline(layer: Layer | undefined): string {
-  return layer?.shock === true && !disturbed(layer) ? (layer.baseline ?? "") : "";
+  return layer?.shock === true && !isMostlyShock(layer) ? (layer.baseline ?? "") : "";
 }
 
 /** Which links are listed, and out of how much of the map. */
@@ -116,7 +116,9 @@ function layersLeftOut(layers: readonly Layer[]): readonly string[] {
   const byReason = new Map<string, number[]>();
   for (const [index, layer] of layers.entries()) {
     if (!layer.shock) continue;
-    const reason = disturbed(layer) ? "mostly the shock of its baseline" : `computed with ${layer.baseline}`;
+    const reason = isMostlyShock(layer)
+      ? "mostly the shock of its baseline"
+      : `computed with ${layer.baseline}`;
     byReason.set(reason, [...(byReason.get(reason) ?? []), index]);
   }
   return [...byReason].map(

@@ -2,6 +2,7 @@
 
 import type { Traits } from "../kernel/protocol";
 import { INITIAL } from "../kernel/traits";
+import { isInvisible } from "./invisible";
 
 /** What of the traits the call depends on. */
 export type Viewed = Pick<
@@ -35,22 +36,21 @@ const SHORT: Readonly<Record<string, string>> = {
   "\r": "\\r",
   "\t": "\\t",
 };
-/** Control characters, those that nobody sees or that turn the writing direction around, and halves of pairs. */
-const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Co}\p{Cn}\u00a0\u115f\u1160\u3164\uffa0]|\u034f/u;
+/** What looks like something else, or like nothing at all in some fonts. */
+const UNCLEAR = /[\p{Cf}\p{Co}\p{Cn}\u00a0]/u;
 
 /** A literal of Python that means exactly this text, and shows all of it. */
 export function pythonString(text: string): string {
   const characters = [...text];
-  return `"${characters.map((character, i) => escaped(character, characters[i - 1])).join("")}"`;
+  return `"${characters.map((_, i) => escaped(characters, i)).join("")}"`;
 }
 
-function escaped(character: string, before: string | undefined): string {
+function escaped(characters: readonly string[], index: number): string {
+  const character = characters[index] ?? "";
   const short = SHORT[character];
   if (short !== undefined) return short;
-  // Within an emoji, a joiner belongs to what is seen.
-  if (character === "\u200d" && before !== undefined && /\p{Extended_Pictographic}|\ufe0f/u.test(before))
-    return character;
-  if (!UNSEEN.test(character)) return character;
+  const isJoiner = character === "\u200d"; // of the class Cf
+  if (!isInvisible(characters, index) && (isJoiner || !UNCLEAR.test(character))) return character;
   const code = character.codePointAt(0) ?? 0;
   const hex = code.toString(16);
   if (code < 0x100) return `\\x${hex.padStart(2, "0")}`;

@@ -1,10 +1,10 @@
 /** What the views say in words. “Is used by” is what an ablation shows; nothing here claims more. */
 
 import type { Layer, Offered, Progress, Query, Statistic, Token, Traits } from "../kernel/protocol";
-import { disturbed, INITIAL, tells } from "../kernel/traits";
+import { INITIAL, isAboveNoise, isMostlyShock } from "../kernel/traits";
 import { duration, mark, number, plural, quote, signed, withUnit } from "./format";
 
-export const HONESTY = "Used later; this does not show that it was planned.";
+export const CAVEAT = "Used later; this does not show that it was planned.";
 export const AFTER_THE_PROMPT = "after the prompt";
 const NO_BREAK = "\u00a0";
 export const WRITTEN = "written by the model";
@@ -57,7 +57,7 @@ export function cellMeaning(
 ): string {
   if (value === undefined || Number.isNaN(value)) return "The layer on the screen is computed first.";
   const floor = context.layers[layer]?.noise_floor ?? null;
-  if (!tells(value, floor))
+  if (!isAboveNoise(value, floor))
     return floor === null
       ? "No effect."
       : `Within this layer’s noise floor of ${withUnit(number(floor), context.query.unit)}: counts as zero.`;
@@ -103,7 +103,7 @@ export function baselineLabel(layer: Layer): string {
 }
 
 export function baselineNote(index: number, layer: Layer, offered: Offered): string {
-  if (disturbed(layer))
+  if (isMostlyShock(layer))
     return `At layer ${index} the ${layer.baseline} state is itself a shock to the model: most of what is shown is that shock.`;
   const facts = factsOf(layer, offered);
   if (facts === undefined) return "";
@@ -112,7 +112,7 @@ export function baselineNote(index: number, layer: Layer, offered: Offered): str
 
 /** For a layer whose mean state is a shock, in few words. */
 export function shockLabel(layer: Layer, offered: Offered): string {
-  if (disturbed(layer)) return "flawed baseline: mostly its shock";
+  if (isMostlyShock(layer)) return "flawed baseline: mostly its shock";
   return factsOf(layer, offered)?.short_stand_in ?? "";
 }
 

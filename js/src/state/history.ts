@@ -3,12 +3,12 @@
 import { type ReadonlySignal, signal } from "@preact/signals-core";
 import type { Controls } from "../kernel/protocol";
 
-export type Selection = Pick<
+export type Selected = Pick<
   Controls,
   "direction" | "statistic" | "selected_layer" | "selected_source" | "selected_target" | "selected_offset"
 >;
 
-export const SELECTION: readonly (keyof Selection)[] = [
+export const SELECTION: readonly (keyof Selected)[] = [
   "direction",
   "statistic",
   "selected_layer",
@@ -22,12 +22,12 @@ const LONGEST = 200;
 export const SETTLED_MS = 200;
 
 export class History {
-  readonly #past: Selection[] = [];
-  readonly #future: Selection[] = [];
+  readonly #past: Selected[] = [];
+  readonly #future: Selected[] = [];
   readonly #canUndo = signal(false);
   readonly #canRedo = signal(false);
-  #now: Selection | null = null;
-  #unsettled: { readonly selection: Selection; readonly timer: ReturnType<typeof setTimeout> } | null = null;
+  #now: Selected | null = null;
+  #unsettled: { readonly selection: Selected; readonly timer: ReturnType<typeof setTimeout> } | null = null;
 
   get canUndo(): ReadonlySignal<boolean> {
     return this.#canUndo;
@@ -38,12 +38,12 @@ export class History {
   }
 
   /** What is selected before the first step. */
-  begin(selection: Selection): void {
+  begin(selection: Selected): void {
     if (this.#now === null) this.note(selection);
   }
 
   /** Notes what the reader has selected. Going through the layers counts as one step. */
-  note(selected: Selection): void {
+  note(selected: Selected): void {
     this.#settle();
     const selection = sound(selected);
     const before = this.#now;
@@ -59,7 +59,7 @@ export class History {
   }
 
   /** Notes what the kernel has selected, once it stays so; an echo of what is noted already is no step. */
-  noteSoon(selected: Selection): void {
+  noteSoon(selected: Selected): void {
     this.#forgetUnsettled();
     const selection = sound(selected);
     if (this.#now !== null && same(this.#now, selection)) return;
@@ -67,12 +67,12 @@ export class History {
   }
 
   /** The selection before this one, or null. */
-  undo(): Selection | null {
+  undo(): Selected | null {
     this.#settle();
     return this.#step(this.#past, this.#future);
   }
 
-  redo(): Selection | null {
+  redo(): Selected | null {
     this.#settle();
     return this.#step(this.#future, this.#past);
   }
@@ -97,7 +97,7 @@ export class History {
     this.#unsettled = null;
   }
 
-  #step(from: Selection[], to: Selection[]): Selection | null {
+  #step(from: Selected[], to: Selected[]): Selected | null {
     const next = from.pop();
     if (next === undefined || this.#now === null) return null;
     to.push(this.#now);
@@ -113,16 +113,16 @@ export class History {
 }
 
 /** A target at or before its source is no cell, but what is left of one that was: only the anchor is selected. */
-function sound(selection: Selection): Selection {
+function sound(selection: Selected): Selected {
   const { direction, selected_source: source, selected_target: target } = selection;
   if (source === null || target === null || target > source) return selection;
   return { ...selection, [direction === "row" ? "selected_target" : "selected_source"]: null };
 }
 
-function same(a: Selection, b: Selection): boolean {
+function same(a: Selected, b: Selected): boolean {
   return SELECTION.every((name) => a[name] === b[name]);
 }
 
-function onlyLayer(a: Selection, b: Selection): boolean {
+function onlyLayer(a: Selected, b: Selected): boolean {
   return SELECTION.every((name) => name === "selected_layer" || a[name] === b[name]);
 }

@@ -3,6 +3,7 @@
 import { type Layer, LEAST_OFFSETS } from "../kernel/protocol";
 import type { Link } from "./reading";
 import type { Rows } from "./rows";
+import { Strongest } from "./strongest";
 
 /** The middle of a layer's tokens, and the middle half of them. */
 export interface Spread {
@@ -49,8 +50,8 @@ class Tally {
   /** By offset; entry 0 is offset 1. */
   readonly #sums: Float64Array;
   readonly #counts: Uint32Array;
-  /** By band of `LEAST_OFFSETS`: the strongest links, strongest first. */
-  readonly #links: Link[][] = LEAST_OFFSETS.map(() => []);
+  /** By band of `LEAST_OFFSETS`. */
+  readonly #links: readonly Strongest[];
 
   constructor(layer: number, nTargets: number, floor: number, takes: (source: number) => boolean) {
     this.#layer = layer;
@@ -58,6 +59,7 @@ class Tally {
     this.#takes = takes;
     this.#sums = new Float64Array(nTargets);
     this.#counts = new Uint32Array(nTargets);
+    this.#links = LEAST_OFFSETS.map(() => new Strongest(MOST_LINKS, floor));
   }
 
   /** Takes in what has arrived since; false: a row was replaced, so that all has to be counted anew. */
@@ -85,9 +87,7 @@ class Tally {
       if (magnitude <= this.#floor) continue;
       this.#sums[k] = (this.#sums[k] as number) + magnitude;
       while (k + 1 >= (LEAST_OFFSETS[band + 1] ?? Number.POSITIVE_INFINITY)) band += 1;
-      const links = this.#links[band] as Link[];
-      const weakest = links.length < MOST_LINKS ? 0 : Math.abs((links[MOST_LINKS - 1] as Link).value);
-      if (magnitude > weakest) insert(links, { layer: this.#layer, source, target: source + k + 1, value });
+      (this.#links[band] as Strongest).take(value, this.#layer, source, source + k + 1);
     }
   }
 
@@ -101,7 +101,9 @@ class Tally {
 
   /** From the band that begins at a least offset on. */
   links(leastOffset: number): readonly Link[] {
-    return this.#links.flatMap((links, band) => ((LEAST_OFFSETS[band] ?? 0) >= leastOffset ? links : []));
+    return this.#links.flatMap((links, band) =>
+      (LEAST_OFFSETS[band] ?? 0) >= leastOffset ? links.sorted() : [],
+    );
   }
 }
 
@@ -296,12 +298,4 @@ function quantile(sorted: Float64Array, share: number): number {
   const below = sorted[Math.floor(at)] ?? Number.NaN;
   const above = sorted[Math.ceil(at)] ?? Number.NaN;
   return below + (above - below) * (at - Math.floor(at));
-}
-
-function insert(links: Link[], link: Link): void {
-  const magnitude = Math.abs(link.value);
-  let at = links.length;
-  while (at > 0 && Math.abs((links[at - 1] as Link).value) < magnitude) at -= 1;
-  links.splice(at, 0, link);
-  if (links.length > MOST_LINKS) links.pop();
 }

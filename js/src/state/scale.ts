@@ -1,11 +1,11 @@
 /** The scale that influence is coloured on, in the text and in the heat map alike. */
 
 import type { Layer } from "../kernel/protocol";
-import { disturbed } from "../kernel/traits";
+import { isMostlyShock } from "../kernel/traits";
 import { type Reading, stripOf } from "./reading";
 import type { Rows } from "./rows";
 
-/** Below this a whole map is dust, and is not blown up to full colour. */
+/** Below this a whole map is below the noise floor, and is not blown up to full colour. */
 const SMALLEST = 0.1;
 const STEPS = [1, 1.25, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10] as const;
 
@@ -24,7 +24,7 @@ export function scaleOf(rows: Rows, reading: Reading, layers: readonly Layer[]):
     const strip = stripOf(rows, reading, layer);
     if (strip === null) continue;
     const { values } = strip;
-    const group = disturbed(layers[layer]) ? 1 : 0;
+    const group = isMostlyShock(layers[layer]) ? 1 : 0;
     const [first, stop] = withoutOwn(reading, values.length);
     for (let k = first; k < stop; k += 1) {
       const magnitude = Math.abs(values[k] ?? Number.NaN);

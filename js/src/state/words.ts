@@ -1,7 +1,7 @@
 /** Tokens grouped into what is read as one: words on request, else single tokens. */
 
 import type { Token } from "../kernel/protocol";
-import { isFurtherPiece, tells } from "../kernel/traits";
+import { isAboveNoise, isFurtherPiece } from "../kernel/traits";
 import type { Reading, Strip } from "./reading";
 
 /** Positions `start .. stop - 1`. */
@@ -48,7 +48,7 @@ export function unitValue(
   let sum = 0;
   for (let position = start; position < stop; position += 1) {
     const value = values[position - first] ?? Number.NaN;
-    if (Number.isNaN(value) || tells(value, noiseFloor)) sum += value;
+    if (Number.isNaN(value) || isAboveNoise(value, noiseFloor)) sum += value;
   }
   return sum;
 }

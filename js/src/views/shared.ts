@@ -1,14 +1,17 @@
-/** What the parts of one view share. They watch the store and this, and never call each other. */
+/** What the parts of one view share. They watch the store and the map, and never call each other. */
 
 import type { ReadonlySignal, Signal } from "@preact/signals-core";
 import type { Frames } from "../page/frames";
 import type { Context } from "../page/sentences";
 import type { Surroundings } from "../page/theme";
+import type { InfluenceMap } from "../state/map";
 import type { Cell } from "../state/reading";
 import type { Store } from "../state/store";
 
 export interface View {
   readonly store: Store;
+  /** The map that is drawn. */
+  readonly map: InfluenceMap;
   readonly frames: Frames;
   readonly surroundings: ReadonlySignal<Surroundings>;
   /** The host element of the shadow root. */
@@ -31,7 +34,7 @@ export function focusText({ root }: View): void {
   if (token instanceof HTMLElement) token.focus();
 }
 
-export function contextOf({ traits }: Store): Context {
+export function contextOf({ traits }: InfluenceMap): Context {
   return {
     tokens: traits.tokens.value,
     query: traits.query.value,
@@ -40,9 +43,4 @@ export function contextOf({ traits }: Store): Context {
     nTargets: traits.n_targets.value,
     sinks: traits.sinks.value,
   };
-}
-
-/** Positions that summaries leave out. */
-export function leftOut({ traits }: Store): readonly number[] {
-  return traits.include_sinks.value ? [] : traits.sinks.value;
 }

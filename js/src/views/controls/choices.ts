@@ -20,7 +20,7 @@ export class Choices {
     this.#legend = legend;
     this.element = h("fieldset", { class: `choice ${look}` });
     // A click also comes from the arrow keys, and from the choice that is already made.
-    frames.keep(
+    frames.onDispose(
       listen(this.element, "click", (event) => {
         if (event.target instanceof HTMLInputElement) choose(event.target.value);
       }),

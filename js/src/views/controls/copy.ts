@@ -36,16 +36,16 @@ export class CopyButton {
       this.#close,
     );
     const { frames } = view;
-    frames.keep(listen(this.element, "click", () => void this.#copy()));
-    frames.keep(listen(this.#close, "click", () => this.#leave()));
-    frames.keep(
+    frames.onDispose(listen(this.element, "click", () => void this.#copy()));
+    frames.onDispose(listen(this.#close, "click", () => this.#leave()));
+    frames.onDispose(
       listen(this.fallback, "keydown", (event) => {
         if (event.key !== "Escape") return;
         event.stopPropagation();
         this.#leave();
       }),
     );
-    frames.keep(() => clearTimeout(this.#timer));
+    frames.onDispose(() => clearTimeout(this.#timer));
   }
 
   async #copy(): Promise<void> {

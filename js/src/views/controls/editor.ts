@@ -78,7 +78,7 @@ export class EditorView {
     ),
     h(
       "div",
-      { class: "editor-deeds" },
+      { class: "editor-actions" },
       h(
         "button",
         { type: "submit", class: "tool main", "aria-keyshortcuts": "Control+Enter Meta+Enter" },
@@ -97,26 +97,26 @@ export class EditorView {
 
   constructor(view: View) {
     this.#view = view;
-    const { store, frames } = view;
+    const { frames, map, store } = view;
     const writeOn = new WriteOnView(view, (nTokens) => this.#writeOn(nTokens));
     this.element = h("div", { class: "editor", hidden: true }, this.#form, writeOn.element);
     const edited = (event: Event): void => this.#edited(event);
-    frames.keep(listen(this.element, "input", edited));
-    frames.keep(
+    frames.onDispose(listen(this.element, "input", edited));
+    frames.onDispose(
       listen(this.#form, "submit", (event) => {
         event.preventDefault();
         this.#run();
       }),
     );
-    frames.keep(listen(this.element, "keydown", (event) => this.#key(event)));
-    frames.keep(listen(this.#form, "change", () => this.#showOwn()));
-    frames.keep(listen(this.#cancel, "click", () => this.#close()));
-    frames.on(store.traits.map_id, () => this.#close());
+    frames.onDispose(listen(this.element, "keydown", (event) => this.#key(event)));
+    frames.onDispose(listen(this.#form, "change", () => this.#showOwn()));
+    frames.onDispose(listen(this.#cancel, "click", () => this.#close()));
+    frames.on(map.traits.map_id, () => this.#close());
     frames.on(view.editing, () => this.#open());
-    frames.on(store.failed, () => this.#complain());
+    frames.on(store.kernel.failed, () => this.#complain());
     // Nobody answers a message that the kernel could not read.
-    frames.on(store.problem, () => {
-      if (store.problem.value !== null) setText(this.#note, "");
+    frames.on(store.kernel.problem, () => {
+      if (store.kernel.problem.value !== null) setText(this.#note, "");
     });
   }
 
@@ -183,8 +183,8 @@ export class EditorView {
 
   /** Asks for the map, and for so many tokens that the model writes on from it. */
   #run(nTokens = 0): void {
-    const { store } = this.#view;
-    const layers = parseLayers(this.#layers.value, store.traits.n_layers.value);
+    const { map, store } = this.#view;
+    const layers = parseLayers(this.#layers.value, map.traits.n_layers.value);
     const baseline = this.#baselineNow();
     const wrong = {
       prompt: tooLong(this.#prompt.value),
@@ -200,7 +200,7 @@ export class EditorView {
       return;
     }
     setText(this.#note, "Asking the kernel …");
-    store.open({
+    store.kernel.open({
       prompt: asMeant(this.#prompt.value, store.traits.prompt.value),
       metric: this.#metricNow(),
       baseline,
@@ -211,7 +211,7 @@ export class EditorView {
 
   /** Goes on from what stands in the editor: where that is another map, it is run first. */
   #writeOn(nTokens: number): void {
-    if (this.#typed() === this.#filled) this.#view.store.writeOn(nTokens);
+    if (this.#typed() === this.#filled) this.#view.store.kernel.writeOn(nTokens);
     else this.#run(nTokens);
   }
 
@@ -231,7 +231,7 @@ export class EditorView {
     const name = target.closest("[data-field]")?.getAttribute("data-field") ?? "n_tokens";
     const fields: Readonly<Record<string, Field>> = this.#fields;
     fields[name]?.complain(null);
-    const { failed } = this.#view.store;
+    const { failed } = this.#view.store.kernel;
     if (failed.value?.field === name) failed.value = null;
   }
 
@@ -253,7 +253,7 @@ export class EditorView {
 
   /** What could not be done is said at its field; what was typed stays. */
   #complain(): void {
-    const failed = this.#view.store.failed.value;
+    const failed = this.#view.store.kernel.failed.value;
     if (!this.#view.editing.value || failed === null) return;
     setText(this.#note, "");
     const fields: Readonly<Record<string, Field>> = this.#fields;
@@ -276,7 +276,7 @@ export class EditorView {
     const { editing, store } = this.#view;
     if (!editing.value) return;
     editing.value = false;
-    if (isOfEditor(store.failed.value?.field)) store.failed.value = null;
+    if (isOfEditor(store.kernel.failed.value?.field)) store.kernel.failed.value = null;
   }
 }
 

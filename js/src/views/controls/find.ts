@@ -23,19 +23,19 @@ export class FindView {
 
   constructor(view: View) {
     this.#view = view;
-    const { store, frames } = view;
+    const { frames, map, store } = view;
     const { traits } = store;
-    frames.keep(listen(this.#field, "input", () => store.set({ find: this.#field.value })));
-    frames.keep(listen(this.#field, "keydown", (event) => this.#key(event)));
-    this.#found = computed(() => occurrences(traits.tokens.value, traits.find.value));
+    frames.onDispose(listen(this.#field, "input", () => store.kernel.set({ find: this.#field.value })));
+    frames.onDispose(listen(this.#field, "keydown", (event) => this.#key(event)));
+    this.#found = computed(() => occurrences(map.traits.tokens.value, traits.find.value));
     frames.watch(() => this.#paint());
   }
 
   #paint(): void {
-    const { traits, reading } = this.#view.store;
-    const wanted = traits.find.value;
+    const { map, store } = this.#view;
+    const wanted = store.traits.find.value;
     if (this.#field.value !== wanted) this.#field.value = wanted;
-    const anchor = anchorOf(reading.value);
+    const anchor = anchorOf(map.reading.value);
     const found = this.#found.value;
     const at = found.findIndex((span) => anchor !== null && anchor >= span.start && anchor < span.stop);
     const n = found.length;
@@ -46,7 +46,7 @@ export class FindView {
   #key(event: KeyboardEvent): void {
     if (event.isComposing) return;
     if (event.key === "Enter") this.#go(event.shiftKey ? -1 : 1);
-    else if (event.key === "Escape" && this.#field.value !== "") this.#view.store.set({ find: "" });
+    else if (event.key === "Escape" && this.#field.value !== "") this.#view.store.kernel.set({ find: "" });
     else return;
     event.preventDefault();
     event.stopPropagation();
@@ -54,14 +54,14 @@ export class FindView {
 
   /** Selects the next place behind the selected token, or the one before it; around the ends. */
   #go(by: 1 | -1): void {
-    const { store } = this.#view;
+    const { map, store } = this.#view;
     const direction = store.traits.direction.value;
     const places = this.#found.value
       .map((span) => representative(span, direction))
       .filter((place) => direction === "row" || place > 0);
     if (by < 0) places.reverse();
-    const anchor = anchorOf(store.reading.value);
+    const anchor = anchorOf(map.reading.value);
     const next = places.find((place) => anchor !== null && (place - anchor) * by > 0) ?? places[0];
-    if (next !== undefined) store.selectToken(next);
+    if (next !== undefined) store.selection.selectToken(next);
   }
 }

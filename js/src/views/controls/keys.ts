@@ -5,24 +5,26 @@ import type { View } from "../shared";
 
 const TYPED_INTO = 'textarea, select, input:not([type="radio"], [type="range"], [type="checkbox"])';
 
-export function listenToKeys({ store, root, frames }: View): void {
-  frames.keep(
+export function listenToKeys({ map, store, root, frames }: View): void {
+  frames.onDispose(
     listen(root, "keydown", (event) => {
       const [target] = event.composedPath();
       if (event.defaultPrevented || (target instanceof Element && target.matches(TYPED_INTO))) return;
-      const deed = deedOf(event);
-      if (deed === null) return;
+      const action = actionOf(event);
+      if (action === null) return;
       event.preventDefault();
       event.stopPropagation();
-      if (deed === "undo") store.undo();
-      else if (deed === "redo") store.redo();
+      if (action === "undo") store.selection.undo();
+      else if (action === "redo") store.selection.redo();
       else
-        store.selectLayer(Math.max(0, Math.min(store.traits.n_layers.value - 1, store.layer.value + deed)));
+        store.selection.selectLayer(
+          Math.max(0, Math.min(map.traits.n_layers.value - 1, map.layer.value + action)),
+        );
     }),
   );
 }
 
-function deedOf(event: KeyboardEvent): "undo" | "redo" | 1 | -1 | null {
+function actionOf(event: KeyboardEvent): "undo" | "redo" | 1 | -1 | null {
   const { key, altKey, shiftKey } = event;
   const command = event.ctrlKey || event.metaKey;
   // On many keyboards the brackets themselves need AltGr, which some systems tell as Ctrl+Alt.

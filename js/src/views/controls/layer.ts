@@ -27,14 +27,16 @@ export class LayerView {
 
   constructor(view: View) {
     this.#view = view;
-    const { store, frames } = view;
-    frames.keep(listen(this.#slider, "input", () => store.selectLayer(this.#slider.valueAsNumber)));
+    const { frames, store } = view;
+    frames.onDispose(
+      listen(this.#slider, "input", () => store.selection.selectLayer(this.#slider.valueAsNumber)),
+    );
     frames.watch(() => this.#paint());
     frames.watch(() => this.#paintStrip());
   }
 
   #paint(): void {
-    const { traits, layer } = this.#view.store;
+    const { layer, traits } = this.#view.map;
     const nLayers = traits.n_layers.value;
     setAttribute(this.#slider, "max", Math.max(0, nLayers - 1));
     if (this.#slider.valueAsNumber !== layer.value) this.#slider.value = String(layer.value);
@@ -45,14 +47,14 @@ export class LayerView {
   }
 
   #paintStrip(): void {
-    const { traits } = this.#view.store;
-    const nTokens = traits.tokens.value.length;
-    const nLayers = traits.n_layers.value;
-    const asked = traits.layers.value;
+    const { map, store } = this.#view;
+    const nTokens = map.traits.tokens.value.length;
+    const nLayers = map.traits.n_layers.value;
+    const asked = store.traits.layers.value;
     if (this.#strip.childElementCount !== nLayers)
       this.#strip.replaceChildren(...Array.from({ length: nLayers }, () => h("i")));
     for (const [layer, cell] of [...this.#strip.children].entries()) {
-      const share = Math.min(1, (traits.layer_info.value[layer]?.n_done ?? 0) / Math.max(1, nTokens));
+      const share = Math.min(1, (map.traits.layer_info.value[layer]?.n_done ?? 0) / Math.max(1, nTokens));
       setAttribute(cell, "style", `--share: ${share.toFixed(2)}`);
       setAttribute(cell, "data-unasked", asked !== null && !asked.includes(layer));
     }

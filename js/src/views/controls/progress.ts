@@ -33,18 +33,18 @@ export class ProgressView {
 
   constructor(view: View) {
     this.#view = view;
-    const { store, frames } = view;
+    const { frames, store } = view;
     const { traits } = store;
-    frames.keep(listen(this.#button.element, "click", () => this.#stopOrGoOn()));
-    frames.keep(() => clearTimeout(this.#tick));
+    frames.onDispose(listen(this.#button.element, "click", () => this.#stopOrGoOn()));
+    frames.onDispose(() => clearTimeout(this.#tick));
     frames.watch(() => setAttribute(this.element, "data-remote", traits.asked.value.remote));
     frames.watch(() => this.#paint());
   }
 
   #stopOrGoOn(): void {
     const { store } = this.#view;
-    if (this.#isBusy) store.cancel();
-    else store.resume();
+    if (this.#isBusy) store.kernel.send({ type: "cancel" });
+    else store.kernel.send({ type: "resume" });
   }
 
   get #isBusy(): boolean {
@@ -53,12 +53,18 @@ export class ProgressView {
   }
 
   #paint(): void {
-    const { traits, host } = this.#view.store;
+    const { map, store } = this.#view;
+    const { traits } = store;
+    const { host } = store.kernel;
     const progress = traits.progress.value;
     const state = traits.state.value;
     const { filling, done, task } = progress;
     const percent = Math.floor(100 * Math.min(1, Math.max(0, done)));
-    const nDone = layersDone(traits.layer_info.value, traits.layers.value, traits.tokens.value.length);
+    const nDone = layersDone(
+      map.traits.layer_info.value,
+      traits.layers.value,
+      map.traits.tokens.value.length,
+    );
     const words = progressNote(progress, state, nDone, host.value?.words);
     const counted = host.value === null ? null : hostNote(host.value.words, this.#count(host.value));
     setText(this.#words, progressNote(progress, state, nDone, counted));

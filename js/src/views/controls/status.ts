@@ -46,19 +46,19 @@ export class StatusView {
 
   constructor(view: View) {
     this.#view = view;
-    const { store, frames } = view;
+    const { frames, store } = view;
     const copy = new CopyButton(view, "tool", "Copy details", () => detailsOf(this.#shown));
     this.#details = h("details", {}, h("summary", {}, "Details"), this.#detail, copy.element, copy.fallback);
     this.#notice = h(
       "div",
       { class: "notice", hidden: true },
       h("div", { class: "notice-words" }, this.#title, this.#advice),
-      h("div", { class: "notice-deeds" }, this.#again, this.#dismiss),
+      h("div", { class: "notice-actions" }, this.#again, this.#dismiss),
       this.#details,
     );
     this.element = h("div", { class: "status" }, this.#notice, this.#empty);
-    frames.keep(listen(this.#again, "click", () => store.connection.askAgain()));
-    frames.keep(listen(this.#dismiss, "click", () => this.#dismissNotice()));
+    frames.onDispose(listen(this.#again, "click", () => store.kernel.connection.askAgain()));
+    frames.onDispose(listen(this.#dismiss, "click", () => this.#dismissNotice()));
     frames.watch(() => this.#paintNotice());
     frames.watch(() => this.#paintEmpty());
   }
@@ -81,14 +81,15 @@ export class StatusView {
 
   #dismissNotice(): void {
     const { store } = this.#view;
-    if (this.#shown?.kind === "failed") store.failed.value = null;
-    if (this.#shown?.kind === "problem") store.problem.value = null;
+    if (this.#shown?.kind === "failed") store.kernel.failed.value = null;
+    if (this.#shown?.kind === "problem") store.kernel.problem.value = null;
   }
 
   #paintEmpty(): void {
-    const { store, editing } = this.#view;
+    const { editing, map, store } = this.#view;
     const { traits } = store;
-    this.#empty.hidden = traits.tokens.value.length > 0 || traits.state.value === "error" || editing.value;
+    this.#empty.hidden =
+      map.traits.tokens.value.length > 0 || traits.state.value === "error" || editing.value;
     setText(
       this.#empty,
       traits.state.value === "computing" ? "Reading the prompt …" : "No prompt yet: “Edit prompt” takes one.",
@@ -98,8 +99,8 @@ export class StatusView {
 
 /** The one thing to tell first. */
 function noticeOf({ store, editing }: View): Notice | null {
-  const { connection, traits } = store;
-  const state = connection.state.value;
+  const { kernel, traits } = store;
+  const state = kernel.connection.state.value;
   if (state === "refused")
     return {
       ...(CONNECTION["refused"] as Notice),
@@ -109,10 +110,10 @@ function noticeOf({ store, editing }: View): Notice | null {
   const silent = CONNECTION[state];
   if (silent !== undefined) return silent;
   if (traits.error.value !== null) return { ...traits.error.value, kind: "error" };
-  const failed = store.failed.value;
+  const failed = store.kernel.failed.value;
   if (failed !== null && !(editing.value && isOfEditor(failed.field)))
     return { ...failed.problem, kind: "failed" };
-  const problem = store.problem.value;
+  const problem = store.kernel.problem.value;
   return problem === null ? null : { ...problem, kind: "problem" };
 }
 

@@ -4,8 +4,8 @@ import type { Direction } from "../../kernel/traits";
 import { h, listen, setAttribute, setText } from "../../page/dom";
 import { baselineLabel, queryLabels } from "../../page/sentences";
 import type { View } from "../shared";
+import { ActionsView } from "./actions";
 import { Choices } from "./choices";
-import { DeedsView } from "./deeds";
 import { FindView } from "./find";
 import { listenToKeys } from "./keys";
 import { LayerView } from "./layer";
@@ -35,22 +35,24 @@ export class ToolbarView {
 
   constructor(view: View) {
     this.#view = view;
-    const { store, frames } = view;
+    const { frames, store } = view;
     this.#direction = new Choices(frames, "direction", "What a click on a token asks", "segmented", (value) =>
-      store.turn(value as Direction),
+      store.selection.turn(value as Direction),
     );
     this.#direction.offer(DIRECTIONS);
     this.#statistics = new Choices(frames, "statistic", "Colour the tokens by", "tabs statistics", (value) =>
-      store.selectStatistic(value),
+      store.selection.selectStatistic(value),
     );
-    frames.keep(listen(this.#select, "change", () => store.selectStatistic(this.#select.value)));
-    const deeds = new DeedsView(view);
+    frames.onDispose(
+      listen(this.#select, "change", () => store.selection.selectStatistic(this.#select.value)),
+    );
+    const actions = new ActionsView(view);
     this.element = h(
       // Not a header: a page has one, and this is no page.
       "div",
       { class: "toolbar" },
       h("div", { class: "about" }, this.#model, this.#labels),
-      deeds.element,
+      actions.element,
       h(
         "div",
         { class: "choices" },
@@ -59,7 +61,7 @@ export class ToolbarView {
         this.#select,
         new LayerView(view).element,
       ),
-      deeds.fallback,
+      actions.fallback,
       h(
         "div",
         { class: "below" },
@@ -75,27 +77,30 @@ export class ToolbarView {
   }
 
   #switches(): HTMLElement[] {
-    const { store, frames } = this.#view;
+    const { frames, store } = this.#view;
     return SWITCHES.map(({ name, label, title }) => {
       const button = h("button", { type: "button", class: "tool toggle", title }, label);
-      frames.keep(listen(button, "click", () => store.set({ [name]: !store.traits[name].value })));
+      frames.onDispose(
+        listen(button, "click", () => store.kernel.set({ [name]: !store.traits[name].value })),
+      );
       frames.watch(() => setAttribute(button, "aria-pressed", String(store.traits[name].value)));
       return button;
     });
   }
 
   #paintAbout(): void {
-    const { traits, layerInfo } = this.#view.store;
+    const { map, store } = this.#view;
+    const { traits } = store;
     setText(this.#model, traits.model_name.value);
     setAttribute(this.#model, "title", traits.model_name.value);
-    const labels = [...queryLabels(traits.query.value), baselineLabel(layerInfo.value)];
+    const labels = [...queryLabels(map.traits.query.value), baselineLabel(map.layerInfo.value)];
     if (this.#labels.childElementCount !== labels.length)
       this.#labels.replaceChildren(...labels.map(() => h("span")));
     for (const [i, label] of labels.entries()) setText(this.#labels.children[i] as HTMLElement, label);
   }
 
   #offerStatistics(): void {
-    const statistics = this.#view.store.traits.statistics.value;
+    const statistics = this.#view.map.traits.statistics.value;
     this.#statistics.offer(
       statistics.map(({ name, label, description }) => ({ value: name, label, title: description })),
     );
@@ -107,7 +112,7 @@ export class ToolbarView {
   }
 
   #paintStatistics(): void {
-    const { statistic, reading } = this.#view.store;
+    const { statistic, reading } = this.#view.map;
     const name = statistic.value?.name;
     const inactive = reading.value.kind !== "statistic";
     this.#statistics.check(name, inactive);

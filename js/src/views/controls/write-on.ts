@@ -37,14 +37,14 @@ export class WriteOnView {
 
   /** `write`: what is to be done with a number that can be. */
   constructor({ store, frames }: View, write: (nTokens: number) => void) {
-    frames.keep(
+    frames.onDispose(
       listen(this.element, "submit", (event) => {
         event.preventDefault();
         if (store.whyNot("write_on") !== undefined) return; // it stands there
         const wanted = this.#number.valueAsNumber;
         if (Number.isSafeInteger(wanted) && wanted >= 1 && wanted <= MOST_WRITTEN) write(wanted);
         else
-          store.failed.value = {
+          store.kernel.failed.value = {
             type: "failed",
             field: "n_tokens",
             problem: {
@@ -62,7 +62,7 @@ export class WriteOnView {
       setText(this.#note, reason ?? "What stands above and what the model adds become one map.");
     });
     frames.watch(() => {
-      const failed = store.failed.value;
+      const failed = store.kernel.failed.value;
       this.#complaint.tell(failed?.field === "n_tokens" ? failed.problem : null);
     });
   }

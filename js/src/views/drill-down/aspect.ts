@@ -31,7 +31,7 @@ export class AspectPart<A extends Aspect> {
   constructor(view: View, options: AspectOptions<A>) {
     this.#view = view;
     this.#options = options;
-    const { frames, store } = view;
+    const { frames, map, store } = view;
     this.#ask = h("button", { type: "button", class: "ask" }, options.ask ?? "");
     this.#title = h("h4", {}, options.title);
     this.#note.id = `note-${options.aspect}`;
@@ -47,16 +47,16 @@ export class AspectPart<A extends Aspect> {
       this.#again,
     );
     for (const button of [this.#ask, this.#again])
-      frames.keep(listen(button, "click", () => store.want(options.aspect)));
+      frames.onDispose(listen(button, "click", () => store.want(map, options.aspect)));
   }
 
   paint(cell: Cell): void {
-    const { findings, traits } = this.#view.store;
+    const { map, store } = this.#view;
     const { aspect, ask, offer, pending } = this.#options;
-    const finding = findings.of(cell)[aspect];
+    const finding = map.findings.of(cell)[aspect];
     const found = finding?.found ?? null;
-    const asked = ask === null || findings.isWanted(cell, aspect);
-    const reason = found === null ? traits.not_offered.value[aspect] : undefined;
+    const asked = ask === null || map.findings.isWanted(cell, aspect);
+    const reason = found === null ? store.traits.not_offered.value[aspect] : undefined;
     const known = found !== null ? "found" : finding !== undefined ? "failed" : null;
     const status = reason !== undefined ? "refused" : (known ?? (asked ? "pending" : "unasked"));
     setAttribute(this.element, "data-status", status);
@@ -76,8 +76,10 @@ export class AspectPart<A extends Aspect> {
 
   /** Why nothing is under way yet; null where it is. */
   #why({ layer, source, target }: Cell): string | null {
-    const { connection, rows } = this.#view.store;
-    if (connection.state.value !== "connected") return "The kernel does not answer.";
-    return rows.value.influence(layer, source, target) === undefined ? "Waits for the value itself." : null;
+    const { map, store } = this.#view;
+    if (store.kernel.connection.state.value !== "connected") return "The kernel does not answer.";
+    return map.rows.value.influence(layer, source, target) === undefined
+      ? "Waits for the value itself."
+      : null;
   }
 }

@@ -32,7 +32,7 @@ export function predictionsPart(view: View): AspectPart<"predictions"> {
     pending: "Asking for the predictions…",
     body: [table],
     paint: (found, { target }) => {
-      const { tokens } = contextOf(view.store);
+      const { tokens } = contextOf(view.map);
       setText(caption, `Probabilities at ${named(tokens, target)}, with the state kept and with it removed`);
       const names = shortened(found.map(({ token }) => token));
       rows.replaceChildren(...found.map((line, i) => predictionRow(line, names[i] ?? "")));
@@ -71,7 +71,7 @@ export function directPart(view: View): AspectPart<"direct"> {
     pending: "Holding every other token still, to see what is direct…",
     body: [bars.element, note],
     paint: (found, cell) => {
-      const { unit } = contextOf(view.store).query;
+      const { unit } = contextOf(view.map).query;
       const parts = partsOf(found, cell);
       const [direct, indirect] = twoParts(parts.direct, parts.indirect);
       bars.show([
@@ -93,7 +93,7 @@ export function baselineSensitivityPart(view: View): AspectPart<"baseline_sensit
     pending: "Removing it in other ways…",
     body: [bars.element, note],
     paint: (found) => {
-      const { unit } = contextOf(view.store).query;
+      const { unit } = contextOf(view.map).query;
       bars.show(
         found.map(({ baseline, influence }) => ({
           name: baseline,
@@ -118,7 +118,7 @@ export function carriersPart(view: View): AspectPart<"carriers"> {
     pending: "Removing keys and values, head by head…",
     body: [bars.element, note],
     paint: (found) => {
-      const { unit } = contextOf(view.store).query;
+      const { unit } = contextOf(view.map).query;
       const shown = [...found]
         .sort((a, b) => Math.abs(b.influence) - Math.abs(a.influence))
         .slice(0, MOST_CARRIERS);
@@ -150,7 +150,7 @@ export function verificationPart(view: View): AspectPart<"verification"> {
     pending: "Running the whole model once more…",
     body: [words],
     paint: (found, cell: Cell) => {
-      const { query, layers } = contextOf(view.store);
+      const { query, layers } = contextOf(view.map);
       const { agrees, words: said } = verified(found, query.unit, layers[cell.layer]?.noise_floor ?? null);
       setText(words, said);
       setAttribute(words, "class", agrees ? "agrees" : "warning");

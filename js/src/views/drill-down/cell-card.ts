@@ -1,10 +1,10 @@
 /** The card of one cell: its number, what it means, what was found out about it, and what can be done with it. */
 
+import { MOST_PINNED } from "../../kernel/protocol";
 import { valueKind } from "../../page/cell-sentences";
 import { h, listen, setAttribute, setText } from "../../page/dom";
-import { cellMeaning, cellPlace, cellValue, HONESTY, named } from "../../page/sentences";
+import { CAVEAT, cellMeaning, cellPlace, cellValue, named } from "../../page/sentences";
 import type { Cell } from "../../state/reading";
-import { MOST_PINS } from "../../state/store";
 import { contextOf, type View } from "../shared";
 import {
   baselineSensitivityPart,
@@ -43,7 +43,7 @@ export class CellCard {
   constructor(view: View, onRelease: () => void) {
     this.#view = view;
     this.#onRelease = onRelease;
-    const { store, frames } = view;
+    const { frames, store } = view;
     const make = [predictionsPart, directPart, baselineSensitivityPart, carriersPart, verificationPart];
     this.#parts = make.map((part) => part(view));
     const elements = this.#parts.map(({ element }) => element);
@@ -71,15 +71,15 @@ export class CellCard {
           this.#place,
         ),
         this.#meaning,
-        h("p", { class: "honesty" }, HONESTY),
+        h("p", { class: "caveat" }, CAVEAT),
       ),
       this.#actions,
       this.#predictions,
       this.#strongest,
     );
-    frames.keep(listen(this.#pin, "click", () => this.#togglePin()));
-    frames.keep(listen(this.#turn, "click", () => store.turn(this.#other())));
-    frames.keep(listen(this.#release, "click", () => store.releaseCell()));
+    frames.onDispose(listen(this.#pin, "click", () => this.#togglePin()));
+    frames.onDispose(listen(this.#turn, "click", () => store.selection.turn(this.#other())));
+    frames.onDispose(listen(this.#release, "click", () => store.selection.releaseCell()));
     frames.watch(() => this.#paintCell());
     frames.watch(() => this.#paintActions());
     frames.watch(() => this.#paintFound());
@@ -87,8 +87,8 @@ export class CellCard {
 
   /** The fixed cell; else the one under the cursor, in short. */
   #paintCell(): void {
-    const { store, cursor } = this.#view;
-    const fixed = store.cell.value;
+    const { cursor, map } = this.#view;
+    const fixed = map.cell.value;
     const cell = fixed ?? cursor.value;
     setAttribute(this.element, "data-cell", fixed !== null ? "selected" : cell === null ? "none" : "pointed");
     if (cell === null) {
@@ -98,8 +98,8 @@ export class CellCard {
       setText(this.#meaning, "Point at a cell to read it; click to keep it.");
       return;
     }
-    const context = contextOf(store);
-    const value = store.rows.value.influence(cell.layer, cell.source, cell.target);
+    const context = contextOf(map);
+    const value = map.rows.value.influence(cell.layer, cell.source, cell.target);
     const here = value !== undefined && !Number.isNaN(value);
     setText(this.#value, cellValue(value, context.query));
     setText(this.#kind, here ? valueKind(context.query, context.layers[cell.layer]) : "");
@@ -108,8 +108,8 @@ export class CellCard {
   }
 
   #paintActions(): void {
-    const { store } = this.#view;
-    const cell = store.cell.value;
+    const { map, store } = this.#view;
+    const cell = map.cell.value;
     const focused = this.#focused();
     this.#actions.hidden = cell === null;
     this.#predictions.hidden = cell === null;
@@ -122,10 +122,10 @@ export class CellCard {
     if (focused !== null && this.#strongest.contains(focused)) this.#release.focus();
     const { tokens, pinned_sources: pins } = store.traits;
     const pinned = pins.value.includes(cell.source);
-    const full = !pinned && pins.value.length >= MOST_PINS;
+    const full = !pinned && pins.value.length >= MOST_PINNED;
     setText(this.#pin, `${pinned ? "Unpin" : "Pin"} ${named(tokens.value, cell.source)}`);
     this.#pin.disabled = full;
-    setAttribute(this.#pin, "title", full ? `${MOST_PINS} tokens are pinned: unpin one first` : false);
+    setAttribute(this.#pin, "title", full ? `${MOST_PINNED} tokens are pinned: unpin one first` : false);
     setText(
       this.#turn,
       this.#other() === "column"
@@ -142,7 +142,7 @@ export class CellCard {
   }
 
   #paintFound(): void {
-    const cell = this.#view.store.cell.value;
+    const cell = this.#view.map.cell.value;
     if (cell !== null) for (const part of this.#parts) part.paint(cell);
   }
 
@@ -151,10 +151,10 @@ export class CellCard {
   }
 
   #togglePin(): void {
-    const { store, announce } = this.#view;
-    const cell = store.cell.peek();
+    const { announce, map, store } = this.#view;
+    const cell = map.cell.peek();
     if (cell === null) return;
-    const pinned = store.togglePin(cell.source);
-    announce(`${named(store.traits.tokens.peek(), cell.source)} ${pinned ? "is pinned" : "is not pinned"}`);
+    const pinned = store.selection.togglePin(cell.source);
+    announce(`${named(map.traits.tokens.peek(), cell.source)} ${pinned ? "is pinned" : "is not pinned"}`);
   }
 }

@@ -23,12 +23,12 @@ export class DrillDownView {
 
   constructor(view: View) {
     this.#view = view;
-    const { store, frames } = view;
+    const { frames, store } = view;
     // First, so that the panel has its size when the heat map lays itself out.
     frames.watch(() => this.#paint());
-    const map = new HeatMapView(view);
-    const card = new CellCard(view, () => map.focus());
-    this.#body = h("div", { class: "drill-body" }, map.element, card.element, card.found);
+    const heatMap = new HeatMapView(view);
+    const card = new CellCard(view, () => heatMap.focus());
+    this.#body = h("div", { class: "drill-body" }, heatMap.element, card.element, card.found);
     this.#opened = h(
       "section",
       { class: "drill-down", hidden: true, "aria-label": "The selected token at every layer" },
@@ -37,9 +37,9 @@ export class DrillDownView {
       this.#body,
     );
     this.element = h("div", { class: "drilling" }, this.#opened, new PinsView(view).element);
-    frames.keep(
+    frames.onDispose(
       listen(this.#close, "click", ({ detail }) => {
-        store.clearSelection();
+        store.selection.clear();
         // The button goes; who pressed it by key goes on from the text.
         if (detail === 0) focusText(view);
       }),
@@ -47,8 +47,8 @@ export class DrillDownView {
   }
 
   #paint(): void {
-    const { store } = this.#view;
-    const reading = store.reading.value;
+    const { map, store } = this.#view;
+    const reading = map.reading.value;
     this.#opened.hidden = reading.kind !== "row" && reading.kind !== "column";
     const { tokens, n_targets: nTargets, query } = store.traits;
     if (reading.kind === "row") {

@@ -2,7 +2,7 @@
 
 import { computed, type ReadonlySignal } from "@preact/signals-core";
 import type { Token } from "../../kernel/protocol";
-import { disturbed } from "../../kernel/traits";
+import { isMostlyShock } from "../../kernel/traits";
 import { h, setAttribute, setText } from "../../page/dom";
 import { number, shortLabel, signed, withUnit } from "../../page/format";
 import { AFTER_THE_PROMPT, cellMeaning, cellPlace, cellValue, named } from "../../page/sentences";
@@ -43,7 +43,7 @@ export class HeatMapView {
 
   constructor(view: View) {
     this.#view = view;
-    const { store, frames } = view;
+    const { frames, map, store } = view;
     this.#grid = new GridView({
       frames,
       canvas: "heat-map",
@@ -51,18 +51,18 @@ export class HeatMapView {
       onPoint: (place) => this.#point(place),
       onSelect: (place, event) => this.#select(place, event),
       onPointRow: (row) => this.#paintQuick(row),
-      onSelectRow: (row) => store.selectLayer(row),
+      onSelectRow: (row) => store.selection.selectLayer(row),
       onLeave: () => this.#leave(),
     });
     this.element = h("div", { class: "map-room" }, this.#quick, this.#grid.element);
     // A cell selected in the same row, which is another reading of it, repaints nothing.
-    let last = store.reading.peek();
+    let last = map.reading.peek();
     const reading = computed(() => {
-      const now = store.reading.value;
+      const now = map.reading.value;
       if (now.kind !== last.kind || anchorOf(now) !== anchorOf(last)) last = now;
       return last;
     });
-    this.#drilled = computed(() => drill(store.rows.value, reading.value));
+    this.#drilled = computed(() => drill(map.rows.value, reading.value));
     frames.watch(() => this.#paint());
     frames.watch(() => this.#paintMarks());
   }
@@ -72,19 +72,19 @@ export class HeatMapView {
   }
 
   #paint(): void {
-    const { store } = this.#view;
+    const { map } = this.#view;
     const drilled = this.#drilled.value;
     const turned = drilled?.reading !== this.#reading;
     this.#reading = drilled?.reading ?? null;
     if (drilled === null) return;
     const { reading } = drilled;
     const { canvas } = this.#grid;
-    const scale = store.scale.value;
-    this.#sums = layerSums(drilled, store.traits.layer_info.value);
+    const scale = map.scale.value;
+    this.#sums = layerSums(drilled, map.traits.layer_info.value);
     this.#grid.show(this.#picture(drilled, scale));
     // Another row or column begins where the token itself is.
     const column = reading.kind === "row" ? 0 : drilled.nColumns - 1;
-    if (turned && store.cell.peek() === null) this.#grid.reveal({ row: 0, column });
+    if (turned && map.cell.peek() === null) this.#grid.reveal({ row: 0, column });
     setAttribute(canvas, "data-source", reading.kind === "row" ? reading.source : false);
     setAttribute(canvas, "data-target", reading.kind === "column" ? reading.target : false);
     setAttribute(canvas, "data-scale", Number.isNaN(scale) ? "" : scale);
@@ -92,8 +92,8 @@ export class HeatMapView {
   }
 
   #picture(drilled: Drilled, scale: number): Picture {
-    const { store, surroundings } = this.#view;
-    const { tokens, query, layers } = contextOf(store);
+    const { map, surroundings } = this.#view;
+    const { tokens, query, layers } = contextOf(map);
     const { palette, paper } = surroundings.value;
     const { reading, nLayers, nColumns, first } = drilled;
     const inRow = reading.kind === "row";
@@ -139,22 +139,22 @@ export class HeatMapView {
 
   /** `layer 12 · in all 31.8 nats, signs left out · …` */
   #sumWords(layer: number): string {
-    const { query, layers } = contextOf(this.#view.store);
+    const { query, layers } = contextOf(this.#view.map);
     const { sum = Number.NaN, nKnown = 0 } = this.#sums[layer] ?? {};
     if (Number.isNaN(sum)) return `layer ${layer} · not computed yet`;
     const nColumns = this.#drilled.value?.nColumns ?? 0;
     const some = nKnown < nColumns ? ` · ${nKnown} of ${nColumns} cells are here` : "";
-    const shock = disturbed(layers[layer]) ? " · mostly the shock of its baseline" : "";
+    const shock = isMostlyShock(layers[layer]) ? " · mostly the shock of its baseline" : "";
     return `layer ${layer} · sum of magnitudes ${withUnit(number(sum), query.unit)}${some}${shock}`;
   }
 
   #paintMarks(): void {
-    const { store, cursor } = this.#view;
+    const { cursor, map } = this.#view;
     const drilled = this.#drilled.value;
     if (drilled === null) return;
     this.#grid.mark({
-      row: store.layer.value,
-      cell: placeOf(drilled, store.cell.value),
+      row: map.layer.value,
+      cell: placeOf(drilled, map.cell.value),
       cursor: placeOf(drilled, cursor.value),
     });
     this.#paintQuick(null);
@@ -162,9 +162,9 @@ export class HeatMapView {
 
   /** What the pointer is on: a layer's bar, or a cell. */
   #paintQuick(row: number | null): void {
-    const { store, cursor } = this.#view;
+    const { cursor, map } = this.#view;
     const cell = cursor.value;
-    const { tokens, query } = contextOf(store);
+    const { tokens, query } = contextOf(map);
     if (row !== null) setText(this.#quick, this.#sumWords(row));
     else if (cell !== null)
       setText(
@@ -180,7 +180,7 @@ export class HeatMapView {
   }
 
   #valueOf({ layer, source, target }: Cell): number | undefined {
-    return this.#view.store.rows.value.influence(layer, source, target);
+    return this.#view.map.rows.value.influence(layer, source, target);
   }
 
   #point(place: Place | null): void {
@@ -192,19 +192,19 @@ export class HeatMapView {
   #select(place: Place, event: Event): void {
     const drilled = this.#drilled.value;
     if (drilled === null) return;
-    const { store, timePainting } = this.#view;
+    const { map, store, timePainting } = this.#view;
     const cell = cellOf(drilled, place);
     if (cell === null) return;
-    const fixed = placeOf(drilled, store.cell.peek());
-    if (fixed?.row === place.row && fixed.column === place.column) store.releaseCell();
-    else store.selectCell(cell);
+    const fixed = placeOf(drilled, map.cell.peek());
+    if (fixed?.row === place.row && fixed.column === place.column) store.selection.releaseCell();
+    else store.selection.selectCell(cell);
     timePainting(event.timeStamp);
   }
 
   /** Back to the selected token in the text. */
   #leave(): void {
     const root = this.element.getRootNode();
-    const anchor = anchorOf(this.#view.store.reading.peek());
+    const anchor = anchorOf(this.#view.map.reading.peek());
     if (root instanceof ShadowRoot || root instanceof Document)
       root.querySelector<HTMLElement>(`.text [data-position="${anchor}"]`)?.focus();
   }
@@ -212,7 +212,7 @@ export class HeatMapView {
   #words(drilled: Drilled, place: Place): string {
     const cell = cellOf(drilled, place);
     if (cell === null) return "";
-    const context = contextOf(this.#view.store);
+    const context = contextOf(this.#view.map);
     const value = valueAt(drilled, place);
     const where = cellPlace(context.tokens, cell.layer, cell.source, cell.target);
     const meaning = cellMeaning(context, cell.layer, cell.target, value);

@@ -1,9 +1,9 @@
 /** A row or a column at every layer: which pixel has which colour, which token a label, how much each layer adds up to. */
 
 import type { Layer } from "../../kernel/protocol";
-import { disturbed, tells } from "../../kernel/traits";
+import { isAboveNoise, isMostlyShock } from "../../kernel/traits";
 import { alphaOf, type Palette } from "../../page/colour";
-import { type Cell, cellAt, type Link, type Reading, reach, type Strip, stripOf } from "../../state/reading";
+import { type Cell, cellAt, type Reading, reach, type Strip, stripOf } from "../../state/reading";
 import type { Rows } from "../../state/rows";
 import { indexOf, type Place } from "../grid/geometry";
 
@@ -66,7 +66,7 @@ export function pixelsOf(
     const floor = layers[layer]?.noise_floor ?? null;
     let at = 4 * indexOf({ nRows: nLayers, nColumns }, { row: layer, column: 0 });
     for (const value of strips[layer]?.values ?? []) {
-      if (tells(value, floor)) {
+      if (isAboveNoise(value, floor)) {
         const colour = value > 0 ? palette.needed : palette.hindering;
         pixels[at] = colour[0];
         pixels[at + 1] = colour[1];
@@ -98,11 +98,11 @@ export function columnStrengths(
 ): Float32Array {
   const strengths = new Float32Array(nColumns);
   for (const [layer, { values }] of strips.entries()) {
-    if (disturbed(layers[layer])) continue;
+    if (isMostlyShock(layers[layer])) continue;
     const floor = Math.max(layers[layer]?.noise_floor ?? 0, least);
     for (let column = 0; column < nColumns; column += 1) {
       const value = Math.abs(values[column] ?? Number.NaN);
-      if (tells(value, floor)) strengths[column] = Math.max(strengths[column] ?? 0, value);
+      if (isAboveNoise(value, floor)) strengths[column] = Math.max(strengths[column] ?? 0, value);
     }
   }
   return strengths;
@@ -127,14 +127,14 @@ export function layerSums({ strips }: Drilled, layers: readonly Layer[]): readon
     let [sum, nKnown] = [0, 0];
     for (const value of values) {
       if (!Number.isNaN(value)) nKnown += 1;
-      if (tells(value, floor)) sum += Math.abs(value);
+      if (isAboveNoise(value, floor)) sum += Math.abs(value);
     }
     const complete = nKnown > 0 && nKnown === values.length;
     return {
       sum: nKnown === 0 ? Number.NaN : sum,
       nKnown,
       complete,
-      shocked: disturbed(layers[layer]),
+      shocked: isMostlyShock(layers[layer]),
     };
   });
   const longest = (shocked: boolean): number =>
@@ -145,22 +145,4 @@ export function layerSums({ strips }: Drilled, layers: readonly Layer[]): readon
     ...one,
     share: !one.complete || scale === 0 ? 0 : Math.min(1, one.sum / scale),
   }));
-}
-
-/** The strongest cells of one layer, the strongest first; noise left out. */
-export function strongestOf(
-  drilled: Drilled,
-  layer: number,
-  layers: readonly Layer[],
-  most: number,
-): readonly Link[] {
-  const floor = layers[layer]?.noise_floor ?? null;
-  return Array.from(drilled.strips[layer]?.values ?? [], (value, column) => ({ value, column }))
-    .filter(({ value }) => tells(value, floor))
-    .sort((a, b) => Math.abs(b.value) - Math.abs(a.value))
-    .slice(0, most)
-    .flatMap(({ value, column }) => {
-      const cell = cellOf(drilled, { row: layer, column });
-      return cell === null ? [] : [{ ...cell, value }];
-    });
 }

@@ -1,6 +1,6 @@
 /** The strips of pinned sources as arithmetic: bars along the text, up where needed and down where hindering. */
 
-import { tells } from "../../kernel/traits";
+import { isAboveNoise } from "../../kernel/traits";
 
 /** A bar at a position of the text; `height` -1..1 of half the strip. */
 export interface Along {
@@ -16,11 +16,11 @@ export function barsAlong(
 ): readonly Along[] {
   return Array.from(row ?? [], (value, k) => ({
     position: source + 1 + k,
-    height: tells(value, noiseFloor) ? Math.max(-1, Math.min(1, value / scale)) : 0,
+    height: isAboveNoise(value, noiseFloor) ? Math.max(-1, Math.min(1, value / scale)) : 0,
   })).filter(({ height }) => height !== 0);
 }
 
-/** The strongest target beyond the source's own next token; null where none tells anything. */
+/** The strongest target beyond the source's own next token; null where none isAboveNoise anything. */
 export function farLink(
   row: Float32Array | undefined,
   source: number,
@@ -28,7 +28,7 @@ export function farLink(
 ): { readonly target: number; readonly value: number } | null {
   let best: { target: number; value: number } | null = null;
   row?.forEach((value, k) => {
-    if (k > 0 && tells(value, noiseFloor) && Math.abs(value) > Math.abs(best?.value ?? 0))
+    if (k > 0 && isAboveNoise(value, noiseFloor) && Math.abs(value) > Math.abs(best?.value ?? 0))
       best = { target: source + 1 + k, value };
   });
   return best;

@@ -3,7 +3,7 @@
 import { css, inkOn, pinColour, type Rgb } from "../../page/colour";
 import { h, listen, setAttribute, setText } from "../../page/dom";
 import { quote, signed, withUnit } from "../../page/format";
-import { ahead, HONESTY, named, scaleEnds, scaleNote, statisticValue } from "../../page/sentences";
+import { ahead, CAVEAT, named, scaleEnds, scaleNote, statisticValue } from "../../page/sentences";
 import type { Cell } from "../../state/reading";
 import { sharedScale } from "../../state/scale";
 import { contextOf, type View } from "../shared";
@@ -22,7 +22,7 @@ export class PinsView {
     { class: "pins", hidden: true, "aria-label": "Pinned tokens, compared" },
     h("h3", {}, h("strong", {}, "Pinned"), this.#note),
     this.#list,
-    h("p", { class: "quiet" }, HONESTY),
+    h("p", { class: "quiet" }, CAVEAT),
   );
   readonly #view: View;
   #lines: PinLine[] = [];
@@ -31,13 +31,13 @@ export class PinsView {
   constructor(view: View) {
     this.#view = view;
     const { frames } = view;
-    frames.keep(listen(this.#list, "click", (event) => this.#click(event)));
+    frames.onDispose(listen(this.#list, "click", (event) => this.#click(event)));
     frames.watch(() => this.#paint());
   }
 
   #paint(): void {
-    const { store } = this.#view;
-    const nTokens = store.traits.tokens.value.length;
+    const { map, store } = this.#view;
+    const nTokens = map.traits.tokens.value.length;
     const pins = [...store.traits.pinned_sources.value.entries()].filter(([, source]) => source < nTokens);
     this.element.hidden = pins.length === 0;
     while (this.#lines.length < pins.length) this.#lines.push(new PinLine());
@@ -45,9 +45,9 @@ export class PinsView {
     if (this.#list.childElementCount !== pins.length)
       this.#list.replaceChildren(...this.#lines.map(({ element }) => element));
     if (pins.length === 0) return;
-    const layer = store.layer.value;
-    const { query } = contextOf(store);
-    const rows = pins.map(([, source]) => store.rows.value.row(layer, source));
+    const layer = map.layer.value;
+    const { query } = contextOf(map);
+    const rows = pins.map(([, source]) => map.rows.value.row(layer, source));
     const scale = sharedScale(rows);
     const ends = scale === 0 ? "" : ` · all strips ${scaleNote(scale, query)}`;
     const [down, up] = scaleEnds(query);
@@ -72,14 +72,14 @@ export class PinsView {
     row: Float32Array | undefined,
     scale: number,
   ): Cell | null {
-    const { store, surroundings } = this.#view;
-    const context = contextOf(store);
+    const { map, surroundings } = this.#view;
+    const context = contextOf(map);
     const { tokens, query, layers } = context;
-    const layer = store.layer.value;
+    const layer = map.layer.value;
     const floor = layers[layer]?.noise_floor ?? null;
     const { theme, paper } = surroundings.value;
     const colour = pinColour(theme, index);
-    const reading = store.reading.value;
+    const reading = map.reading.value;
     const far = farLink(row, source, floor);
     const name = named(tokens, source);
     setAttribute(line.element, "data-pin", index);
@@ -107,17 +107,17 @@ export class PinsView {
 
   /** The last may lie behind the prompt. */
   #nPositions(): number {
-    const { tokens, nTargets } = contextOf(this.#view.store);
+    const { tokens, nTargets } = contextOf(this.#view.map);
     return Math.max(tokens.length, nTargets + 1);
   }
 
   #numbers(layer: number, source: number): string {
-    const { store } = this.#view;
-    const context = contextOf(store);
-    return store.traits.statistics.value
+    const { map } = this.#view;
+    const context = contextOf(map);
+    return map.traits.statistics.value
       .flatMap((statistic, index) =>
         STATISTICS.includes(statistic.name)
-          ? [statisticValue(context, statistic, source, store.rows.value.statistic(index, layer, source))]
+          ? [statisticValue(context, statistic, source, map.rows.value.statistic(index, layer, source))]
           : [],
       )
       .filter((words, i, all) => all.indexOf(words) === i)
@@ -131,11 +131,9 @@ export class PinsView {
     const source = store.traits.pinned_sources.peek()[index];
     if (source === undefined || button === null) return;
     const far = this.#far[index] ?? null;
-    if (button.dataset["does"] === "unpin") store.togglePin(source);
-    else if (button.dataset["does"] === "far" && far !== null) {
-      if (store.traits.direction.peek() === "column") store.turn("row");
-      store.selectCell(far);
-    } else store.selectToken(source, "row");
+    if (button.dataset["does"] === "unpin") store.selection.togglePin(source);
+    else if (button.dataset["does"] === "far" && far !== null) store.selection.selectCell(far, "row");
+    else store.selection.selectToken(source, "row");
   }
 }
 

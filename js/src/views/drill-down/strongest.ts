@@ -1,94 +1,69 @@
-/** The strongest links of the row or column at the layer on the screen, each a click away. */
+/** The strongest links of the row or column at the layer on the screen. */
 
 import { alphaOf } from "../../page/colour";
-import { h, listen, setAttribute, setText } from "../../page/dom";
-import { quote, signed } from "../../page/format";
-import { AFTER_THE_PROMPT } from "../../page/sentences";
-import { type Cell, type Link, positionOf } from "../../state/reading";
+import { h, listen, setText } from "../../page/dom";
+import { quote } from "../../page/format";
+import { AFTER_THE_PROMPT, ahead, named } from "../../page/sentences";
+import { positionOf, stripOf } from "../../state/reading";
+import { strongestLinks } from "../../state/strongest";
+import { LinkList } from "../links/link-list";
 import { contextOf, type View } from "../shared";
-import { drill, strongestOf } from "./layers-of";
 
 const N_STRONGEST = 8;
 const LONGEST_TOKEN = 16;
 
 export class StrongestView {
   readonly #title = h("h4", { class: "strongest-title" });
-  readonly #items = Array.from({ length: N_STRONGEST }, () => new StrongLink());
-  readonly #list = h("ol", { class: "strongest" }, ...this.#items.map(({ element }) => element));
-  readonly element = h("div", { class: "strongest-links" }, this.#title, this.#list);
+  readonly #list: LinkList;
+  readonly element: HTMLElement;
   readonly #view: View;
-  #links: readonly Link[] = [];
 
   constructor(view: View) {
     this.#view = view;
-    const { store, frames, cursor } = view;
-    frames.keep(
-      listen(this.#list, "click", (event) => {
-        const cell = this.#cellOf(event.target);
-        if (cell !== null) store.selectCell(cell);
-      }),
-    );
-    const point = (cell: Cell | null): void => {
-      cursor.value = cell;
+    const { cursor, frames, store } = view;
+    this.#list = new LinkList(frames, N_STRONGEST, "strongest", (link) => store.selection.selectCell(link));
+    const { element } = this.#list;
+    this.element = h("div", { class: "strongest-links" }, this.#title, element);
+    const point = (target: EventTarget | null): void => {
+      cursor.value = this.#list.linkAt(target);
     };
-    frames.keep(listen(this.#list, "pointerover", (event) => point(this.#cellOf(event.target))));
-    frames.keep(listen(this.#list, "focusin", (event) => point(this.#cellOf(event.target))));
-    frames.keep(listen(this.#list, "pointerleave", () => point(null)));
-    frames.keep(listen(this.#list, "focusout", () => point(null)));
+    frames.onDispose(listen(element, "pointerover", (event) => point(event.target)));
+    frames.onDispose(listen(element, "focusin", (event) => point(event.target)));
+    frames.onDispose(listen(element, "pointerleave", () => point(null)));
+    frames.onDispose(listen(element, "focusout", () => point(null)));
     frames.watch(() => this.#paint());
   }
 
   #paint(): void {
-    const { store } = this.#view;
-    // Hidden behind the card of a fixed cell.
-    if (store.cell.value !== null) return;
-    const drilled = drill(store.rows.value, store.reading.value);
-    if (drilled === null) return;
-    const layer = store.layer.value;
-    const { tokens, layers } = contextOf(store);
-    const { values } = drilled.strips[layer] ?? { values: [] };
-    const some = values.some((value) => !Number.isNaN(value));
-    this.#links = strongestOf(drilled, layer, layers, N_STRONGEST);
-    const whose = drilled.reading.kind === "row" ? "used by, most of all," : "carried by, most of all,";
+    const { map } = this.#view;
+    const reading = map.reading.value;
+    // Hidden while the card shows a fixed cell.
+    if (map.cell.value !== null || (reading.kind !== "row" && reading.kind !== "column")) return;
+    const layer = map.layer.value;
+    const { tokens } = contextOf(map);
+    const rows = map.rows.value;
+    const links = strongestLinks(rows, reading, layer, N_STRONGEST, map.layerInfo.value.noise_floor, []);
+    const isBegun = stripOf(rows, reading, layer)?.values.some((value) => !Number.isNaN(value)) === true;
+    const most = reading.kind === "row" ? "Used by, most of all," : "Carried by, most of all,";
     setText(
       this.#title,
-      !some
+      !isBegun
         ? `Layer ${layer} is not computed yet`
-        : this.#links.length === 0
+        : links.length === 0
           ? `Nothing above the noise floor at layer ${layer}`
-          : `${whose.charAt(0).toUpperCase()}${whose.slice(1)} at layer ${layer}`,
+          : `${most} at layer ${layer}`,
     );
-    const scale = store.scale.value;
-    for (const [rank, item] of this.#items.entries()) {
-      const link = this.#links[rank];
-      item.element.hidden = link === undefined;
-      if (link === undefined) continue;
-      const { value } = link;
-      const position = positionOf(drilled.reading, link);
-      const token = tokens[position];
-      setAttribute(item.button, "data-strong", rank);
-      setAttribute(item.swatch, "data-sign", value > 0 ? "needed" : "hindering");
-      item.swatch.style.opacity = (alphaOf(value, scale) / 255).toFixed(3);
-      setText(item.value, signed(value));
-      setText(item.token, token === undefined ? AFTER_THE_PROMPT : quote(token, LONGEST_TOKEN));
+    const scale = map.scale.value;
+    this.#list.show(links, (link) => {
+      const token = tokens[positionOf(reading, link)];
       const offset = link.target - link.source;
-      setText(item.offset, offset === 1 ? "next token" : `${offset} ahead`);
-    }
+      return {
+        unit: "",
+        ends: token === undefined ? AFTER_THE_PROMPT : quote(token, LONGEST_TOKEN),
+        place: offset === 1 ? "next token" : `${offset} ahead`,
+        title: `${named(tokens, link.source)} → ${named(tokens, link.target)}, ${ahead(link.source, link.target)}`,
+        opacity: alphaOf(link.value, scale) / 255,
+      };
+    });
   }
-
-  #cellOf(node: EventTarget | null): Cell | null {
-    const rank = node instanceof Element ? node.closest("[data-strong]")?.getAttribute("data-strong") : null;
-    return this.#links[Number(rank ?? Number.NaN)] ?? null;
-  }
-}
-
-/** One of the strongest links. Kept while values arrive, so that the focus stays where it is. */
-class StrongLink {
-  /** The colour of the value, as in the heat map. */
-  readonly swatch = h("span", { class: "swatch" });
-  readonly value = h("span", { class: "strong-value" });
-  readonly token = h("span", { class: "strong-token" });
-  readonly offset = h("span", { class: "strong-offset" });
-  readonly button = h("button", { type: "button" }, this.swatch, this.value, this.token, this.offset);
-  readonly element = h("li", { hidden: true }, this.button);
 }

@@ -101,16 +101,16 @@ export class GridView {
         if (room > 0) this.#room.value = room;
       });
       observer.observe(this.#main);
-      frames.keep(() => observer.disconnect());
+      frames.onDispose(() => observer.disconnect());
     }
-    frames.keep(() => {
+    frames.onDispose(() => {
       if (this.#revealing !== null) cancelAnimationFrame(this.#revealing);
     });
-    frames.keep(listen(this.#plot, "pointermove", (event) => this.#point(this.#under(event))));
-    frames.keep(listen(this.#plot, "pointerleave", () => this.#point(null)));
-    frames.keep(listen(this.#plot, "blur", () => this.#point(null)));
-    frames.keep(listen(this.#plot, "click", (event) => this.#click(event)));
-    frames.keep(listen(this.#plot, "keydown", (event) => this.#key(event)));
+    frames.onDispose(listen(this.#plot, "pointermove", (event) => this.#point(this.#under(event))));
+    frames.onDispose(listen(this.#plot, "pointerleave", () => this.#point(null)));
+    frames.onDispose(listen(this.#plot, "blur", () => this.#point(null)));
+    frames.onDispose(listen(this.#plot, "click", (event) => this.#click(event)));
+    frames.onDispose(listen(this.#plot, "keydown", (event) => this.#key(event)));
   }
 
   /** Whoever shows a picture in an effect shows it anew where the grid has another width. */

@@ -16,14 +16,14 @@ export class RowSums {
   #marked: HTMLElement | undefined;
 
   constructor(frames: Frames, { onPointRow, onSelectRow }: Choices) {
-    frames.keep(
+    frames.onDispose(
       listen(this.element, "click", (event) => {
         const row = this.#rowOf(event.target);
         if (row !== null) onSelectRow?.(row);
       }),
     );
-    frames.keep(listen(this.element, "pointerover", (event) => onPointRow?.(this.#rowOf(event.target))));
-    frames.keep(listen(this.element, "pointerleave", () => onPointRow?.(null)));
+    frames.onDispose(listen(this.element, "pointerover", (event) => onPointRow?.(this.#rowOf(event.target))));
+    frames.onDispose(listen(this.element, "pointerleave", () => onPointRow?.(null)));
   }
 
   /** By row, from the bottom; each `height` CSS pixels high. */

@@ -33,9 +33,9 @@ export class GridTable {
   #built = "";
 
   constructor(frames: Frames) {
-    frames.keep(listen(this.#toggle, "click", () => this.#open(this.#opened.hidden === true)));
-    frames.keep(listen(this.#before, "click", () => this.#turn(-COLUMNS_AT_ONCE)));
-    frames.keep(listen(this.#after, "click", () => this.#turn(COLUMNS_AT_ONCE)));
+    frames.onDispose(listen(this.#toggle, "click", () => this.#open(this.#opened.hidden === true)));
+    frames.onDispose(listen(this.#before, "click", () => this.#turn(-COLUMNS_AT_ONCE)));
+    frames.onDispose(listen(this.#after, "click", () => this.#turn(COLUMNS_AT_ONCE)));
   }
 
   show(picture: Picture): void {

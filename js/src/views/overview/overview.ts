@@ -26,7 +26,7 @@ export class OverviewView {
 
   constructor(view: View) {
     this.#view = view;
-    const { store, frames } = view;
+    const { frames, store } = view;
     const { traits } = store;
     this.#summary = new SummaryOfView(view, this.element);
     this.element.append(
@@ -39,18 +39,18 @@ export class OverviewView {
         new LinksView(view, this.#summary).element,
       ),
     );
-    frames.keep(
-      listen(this.#sinks, "click", () => store.set({ include_sinks: !traits.include_sinks.value })),
+    frames.onDispose(
+      listen(this.#sinks, "click", () => store.kernel.set({ include_sinks: !traits.include_sinks.value })),
     );
     frames.watch(() => this.#paint());
   }
 
   #paint(): void {
-    const { store } = this.#view;
+    const { map, store } = this.#view;
     const { traits } = store;
-    const { nLayers, nTokens } = store.rows.value;
+    const { nLayers, nTokens } = map.rows.value;
     const { now } = this.#summary;
-    const nSinks = traits.sinks.value.length;
+    const nSinks = map.traits.sinks.value.length;
     const layers = Array.from({ length: nLayers }, (_, layer) => layer);
     const nBegun = layers.filter((layer) => now.nSources(layer) > 0).length;
     const nEnough = layers.filter((layer) => now.isEnough(layer)).length;

@@ -71,25 +71,25 @@ export class OwnShareView {
   }
 
   #listen(): void {
-    const { store, frames } = this.#view;
-    frames.keep(
+    const { frames, store } = this.#view;
+    frames.onDispose(
       listen(this.#plot, "pointermove", (event) => {
         this.#pointed.value = this.#layerAt(event);
       }),
     );
-    frames.keep(
+    frames.onDispose(
       listen(this.#plot, "pointerleave", () => {
         this.#pointed.value = null;
       }),
     );
-    frames.keep(
+    frames.onDispose(
       listen(this.#plot, "click", (event) => {
         const layer = this.#layerAt(event);
-        if (layer !== null) store.selectLayer(layer);
+        if (layer !== null) store.selection.selectLayer(layer);
       }),
     );
-    frames.keep(listen(this.#plot, "keydown", (event) => this.#key(event)));
-    frames.keep(
+    frames.onDispose(listen(this.#plot, "keydown", (event) => this.#key(event)));
+    frames.onDispose(
       listen(this.#toggle, "click", () => {
         this.#table.hidden = !this.#table.hidden;
         setAttribute(this.#toggle, "aria-expanded", String(!this.#table.hidden));
@@ -100,12 +100,12 @@ export class OwnShareView {
   }
 
   get #nLayers(): number {
-    return this.#view.store.rows.value.nLayers;
+    return this.#view.map.rows.value.nLayers;
   }
 
   #paint(): void {
-    const { store } = this.#view;
-    const layers = store.traits.layer_info.value;
+    const { map } = this.#view;
+    const layers = map.traits.layer_info.value;
     const nLayers = this.#nLayers;
     const { height } = layOut(nLayers, 1, 1);
     this.#plot.style.blockSize = `${nLayers * height}px`;
@@ -121,7 +121,7 @@ export class OwnShareView {
   }
 
   #paintDots(spreads: readonly (Spread | null)[]): void {
-    const layers = this.#view.store.traits.layer_info.value;
+    const layers = this.#view.map.traits.layer_info.value;
     const n = spreads.length;
     if (this.#dots.childElementCount !== n)
       this.#dots.replaceChildren(...Array.from({ length: n }, () => h("div", {}, h("i"))));
@@ -155,9 +155,9 @@ export class OwnShareView {
   }
 
   #paintMarks(): void {
-    const { store } = this.#view;
+    const { map } = this.#view;
     const n = this.#nLayers;
-    const layer = store.layer.value;
+    const layer = map.layer.value;
     const { height } = layOut(n, 1, 1);
     this.#frame.hidden = n === 0;
     setAttribute(this.#frame, "style", `top: ${(n - 1 - layer) * height}px; height: ${height}px`);
@@ -168,7 +168,7 @@ export class OwnShareView {
   }
 
   #wordsOf(layer: number): string {
-    const { traits } = this.#view.store;
+    const { traits } = this.#view.map;
     const { now } = this.#summary;
     const caution = layerCaution(traits.layer_info.value[layer], now.nSources(layer), now.nCounted);
     const words = spreadWords(now.spread(layer), traits.window.value, now.isComplete(layer));
@@ -181,7 +181,7 @@ export class OwnShareView {
       return;
     }
     const names = ["layer", "median", "lower quartile", "upper quartile", "tokens", "remark"];
-    const layers = this.#view.store.traits.layer_info.value;
+    const layers = this.#view.map.traits.layer_info.value;
     const rows = Array.from({ length: this.#nLayers }, (_, i) => this.#nLayers - 1 - i).map((layer) => {
       const spread = this.#summary.now.spread(layer);
       const caution = layerCaution(
@@ -207,14 +207,14 @@ export class OwnShareView {
   }
 
   #key(event: KeyboardEvent): void {
-    const { store } = this.#view;
+    const { map, store } = this.#view;
     const moves: Readonly<Record<string, number>> = {
-      ArrowUp: store.layer.value + 1,
-      ArrowRight: store.layer.value + 1,
-      ArrowDown: store.layer.value - 1,
-      ArrowLeft: store.layer.value - 1,
-      PageUp: store.layer.value + 5,
-      PageDown: store.layer.value - 5,
+      ArrowUp: map.layer.value + 1,
+      ArrowRight: map.layer.value + 1,
+      ArrowDown: map.layer.value - 1,
+      ArrowLeft: map.layer.value - 1,
+      PageUp: map.layer.value + 5,
+      PageDown: map.layer.value - 5,
       Home: 0,
       End: this.#nLayers - 1,
     };
@@ -222,7 +222,7 @@ export class OwnShareView {
     if (to === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     event.stopPropagation();
-    store.selectLayer(Math.max(0, Math.min(this.#nLayers - 1, to)));
+    store.selection.selectLayer(Math.max(0, Math.min(this.#nLayers - 1, to)));
   }
 }
 

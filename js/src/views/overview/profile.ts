@@ -43,7 +43,7 @@ export class ProfileView {
   constructor(view: View, summary: SummaryOfView) {
     this.#view = view;
     this.#summary = summary;
-    const { store, frames } = view;
+    const { frames, map, store } = view;
     const { traits } = store;
     this.#grid = new GridView({
       frames,
@@ -57,7 +57,7 @@ export class ProfileView {
       },
       onSelect: (place) => this.#select(place),
       onLeave: () => {
-        if (store.reading.value.kind === "offset") store.clearSelection();
+        if (map.reading.value.kind === "offset") store.selection.clear();
       },
     });
     this.element = h(
@@ -73,19 +73,17 @@ export class ProfileView {
       this.#grid.element,
       this.#words,
     );
-    frames.keep(
+    frames.onDispose(
       listen(this.#share, "click", () => {
-        store.set({ profile_as_share: !traits.profile_as_share.value });
+        store.kernel.set({ profile_as_share: !traits.profile_as_share.value });
       }),
     );
     this.#profile = computed(() => {
-      const { nTargets, nLayers } = store.rows.value;
+      const { nTargets, nLayers } = map.rows.value;
       const { now } = summary;
       return profileOf(now, nLayers, nTargets, this.#window, (layer) => now.layers[layer]?.shock === true);
     });
-    this.#offset = computed(() =>
-      store.reading.value.kind === "offset" ? store.reading.value.offset : null,
-    );
+    this.#offset = computed(() => (map.reading.value.kind === "offset" ? map.reading.value.offset : null));
     frames.watch(() => this.#paint());
     frames.watch(() => this.#paintMarks());
   }
@@ -96,10 +94,10 @@ export class ProfileView {
   }
 
   #paint(): void {
-    const { store, surroundings } = this.#view;
+    const { map, store, surroundings } = this.#view;
     const { traits } = store;
-    const { unit } = traits.query.value;
-    this.#share.hidden = traits.window.value === null;
+    const { unit } = map.traits.query.value;
+    this.#share.hidden = map.traits.window.value === null;
     setAttribute(this.#share, "aria-pressed", String(traits.profile_as_share.value));
     const window = this.#window;
     const { palette } = surroundings.value;
@@ -154,14 +152,14 @@ export class ProfileView {
     const value = values[row * bins.length + column] ?? Number.NaN;
     if (bin === undefined || Number.isNaN(value)) return "";
     const { n } = this.#summary.now.mean(row, bin);
-    const { unit } = this.#view.store.traits.query.value;
+    const { unit } = this.#view.map.traits.query.value;
     const shown = this.#window === null ? withUnit(number(value), unit) : percent(value);
     return `${shown} (n = ${n})`;
   }
 
   /** Of all of a cell, or of the one offset in it that the tokens are coloured by. */
   #wordsOf({ row, column }: Place, offset: number | null = null): string {
-    const { store } = this.#view;
+    const { map } = this.#view;
     const cell = this.#profile.value.bins[column];
     if (cell === undefined) return "";
     const bin = offset === null ? cell : { first: offset, last: offset };
@@ -175,7 +173,7 @@ export class ProfileView {
       `layer ${row}`,
       offset === null ? binName(bin.first, bin.last) : offsetName(offset, cell.first, cell.last),
       ...(window === null || n === 0 ? [] : [shareWords(share, window, single)]),
-      meanWords(mean, n, store.traits.query.value.unit, single, bin.first <= this.#summary.furthest),
+      meanWords(mean, n, map.traits.query.value.unit, single, bin.first <= this.#summary.furthest),
       caution,
     ]
       .filter((words) => words !== "")
@@ -183,8 +181,8 @@ export class ProfileView {
   }
 
   #paintMarks(): void {
-    const { store } = this.#view;
-    const layer = store.layer.value;
+    const { map } = this.#view;
+    const layer = map.layer.value;
     const { bins } = this.#profile.value;
     const offset = this.#offset.value;
     const column = bins.findIndex(({ first, last }) => offset !== null && offset >= first && offset <= last);
@@ -198,12 +196,12 @@ export class ProfileView {
 
   /** Several offsets in one cell: the strongest of them is shown. A second click lets go. */
   #select({ row, column }: Place): void {
-    const { store } = this.#view;
+    const { map, store } = this.#view;
     const bin = this.#profile.value.bins[column];
     if (bin === undefined) return;
     const offset = this.#summary.now.highest(row, bin);
-    const again = this.#offset.value === offset && store.layer.value === row;
-    store.selectOffset(row, again ? null : offset);
+    const again = this.#offset.value === offset && map.layer.value === row;
+    store.selection.selectOffset(row, again ? null : offset);
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { computed, type Signal, signal, untracked } from "@preact/signals-core";
 import { type MapSummary, summaryOf } from "../../state/overview";
-import { leftOut, type View } from "../shared";
+import type { View } from "../shared";
 
 /** Values may arrive in every frame; nobody reads so fast. */
 const EVERY_MS = 300;
@@ -19,14 +19,12 @@ export class SummaryOfView {
 
   constructor(view: View, element: HTMLElement) {
     this.#view = view;
-    const { store, frames } = view;
-    this.#summary = summaryOf(store.rows.peek());
+    const { frames, map } = view;
+    this.#summary = summaryOf(map.rows.peek());
     frames.watch(() => this.#update());
-    const news = computed(
-      () => this.#visible.value && [store.rows.value.arrived, store.traits.layer_info.value],
-    );
+    const news = computed(() => this.#visible.value && [map.rows.value.arrived, map.traits.layer_info.value]);
     frames.on(news, () => this.#updateSoon());
-    frames.keep(() => clearTimeout(this.#timer));
+    frames.onDispose(() => clearTimeout(this.#timer));
     if (typeof IntersectionObserver !== "undefined") {
       const observer = new IntersectionObserver(
         (entries) => {
@@ -35,7 +33,7 @@ export class SummaryOfView {
         { rootMargin: "200px" },
       );
       observer.observe(element);
-      frames.keep(() => observer.disconnect());
+      frames.onDispose(() => observer.disconnect());
     }
   }
 
@@ -47,10 +45,10 @@ export class SummaryOfView {
   /** How far a source reaches that is counted: the first of them the furthest. */
   get furthest(): number {
     let first = 0;
-    const { store } = this.#view;
-    const without = leftOut(store);
+    const { map } = this.#view;
+    const without = map.leftOut;
     while (without.includes(first)) first += 1;
-    return store.rows.value.nTargets - first;
+    return map.rows.value.nTargets - first;
   }
 
   #updateSoon(): void {
@@ -68,12 +66,12 @@ export class SummaryOfView {
 
   /** Another map, or other sinks, are followed at once; values and layers now and then. */
   #update(): void {
-    const { rows, traits } = this.#view.store;
+    const { controls, rows, traits } = this.#view.map;
     const summary = summaryOf(rows.value);
     const counted = {
       layers: traits.layer_info.peek(),
       sinks: traits.sinks.value,
-      withSinks: traits.include_sinks.value,
+      withSinks: controls.include_sinks.value,
       ownShare: traits.statistics.value.findIndex(({ name }) => name === "own_share"),
     };
     untracked(() => summary.update(counted));

@@ -5,10 +5,10 @@ import { alphaOf, css } from "../../page/colour";
 import { svg } from "../../page/svg";
 import type { Link } from "../../state/reading";
 import { roundUp } from "../../state/scale";
-import { leftOut, type View } from "../shared";
+import { strongestLinks } from "../../state/strongest";
+import type { View } from "../shared";
 import { arcPath } from "./arc-geometry";
 import type { Boxes } from "./boxes";
-import { strongestLinks } from "./links";
 import type { Units } from "./units";
 
 const MOST = 12;
@@ -52,23 +52,16 @@ export class Arcs {
   }
 
   #links(): readonly Link[] {
-    const { store } = this.#view;
-    const reading = store.reading.value;
-    const layer = store.layer.value;
+    const { map } = this.#view;
+    const reading = map.reading.value;
+    const layer = map.layer.value;
     const whole = reading.kind === "statistic" || reading.kind === "offset";
-    const floor = store.layerInfo.value.noise_floor;
-    return strongestLinks(
-      store.rows.value,
-      reading,
-      layer,
-      whole ? MOST_OF_LAYER : MOST,
-      floor,
-      leftOut(store),
-    );
+    const floor = map.layerInfo.value.noise_floor;
+    return strongestLinks(map.rows.value, reading, layer, whole ? MOST_OF_LAYER : MOST, floor, map.leftOut);
   }
 
   #scale(links: readonly Link[]): number {
-    const scale = this.#view.store.scale.value;
+    const scale = this.#view.map.scale.value;
     return Number.isNaN(scale) ? roundUp(Math.abs(links[0]?.value ?? 1)) : scale;
   }
 

@@ -6,7 +6,7 @@ import type { Cell, Reading } from "../../state/reading";
 import type { View } from "../shared";
 import type { Pointed } from "./tooltip";
 
-/** What was said of the last deed, and what was selected then: it is no news of another selection. */
+/** What was said of the last action, and what was selected then: it is no news of another selection. */
 export interface Said {
   readonly words: string;
   readonly reading: Reading;
@@ -18,17 +18,17 @@ export class Hint {
 
   /** `said` takes the hint’s place. */
   constructor(view: View, pointed: ReadonlySignal<Pointed | null>, said: ReadonlySignal<Said | null>) {
-    const { store, frames } = view;
+    const { frames, map, store } = view;
     const { direction, tokens } = store.traits;
     const byKeys = computed(() => pointed.value?.by === "keyboard");
     frames.watch(() => {
-      const kind = store.reading.value.kind;
+      const kind = map.reading.value.kind;
       const read = kind === "row" || kind === "column";
       const words = byKeys.value
         ? keysHint(read)
-        : pointerHint(read, direction.value, store.cell.value !== null);
+        : pointerHint(read, direction.value, map.cell.value !== null);
       const last = said.value;
-      const isNews = last?.reading === store.reading.value && last.cell === store.cell.value;
+      const isNews = last?.reading === map.reading.value && last.cell === map.cell.value;
       const news = isNews ? last.words : "";
       setText(this.element, tokens.value.length === 0 ? "" : news || words);
       setAttribute(this.element, "data-said", news !== "");

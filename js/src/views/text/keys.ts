@@ -7,12 +7,12 @@ import { contextOf, type View } from "../shared";
 import { dressPin, pinScale } from "./pins";
 import { type Kind, looksOf } from "./token-look";
 
-type Key = "none" | "pending" | "dust" | "sink" | "outside" | "shock" | "written" | "found" | "pins";
+type Key = "none" | "pending" | "noise" | "sink" | "outside" | "shock" | "written" | "found" | "pins";
 
 const ORDER: readonly Key[] = [
   "none",
   "pending",
-  "dust",
+  "noise",
   "outside",
   "sink",
   "shock",
@@ -61,47 +61,47 @@ export class Keys {
   }
 
   #say(): Partial<Record<Key, string>> {
-    const { store } = this.#view;
+    const { map, store } = this.#view;
     const { traits } = store;
     const kinds = this.#kinds();
     const none = kinds.get("none");
-    const { noise_floor: floor } = store.layerInfo.value;
-    const nSinks = traits.sinks.value.length;
+    const { noise_floor: floor } = map.layerInfo.value;
+    const nSinks = map.traits.sinks.value.length;
     const left = traits.include_sinks.value ? "" : ", left out of summaries";
     return {
       ...(none !== undefined && { none: `no value: ${this.#whyNone(none)}` }),
       ...(kinds.has("pending") && { pending: "not computed yet" }),
-      ...(kinds.has("dust") && {
-        dust: `under the noise floor${floor === null ? "" : ` of ${withUnit(number(floor), traits.query.value.unit)}`}`,
+      ...(kinds.has("noise") && {
+        noise: `under the noise floor${floor === null ? "" : ` of ${withUnit(number(floor), map.traits.query.value.unit)}`}`,
       }),
-      ...(kinds.has("outside") && { outside: OUTSIDE[store.reading.value.kind] }),
+      ...(kinds.has("outside") && { outside: OUTSIDE[map.reading.value.kind] }),
       ...(nSinks > 0 && {
         sink: `attention sink${nSinks === 1 ? "" : "s"}${left}`,
       }),
-      ...(store.layerInfo.value.shock && {
-        shock: shockLabel(store.layerInfo.value, traits.offered.value),
+      ...(map.layerInfo.value.shock && {
+        shock: shockLabel(map.layerInfo.value, traits.offered.value),
       }),
-      ...(traits.written_from.value !== null && { written: WRITTEN }),
+      ...(map.traits.written_from.value !== null && { written: WRITTEN }),
       ...(traits.find.value !== "" && { found: "found" }),
       ...(traits.pinned_sources.value.length > 0 && { pins: this.#pinWords() }),
     };
   }
 
   #pinWords(): string {
-    const { store } = this.#view;
-    const end = pinScale(store);
-    const scale = end > 0 ? `, ${scaleNote(end, store.traits.query.value)}` : "";
-    const [low] = scaleEnds(store.traits.query.value);
+    const { map } = this.#view;
+    const end = pinScale(map);
+    const scale = end > 0 ? `, ${scaleNote(end, map.traits.query.value)}` : "";
+    const [low] = scaleEnds(map.traits.query.value);
     const dashed = low === "" ? "" : `; dashed where ${low}`;
     return `pinned: lines under the tokens they are used by${scale}${dashed}`;
   }
 
   /** Which kinds there are, and the tokens of each. */
   #kinds(): ReadonlyMap<Kind, readonly number[]> {
-    const { store } = this.#view;
-    const looks = looksOf(store);
+    const { map } = this.#view;
+    const looks = looksOf(map);
     const found = new Map<Kind, number[]>();
-    for (let start = 0; start < store.rows.value.nTokens; start += 1) {
+    for (let start = 0; start < map.rows.value.nTokens; start += 1) {
       const { kind } = looks.at({ start, stop: start + 1 });
       const positions = found.get(kind);
       if (positions === undefined) found.set(kind, [start]);
@@ -111,7 +111,7 @@ export class Keys {
   }
 
   #whyNone(positions: readonly number[]): string {
-    const context = contextOf(this.#view.store);
+    const context = contextOf(this.#view.map);
     if (context.window === null) return "the prompt is too short";
     const isNoise = (position: number): boolean => fillsWindow(context, position);
     const reasons = [

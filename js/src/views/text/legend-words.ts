@@ -2,7 +2,7 @@
 
 import type { Statistic } from "../../kernel/protocol";
 import { plural } from "../../page/format";
-import { type Context, HONESTY, named, windowNote } from "../../page/sentences";
+import { CAVEAT, type Context, named, windowNote } from "../../page/sentences";
 import type { Reading } from "../../state/reading";
 
 /** `Layer 12 · influence of “ key” (3) on later predictions` */
@@ -49,7 +49,7 @@ export function readingNote(reading: Reading): string {
   switch (reading.kind) {
     case "row":
     case "offset":
-      return HONESTY;
+      return CAVEAT;
     case "column":
       return "Coloured by how this prediction changes without each earlier token’s state.";
     case "statistic":

@@ -39,49 +39,49 @@ export class LegendView {
       this.#keeping,
     );
     this.element.append(line, new Keys(view).element, this.#notes);
-    frames.keep(listen(this.#keep, "change", () => this.#keepScale()));
+    frames.onDispose(listen(this.#keep, "change", () => this.#keepScale()));
     frames.watch(() => this.#paint());
   }
 
   #keepScale(): void {
-    const { store } = this.#view;
-    const scale = store.scale.peek();
-    store.set({ fixed_scale: this.#keep.checked && !Number.isNaN(scale) ? scale : null });
+    const { map, store } = this.#view;
+    const scale = map.scale.peek();
+    store.kernel.set({ fixed_scale: this.#keep.checked && !Number.isNaN(scale) ? scale : null });
   }
 
   #paint(): void {
-    const { store } = this.#view;
+    const { map, store } = this.#view;
     const { traits } = store;
-    const empty = traits.tokens.value.length === 0;
+    const empty = map.traits.tokens.value.length === 0;
     this.element.hidden = empty;
-    setAttribute(this.element, "data-shock", store.layerInfo.value.shock);
-    const reading = store.reading.value;
+    setAttribute(this.element, "data-shock", map.layerInfo.value.shock);
+    const reading = map.reading.value;
     const isStatistic = reading.kind === "statistic";
     // Hidden in place: the line stays as long as it is.
-    setAttribute(this.#keeping, "data-off", isStatistic || Number.isNaN(store.scale.value));
-    this.#keep.disabled = isStatistic || Number.isNaN(store.scale.value);
+    setAttribute(this.#keeping, "data-off", isStatistic || Number.isNaN(map.scale.value));
+    this.#keep.disabled = isStatistic || Number.isNaN(map.scale.value);
     this.#keep.checked = traits.fixed_scale.value !== null;
-    const statistic = store.statistic.value;
-    setText(this.#title, legendTitle(contextOf(store), store.layer.value, reading, statistic));
+    const statistic = map.statistic.value;
+    setText(this.#title, legendTitle(contextOf(map), map.layer.value, reading, statistic));
     if (isStatistic) this.#paintStatistic();
     else this.#paintInfluence();
     const notes = [
-      isStatistic ? statisticNote(statistic, traits.window.value) : readingNote(reading),
+      isStatistic ? statisticNote(statistic, map.traits.window.value) : readingNote(reading),
       traits.show_words.value ? wordsNote(reading) : "",
-      baselineNote(store.layer.value, store.layerInfo.value, traits.offered.value),
+      baselineNote(map.layer.value, map.layerInfo.value, traits.offered.value),
     ];
     setText(this.#notes, notes.filter(Boolean).join(" "));
   }
 
   #paintStatistic(): void {
-    const { store, surroundings } = this.#view;
-    const statistic = store.statistic.value;
+    const { map, store, surroundings } = this.#view;
+    const statistic = map.statistic.value;
     if (statistic === null) {
       for (const part of [this.#low, this.#high, this.#scale]) setText(part, "");
       this.#bar.style.backgroundImage = "none";
       return;
     }
-    const [low, high] = statisticRange(store, statistic);
+    const [low, high] = statisticRange(map, statistic);
     const { amount } = surroundings.value.palette;
     setText(this.#low, mark(low));
     setText(this.#high, withUnit(Number.isNaN(high) ? "…" : mark(high), statistic.unit));
@@ -93,14 +93,14 @@ export class LegendView {
   }
 
   #paintInfluence(): void {
-    const { store, surroundings } = this.#view;
-    const query = store.traits.query.value;
-    const { kind } = store.reading.value;
+    const { map, store, surroundings } = this.#view;
+    const query = map.traits.query.value;
+    const { kind } = map.reading.value;
     const [low, high] = scaleEnds(query, kind === "row" ? "targets" : "sources");
     const kept = store.traits.fixed_scale.value === null ? "" : ", kept";
     setText(this.#low, low);
     setText(this.#high, high);
-    setText(this.#scale, (scaleNote(store.scale.value, query) || `… ${query.unit}`) + kept);
+    setText(this.#scale, (scaleNote(map.scale.value, query) || `… ${query.unit}`) + kept);
     const { palette } = surroundings.value;
     const gradient = query.divergence ? halfGradient(palette.needed) : signedGradient(palette);
     this.#bar.style.backgroundImage = gradient;

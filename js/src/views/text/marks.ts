@@ -14,15 +14,15 @@ export class Marks {
   constructor(view: View, units: ReadonlySignal<Units>) {
     this.#view = view;
     this.#units = units;
-    const { store, frames } = view;
+    const { frames, map } = view;
     frames.watch(() => this.#markFound());
-    frames.watch(() => this.#mark("data-sink", store.traits.sinks.value));
+    frames.watch(() => this.#mark("data-sink", map.traits.sinks.value));
     frames.watch(() => this.#markEnds());
   }
 
   #markFound(): void {
-    const { traits } = this.#view.store;
-    const found = occurrences(traits.tokens.value, traits.find.value);
+    const { controls, traits } = this.#view.map;
+    const found = occurrences(traits.tokens.value, controls.find.value);
     this.#mark(
       "data-found",
       found.flatMap(({ start, stop }) => Array.from({ length: stop - start }, (_, i) => start + i)),
@@ -31,14 +31,14 @@ export class Marks {
 
   /** The other end of the selected cell, and of the one under the cursor. */
   #markEnds(): void {
-    const { store, cursor } = this.#view;
-    const { kind } = store.reading.value;
-    const cell = store.cell.value;
+    const { cursor, map } = this.#view;
+    const { kind } = map.reading.value;
+    const cell = map.cell.value;
     this.#mark("data-source", cell === null || kind !== "column" ? [] : [cell.source]);
     this.#mark("data-target", cell === null || kind !== "row" ? [] : [cell.target]);
     const pointed = cursor.value;
     const ends = pointed === null ? [] : [pointed.source, pointed.target];
-    const anchor = anchorOf(store.reading.value);
+    const anchor = anchorOf(map.reading.value);
     this.#mark(
       "data-cursor",
       ends.filter((position) => position !== anchor),

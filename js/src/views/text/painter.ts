@@ -39,8 +39,8 @@ export class Painter {
     this.#text = text;
     this.#units = units;
     this.#visible = visible;
-    const { store, frames } = view;
-    this.#lines = computed(() => pinLinesOf(store));
+    const { frames, map } = view;
+    this.#lines = computed(() => pinLinesOf(map));
     frames.watch(() => this.#paint());
     frames.on(this.#more, () => this.#paintMore());
   }
@@ -51,17 +51,17 @@ export class Painter {
   }
 
   #paint(): void {
-    const { store } = this.#view;
+    const { map } = this.#view;
     const units = this.#units.value;
     if (units !== this.#paintedUnits) {
       this.#painted = [];
       this.#paintedLines = [];
     }
     this.#paintedUnits = units;
-    this.#looks = looksOf(store);
+    this.#looks = looksOf(map);
     this.#stale = new Array(units.length).fill(true);
-    const reading = store.reading.value.kind;
-    setAttribute(this.#text, "data-shock", store.layerInfo.value.shock);
+    const reading = map.reading.value.kind;
+    setAttribute(this.#text, "data-shock", map.layerInfo.value.shock);
     setAttribute(this.#text, "data-mode", reading === "statistic" ? "statistic" : "influence");
     setAttribute(this.#text, "data-reading", reading);
     this.#makeRoom(this.#lines.value.n);

@@ -1,12 +1,12 @@
 /** Pinned tokens in the text: a number each, and a line under every later token that their state is used by. */
 
-import { tells } from "../../kernel/traits";
+import { isAboveNoise } from "../../kernel/traits";
 import { alphaOf, css, inkOn, pinColour, type Theme } from "../../page/colour";
 import { signed, withUnit } from "../../page/format";
 import type { Surroundings } from "../../page/theme";
+import type { InfluenceMap } from "../../state/map";
 import { type Reading, type Strip, stripOf } from "../../state/reading";
 import { sharedScale } from "../../state/scale";
-import type { Store } from "../../state/store";
 import { type Span, unitValue } from "../../state/words";
 import { within } from "./token-look";
 
@@ -34,14 +34,14 @@ export interface PinLines {
   words(lines: readonly Underline[]): string;
 }
 
-export function pinLinesOf(store: Store): PinLines {
-  const { traits, layer } = store;
-  const rows = store.rows.value;
-  const pins = traits.pinned_sources.value.filter((source) => source < rows.nTokens);
+export function pinLinesOf(map: InfluenceMap): PinLines {
+  const { controls, layer, traits } = map;
+  const rows = map.rows.value;
+  const pins = controls.pinned_sources.value.filter((source) => source < rows.nTokens);
   const readings = pins.map((source): Reading => ({ kind: "row", source }));
   const strips = readings.map((reading) => stripOf(rows, reading, layer.value));
-  const scale = pinScale(store);
-  const floor = store.layerInfo.value.noise_floor;
+  const scale = pinScale(map);
+  const floor = map.layerInfo.value.noise_floor;
   const { unit } = traits.query.value;
   const found = new WeakMap<Span, readonly Underline[]>();
   return {
@@ -63,8 +63,8 @@ export function pinLinesOf(store: Store): PinLines {
 }
 
 /** One scale for all pins, at the layer on the screen. */
-export function pinScale({ traits, rows, layer }: Store): number {
-  return sharedScale(traits.pinned_sources.value.map((source) => rows.value.row(layer.value, source)));
+export function pinScale({ controls, rows, layer }: InfluenceMap): number {
+  return sharedScale(controls.pinned_sources.value.map((source) => rows.value.row(layer.value, source)));
 }
 
 function underline(
@@ -76,7 +76,7 @@ function underline(
   floor: number | null,
 ): Underline | null {
   const value = strip === null || reading === undefined ? undefined : unitValue(strip, span, reading, floor);
-  if (value === undefined || Number.isNaN(value) || !tells(value, floor)) return null;
+  if (value === undefined || Number.isNaN(value) || !isAboveNoise(value, floor)) return null;
   // Its own next token saturates, and is all there is where nothing lies beyond it.
   const alpha = scale > 0 ? alphaOf(value, scale) : 255;
   return alpha < FAINTEST ? null : { pin, value, alpha };

@@ -1,6 +1,6 @@
 /** A small picture of how one token's influence spreads over the tokens ahead of it. */
 
-import { tells } from "../../kernel/traits";
+import { isAboveNoise } from "../../kernel/traits";
 import { h } from "../../page/dom";
 import { svg } from "../../page/svg";
 
@@ -36,7 +36,7 @@ export function barsOf(row: Float32Array, noiseFloor: number | null, width: numb
   const bars: Bar[] = [];
   for (let k = 1; k <= n; k += 1) {
     const value = row[k - 1] ?? Number.NaN;
-    if (Number.isNaN(value) || !tells(value, noiseFloor)) continue;
+    if (Number.isNaN(value) || !isAboveNoise(value, noiseFloor)) continue;
     const x = Math.floor(width * offsetAt(k - 1, n));
     const end = width * offsetAt(k, n);
     const bar: Bar = {

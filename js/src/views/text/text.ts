@@ -6,7 +6,7 @@ import { anchorOf } from "../../state/reading";
 import type { View } from "../shared";
 import { Arcs } from "./arcs";
 import { Boxes, between, lineFrom } from "./boxes";
-import { type Deed, deedOfClick, deedOfKey, keepTextUnselected, letGo, perform } from "./gestures";
+import { type Action, actionOfClick, actionOfKey, keepTextUnselected, perform, release } from "./gestures";
 import { Hint, type Said } from "./hint";
 import { Marks } from "./marks";
 import { Painter } from "./painter";
@@ -33,7 +33,7 @@ export class TextView {
   readonly #units: Signal<Units> = signal(new Units([], 0, false, null));
   readonly #boxes = new Boxes(this.#text);
   readonly #pointed: Signal<Pointed | null> = signal(null);
-  /** What was said of the last deed, where nothing else shows it. */
+  /** What was said of the last action, where nothing else shows it. */
   readonly #said: Signal<Said | null> = signal(null);
   readonly #painter: Painter;
   readonly #tooltip: Tooltip;
@@ -49,14 +49,14 @@ export class TextView {
 
   constructor(view: View) {
     this.#view = view;
-    const { store, frames } = view;
+    const { frames, map, store } = view;
     this.#listen();
     frames.watch(() => this.#build());
     this.#painter = new Painter(view, this.#text, this.#units, () => this.#visible());
     new Marks(view, this.#units);
     const arcs = new Arcs(view, this.#units, this.#boxes);
     frames.watch(() => setAttribute(this.#text, "data-arcs", store.traits.show_arcs.value));
-    const selection = computed(() => [store.reading.value, store.cell.value]);
+    const selection = computed(() => [map.reading.value, map.cell.value]);
     frames.on(selection, () => this.#bringIntoView());
     this.#tooltip = new Tooltip(view, this.#pointed);
     const hint = new Hint(view, this.#pointed, this.#said);
@@ -67,21 +67,23 @@ export class TextView {
   #listen(): void {
     const { frames } = this.#view;
     const text = this.#text;
-    frames.keep(listen(text, "click", (event) => this.#click(event)));
-    frames.keep(listen(text, "keydown", (event) => this.#key(event)));
-    frames.keep(listen(text, "focusin", (event) => this.#focusAt(this.#units.value.indexAt(event.target))));
-    frames.keep(listen(text, "focusout", () => this.#leave("keyboard")));
-    frames.keep(
+    frames.onDispose(listen(text, "click", (event) => this.#click(event)));
+    frames.onDispose(listen(text, "keydown", (event) => this.#key(event)));
+    frames.onDispose(
+      listen(text, "focusin", (event) => this.#focusAt(this.#units.value.indexAt(event.target))),
+    );
+    frames.onDispose(listen(text, "focusout", () => this.#leave("keyboard")));
+    frames.onDispose(
       listen(text, "pointerover", (event) => this.#point(this.#units.value.indexAt(event.target), "pointer")),
     );
-    frames.keep(listen(text, "pointerleave", () => this.#leave("pointer")));
-    frames.keep(
+    frames.onDispose(listen(text, "pointerleave", () => this.#leave("pointer")));
+    frames.onDispose(
       listen(text, "pointerdown", () => {
         this.#pressing = true;
       }),
     );
-    frames.keep(keepTextUnselected(text));
-    frames.keep(listen(this.#area, "scroll", () => this.#scroll()));
+    frames.onDispose(keepTextUnselected(text));
+    frames.onDispose(listen(this.#area, "scroll", () => this.#scroll()));
     const observer = new ResizeObserver(() => {
       this.#boxes.forget();
       const first = this.#height === 0;
@@ -90,14 +92,14 @@ export class TextView {
     });
     observer.observe(text);
     observer.observe(this.#area);
-    frames.keep(() => observer.disconnect());
+    frames.onDispose(() => observer.disconnect());
   }
 
   #build(): void {
-    const { traits } = this.#view.store;
+    const { controls, traits } = this.#view.map;
     const tokens = traits.tokens.value;
     const nPositions = tokens.length === 0 ? 0 : Math.max(tokens.length, traits.n_targets.value + 1);
-    const units = new Units(tokens, nPositions, traits.show_words.value, traits.written_from.value);
+    const units = new Units(tokens, nPositions, controls.show_words.value, traits.written_from.value);
     this.#focused = Math.min(this.#focused, Math.max(0, units.length - 1));
     this.#pointed.value = null;
     this.#text.replaceChildren(...units.nodes);
@@ -127,15 +129,15 @@ export class TextView {
 
   /** What was selected elsewhere is scrolled to, within the area. */
   #bringIntoView(): void {
-    const { store } = this.#view;
+    const { map } = this.#view;
     const own = this.#own;
     this.#own = false;
     if (own || this.#height === 0 || !this.element.hasAttribute("data-long")) return;
     const units = this.#units.value;
-    const { kind } = store.reading.value;
-    const cell = store.cell.value;
+    const { kind } = map.reading.value;
+    const cell = map.cell.value;
     const other = cell === null ? null : kind === "row" ? cell.target : cell.source;
-    const box = this.#boxes.of(units)[units.indexOf(other ?? anchorOf(store.reading.value))];
+    const box = this.#boxes.of(units)[units.indexOf(other ?? anchorOf(map.reading.value))];
     if (box === undefined) return;
     const seen = box.top >= this.#scrolled && box.bottom <= this.#scrolled + this.#height;
     if (!seen) this.#area.scrollTop = Math.max(0, box.top - this.#height / 3);
@@ -144,7 +146,7 @@ export class TextView {
   // Pointer and keys
 
   #point(index: number, by: Pointed["by"]): void {
-    const { store, cursor, pointed } = this.#view;
+    const { cursor, map, pointed } = this.#view;
     const units = this.#units.value;
     const unit = units.spans[index];
     const element = units.elements[index];
@@ -154,7 +156,7 @@ export class TextView {
     }
     this.#pointed.value = { element, unit, by };
     pointed.value = unit.start;
-    cursor.value = cellOf(store.reading.value, store.rows.value, store.layer.value, unit);
+    cursor.value = cellOf(map.reading.value, map.rows.value, map.layer.value, unit);
   }
 
   /** The pointer, or the focus, is on no unit any more. */
@@ -169,24 +171,24 @@ export class TextView {
     this.#pressing = false;
     const index = this.#units.value.indexAt(event.target);
     if (index < 0) return;
-    this.#do(deedOfClick(event), index, event);
+    this.#do(actionOfClick(event), index, event);
     // With Shift the press leaves the focus where it was, since it must not select text.
     this.#pressing = true;
     this.#units.value.elements[index]?.focus({ preventScroll: true });
     this.#pressing = false;
   }
 
-  #do(deed: Deed, index: number, event: Event): void {
+  #do(action: Action, index: number, event: Event): void {
     const unit = this.#units.value.spans[index];
     if (unit === undefined) return;
-    const { reading, cell } = this.#view.store;
+    const { reading, cell } = this.#view.map;
     const before = [reading.peek(), cell.peek()];
-    const words = perform(this.#view, deed, unit, event.timeStamp);
+    const words = perform(this.#view, action, unit, event.timeStamp);
     this.#own = reading.peek() !== before[0] || cell.peek() !== before[1];
     // The cell that was pointed at was one of the reading before.
     if (reading.peek() !== before[0]) this.#view.cursor.value = null;
     this.#view.announce(words);
-    // What the deed has painted is not to be covered.
+    // What the action has painted is not to be covered.
     this.#tooltip.hide();
     this.#said.value = { words, reading: reading.peek(), cell: cell.peek() };
   }
@@ -206,11 +208,11 @@ export class TextView {
   #key(event: KeyboardEvent): void {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const units = this.#units.value;
-    const deed = deedOfKey(event);
-    if (deed !== null) this.#do(deed, this.#focused, event);
+    const action = actionOfKey(event);
+    if (action !== null) this.#do(action, this.#focused, event);
     else if (event.key === "Escape") {
       if (this.#tooltip.isOpen) this.#tooltip.hide();
-      else if (!letGo(this.#view.store)) return;
+      else if (!release(this.#view)) return;
     } else {
       const there = this.#way(event.key, this.#focused);
       if (there === null) return;

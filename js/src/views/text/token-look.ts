@@ -1,7 +1,7 @@
-/** What the text looks like and says, given the store: no element is touched here. */
+/** What the text looks like and says, given the map: no element is touched here. */
 
 import type { Statistic } from "../../kernel/protocol";
-import { tells } from "../../kernel/traits";
+import { isAboveNoise } from "../../kernel/traits";
 import { alphaOf, amountAlpha, type Palette } from "../../page/colour";
 import { number, quoteAll, withUnit } from "../../page/format";
 import {
@@ -14,19 +14,19 @@ import {
   statisticValue,
   WRITTEN,
 } from "../../page/sentences";
+import type { InfluenceMap } from "../../state/map";
 import { anchorOf, type Cell, cellAt, type Reading, stripOf } from "../../state/reading";
 import type { Rows } from "../../state/rows";
 import { roundUp } from "../../state/scale";
-import type { Store } from "../../state/store";
 import { representative, type Span, unitValue } from "../../state/words";
-import { contextOf, leftOut } from "../shared";
+import { contextOf } from "../shared";
 
 /**
- * `pending`: not computed yet; `none`: no value; `value`: coloured; `dust`: below the noise floor; `outside`: nothing
+ * `pending`: not computed yet; `none`: no value; `value`: coloured; `noise`: below the noise floor; `outside`: nothing
  * can flow there, or from there; `source`, `target`: what the row, or the column, is of; `end`: the place after the
  * prompt, where it has no value.
  */
-export type Kind = "pending" | "none" | "value" | "dust" | "outside" | "source" | "target" | "end";
+export type Kind = "pending" | "none" | "value" | "noise" | "outside" | "source" | "target" | "end";
 
 export interface Look {
   readonly kind: Kind;
@@ -42,7 +42,7 @@ const LONGEST_NAME = 200;
 /** The names of units that had a label: other tokens are in other units. */
 const names = new WeakMap<Span, string>();
 
-/** Looks of units, as the store was when this was made. */
+/** Looks of units, as the map was when this was made. */
 export interface Looks {
   at(unit: Span): Look;
   /** The value in words, or why there is none. */
@@ -51,13 +51,12 @@ export interface Looks {
   label(unit: Span, look: Look): string;
 }
 
-export function looksOf(store: Store): Looks {
-  const context = contextOf(store);
-  const reading = store.reading.value;
-  const looks =
-    reading.kind === "statistic" ? statisticLooks(store, context) : influenceLooks(store, context);
-  const writtenFrom = store.traits.written_from.value;
-  const sinkOf = sinkWords(store);
+export function looksOf(map: InfluenceMap): Looks {
+  const context = contextOf(map);
+  const reading = map.reading.value;
+  const looks = reading.kind === "statistic" ? statisticLooks(map, context) : influenceLooks(map, context);
+  const writtenFrom = map.traits.written_from.value;
+  const sinkOf = sinkWords(map);
   return {
     ...looks,
     label: (unit, look) => {
@@ -79,8 +78,8 @@ export function nameOf({ tokens }: Pick<Context, "tokens">, unit: Span, longest 
 }
 
 /** What is to be said of an attention sink within a unit; nothing where there is none. */
-export function sinkWords({ traits }: Store): (unit: Span) => string {
-  const [sinks, counted] = [traits.sinks.value, traits.include_sinks.value];
+export function sinkWords({ controls, traits }: InfluenceMap): (unit: Span) => string {
+  const [sinks, counted] = [traits.sinks.value, controls.include_sinks.value];
   return (unit) => {
     const sink = sinks.find((position) => within(unit, position));
     return sink === undefined ? "" : sinkNote(sink, counted);
@@ -88,13 +87,16 @@ export function sinkWords({ traits }: Store): (unit: Span) => string {
 }
 
 /** The two ends of a statistic's colours: without an upper end of its own, the layer's greatest value, rounded up. */
-export function statisticRange(store: Store, statistic: Statistic): readonly [low: number, high: number] {
+export function statisticRange(
+  map: InfluenceMap,
+  statistic: Statistic,
+): readonly [low: number, high: number] {
   if (statistic.high !== null) return [statistic.low, statistic.high];
-  const rows = store.rows.value;
-  const without = leftOut(store);
+  const rows = map.rows.value;
+  const without = map.leftOut;
   let greatest = 0;
   for (let source = 0; source < rows.nTokens; source += 1) {
-    const value = rows.statistic(store.statisticIndex.value, store.layer.value, source) ?? 0;
+    const value = rows.statistic(map.statisticIndex.value, map.layer.value, source) ?? 0;
     if (value > greatest && !without.includes(source)) greatest = value;
   }
   return [statistic.low, greatest > 0 ? roundUp(greatest) : Number.NaN];
@@ -117,13 +119,13 @@ function plain(kind: Kind, value?: number): Look {
 
 type Inner = Omit<Looks, "label">;
 
-function statisticLooks(store: Store, context: Context): Inner {
-  const statistic = store.statistic.value;
-  const rows = store.rows.value;
-  const index = store.statisticIndex.value;
-  const layer = store.layer.value;
+function statisticLooks(map: InfluenceMap, context: Context): Inner {
+  const statistic = map.statistic.value;
+  const rows = map.rows.value;
+  const index = map.statisticIndex.value;
+  const layer = map.layer.value;
   if (statistic === null) return { at: () => plain("outside"), words: () => "" };
-  const [low, high] = statisticRange(store, statistic);
+  const [low, high] = statisticRange(map, statistic);
   const values = Array.from({ length: rows.nTokens }, (_, source) => rows.statistic(index, layer, source));
   return {
     at: (unit) => {
@@ -140,12 +142,12 @@ function statisticLooks(store: Store, context: Context): Inner {
   };
 }
 
-function influenceLooks(store: Store, context: Context): Inner {
-  const layer = store.layer.value;
-  const rows = store.rows.value;
-  const reading = store.reading.value;
+function influenceLooks(map: InfluenceMap, context: Context): Inner {
+  const layer = map.layer.value;
+  const rows = map.rows.value;
+  const reading = map.reading.value;
   const strip = stripOf(rows, reading, layer) ?? { first: 0, values: new Float32Array() };
-  const scale = store.scale.value;
+  const scale = map.scale.value;
   const floor = context.layers[layer]?.noise_floor ?? null;
   const anchor = anchorOf(reading);
   const anchorKind = reading.kind === "row" ? "source" : "target";
@@ -155,7 +157,7 @@ function influenceLooks(store: Store, context: Context): Inner {
       const value = unitValue(strip, unit, reading, floor);
       if (value === undefined) return plain("outside");
       if (Number.isNaN(value)) return plain("pending");
-      if (!tells(value, floor)) return plain("dust", value);
+      if (!isAboveNoise(value, floor)) return plain("noise", value);
       return {
         kind: "value",
         colour: value > 0 ? "needed" : "hindering",
@@ -172,7 +174,7 @@ function influenceLooks(store: Store, context: Context): Inner {
       const to =
         reading.kind === "offset" && cell !== null ? ` for ${named(context.tokens, cell.target)}` : "";
       const distance = cell === null ? "" : `, ${ahead(cell.source, cell.target)}`;
-      if (kind === "dust") return `${noEffect(floor, context)}${to}${distance}`;
+      if (kind === "noise") return `${noEffect(floor, context)}${to}${distance}`;
       return `${cellValue(value, context.query)}${to}${distance}`;
     },
   };

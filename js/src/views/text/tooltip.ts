@@ -4,7 +4,7 @@ import { effect, type ReadonlySignal, signal } from "@preact/signals-core";
 import { h, setText } from "../../page/dom";
 import { number, plural, withUnit } from "../../page/format";
 import { statisticValue, WRITTEN } from "../../page/sentences";
-import type { Store } from "../../state/store";
+import type { InfluenceMap } from "../../state/map";
 import type { Span } from "../../state/words";
 import { contextOf, type View } from "../shared";
 import { Profile } from "./profile";
@@ -53,8 +53,8 @@ export class Tooltip {
     this.#view = view;
     this.#pointed = pointed;
     const { frames } = view;
-    frames.keep(effect(() => this.#wait(pointed.value)));
-    frames.keep(() => clearTimeout(this.#timer));
+    frames.onDispose(effect(() => this.#wait(pointed.value)));
+    frames.onDispose(() => clearTimeout(this.#timer));
     frames.watch(() => {
       if (this.#open.value) this.#show();
     });
@@ -93,32 +93,33 @@ export class Tooltip {
   }
 
   #fill(unit: Span): void {
-    const { store } = this.#view;
-    const context = contextOf(store);
-    const looks = looksOf(store);
+    const { map } = this.#view;
+    const context = contextOf(map);
+    const looks = looksOf(map);
     const look = looks.at(unit);
     setText(this.#name, nameOf(context, unit, LONGEST_NAME));
     setText(this.#value, looks.words(unit, look));
     this.#value.dataset["kind"] = look.kind;
-    const { written_from: writtenFrom, pinned_sources: pins } = store.traits;
+    const { written_from: writtenFrom } = map.traits;
+    const { pinned_sources: pins } = map.controls;
     const pin = pins.value.findIndex((position) => within(unit, position));
     const remarks = [
-      sinkWords(store)(unit),
+      sinkWords(map)(unit),
       writtenFrom.value !== null && unit.start >= writtenFrom.value ? WRITTEN : "",
       pin >= 0 ? `pin ${pin + 1}` : "",
     ].filter(Boolean);
     setText(this.#remark, remarks.join(" · "));
     this.#remark.hidden = remarks.length === 0;
-    const layer = store.layer.value;
+    const layer = map.layer.value;
     const source = unit.stop - 1;
-    const row = store.rows.value.row(layer, source);
+    const row = map.rows.value.row(layer, source);
     const known = row !== undefined && row.length > 0;
     for (const part of [this.#profileTitle, this.#profile.element, this.#summary]) part.hidden = !known;
     if (!known) return;
     const whose = unit.stop > unit.start + 1 ? "Influence of its last token" : "Its influence";
     setText(this.#profileTitle, `${whose} at layer ${layer}, by tokens ahead`);
     this.#profile.draw(row, context.layers[layer]?.noise_floor ?? null, context.window);
-    setText(this.#summary, summary(store, source));
+    setText(this.#summary, summary(map, source));
   }
 
   /** Below the unit where there is room, else above it; never over it, and within the widget. */
@@ -150,15 +151,15 @@ export class Tooltip {
 }
 
 /** `own share 0.20 · expected horizon 31.8 tokens · half horizon 30 tokens`, or why there are none. */
-function summary(store: Store, source: number): string {
-  const statistics = store.traits.statistics.value;
+function summary(map: InfluenceMap, source: number): string {
+  const statistics = map.traits.statistics.value;
   const found = statistics.flatMap(({ label, unit }, index) => {
-    const value = store.rows.value.statistic(index, store.layer.value, source);
+    const value = map.rows.value.statistic(index, map.layer.value, source);
     return value === undefined || Number.isNaN(value) ? [] : [`${label} ${withUnit(number(value), unit)}`];
   });
   const [first] = statistics;
-  const { value: window } = store.traits.window;
+  const { value: window } = map.traits.window;
   if (found.length > 0 && window !== null) return `Within ${plural(window, "token")}: ${found.join(" · ")}`;
   if (first === undefined) return "";
-  return statisticValue(contextOf(store), first, source, Number.NaN);
+  return statisticValue(contextOf(map), first, source, Number.NaN);
 }

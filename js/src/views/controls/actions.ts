@@ -14,7 +14,7 @@ const FILL = "M9.5 3H13v3.5M13 3 9 7M6.5 13H3V9.5M3 13l4-4";
 const LEAVE = "M12.5 7H9V3.5M9 7l4-4M3.5 9H7v3.5M7 9l-4 4";
 const REDO = "M9.5 3.5 13 7 9.5 10.5M12.6 7H6.5a3.5 3.5 0 0 0 0 7h2";
 
-export class DeedsView {
+export class ActionsView {
   readonly #edit = new SwapButton("tool", "Edit prompt", "Close editor");
   readonly #undo = h("button", { type: "button", class: "tool square" }, icon(UNDO));
   readonly #redo = h("button", { type: "button", class: "tool square" }, icon(REDO));
@@ -30,14 +30,14 @@ export class DeedsView {
 
   constructor(view: View) {
     this.#view = view;
-    const { store, frames, root } = view;
-    const { canUndo, canRedo } = store.history;
+    const { frames, root, store } = view;
+    const { canUndo, canRedo } = store.selection.history;
     this.#copy = new CopyButton(view, "tool", "Copy as Python", () => pythonCall(traitsOf(view)));
     setAttribute(this.#copy.element, "title", "The call in Python that makes this view");
     this.fallback = this.#copy.fallback;
     this.element = h(
       "div",
-      { class: "deeds" },
+      { class: "actions" },
       this.#edit.element,
       h("span", { class: "pair" }, this.#undo, this.#redo),
       this.#copy.element,
@@ -45,24 +45,24 @@ export class DeedsView {
     );
     named(this.#undo, "Undo the selection", "Control+Z Meta+Z");
     named(this.#redo, "Redo the selection", "Control+Shift+Z Meta+Shift+Z Control+Y");
-    frames.keep(
+    frames.onDispose(
       listen(this.#edit.element, "click", () => {
         view.editing.value = !view.editing.value;
       }),
     );
-    frames.keep(listen(this.#undo, "click", () => store.undo()));
-    frames.keep(listen(this.#redo, "click", () => store.redo()));
+    frames.onDispose(listen(this.#undo, "click", () => store.selection.undo()));
+    frames.onDispose(listen(this.#redo, "click", () => store.selection.redo()));
     frames.watch(() => {
       setAttribute(this.#undo, "aria-disabled", !canUndo.value && "true");
       setAttribute(this.#redo, "aria-disabled", !canRedo.value && "true");
     });
     frames.watch(() => this.#paintEditing());
     this.#whole.hidden = !document.fullscreenEnabled || typeof root.requestFullscreen !== "function";
-    frames.keep(listen(this.#whole, "click", () => void this.#fillScreen()));
+    frames.onDispose(listen(this.#whole, "click", () => void this.#fillScreen()));
     const changed = (): void => this.#paintWhole();
     changed();
     document.addEventListener("fullscreenchange", changed);
-    frames.keep(() => document.removeEventListener("fullscreenchange", changed));
+    frames.onDispose(() => document.removeEventListener("fullscreenchange", changed));
   }
 
   #paintEditing(): void {

@@ -1,8 +1,8 @@
-/** The strongest links of what is read: which are drawn as arcs. */
+/** The strongest links: of what is read, or of any values. */
 
-import { tells } from "../../kernel/traits";
-import { type Link, type Reading, stripOf } from "../../state/reading";
-import type { Rows } from "../../state/rows";
+import { isAboveNoise } from "../kernel/traits";
+import { type Link, type Reading, stripOf } from "./reading";
+import type { Rows } from "./rows";
 
 /** With nothing selected, links to so near a token are left out: they are everywhere, and say the least. */
 export const FAR = 5;
@@ -16,7 +16,7 @@ export function strongestLinks(
   noiseFloor: number | null,
   without: readonly number[],
 ): readonly Link[] {
-  const best = new Best(most, noiseFloor);
+  const best = new Strongest(most, noiseFloor);
   const strip = stripOf(rows, reading, layer);
   if (strip === null) {
     for (let source = 0; source < rows.nTokens; source += 1) {
@@ -36,8 +36,8 @@ export function strongestLinks(
   return best.sorted();
 }
 
-/** Keeps the few greatest magnitudes of many. */
-class Best {
+/** Keeps the strongest of many links, those below the noise floor left out. */
+export class Strongest {
   #links: Link[] = [];
   #least = 0;
   readonly #most: number;
@@ -49,7 +49,8 @@ class Best {
   }
 
   take(value: number | undefined, layer: number, source: number, target: number): void {
-    if (value === undefined || !(Math.abs(value) > this.#least) || !tells(value, this.#noiseFloor)) return;
+    if (value === undefined || !(Math.abs(value) > this.#least) || !isAboveNoise(value, this.#noiseFloor))
+      return;
     this.#links.push({ layer, source, target, value });
     if (this.#links.length < 4 * this.#most) return;
     this.#links = this.sorted();

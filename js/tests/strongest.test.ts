@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
+import { MOST_PINNED } from "../src/kernel/protocol";
 import { contrast, css, inkOn, pinColour } from "../src/page/colour";
 import type { Reading } from "../src/state/reading";
 import { Rows } from "../src/state/rows";
-import { MOST_PINS } from "../src/state/store";
-import { FAR, strongestLinks } from "../src/views/text/links";
+import { FAR, strongestLinks } from "../src/state/strongest";
 import { imagesOf, placesOf } from "../src/views/text/pins";
 
 const N = 12;
@@ -38,6 +38,11 @@ const ends = (
   strongestLinks(rows(), reading, 0, most, floor, without).map(({ source, target }) => [source, target]);
 
 describe("the strongest links", () => {
+  it("of no row are none", () => {
+    const empty = new Rows(N, N - 1, 1, 0);
+    expect(strongestLinks(empty, { kind: "row", source: 2 }, 0, 3, null, [])).toEqual([]);
+  });
+
   it("of a row are its strongest targets, whatever their sign", () => {
     expect(ends({ kind: "row", source: 2 }, 2)).toEqual([
       [2, 3],
@@ -86,17 +91,17 @@ describe("the colours of pins", () => {
   const papers = { light: [255, 255, 255], dark: [24, 25, 28] } as const;
 
   it.each(["light", "dark"] as const)("stand out from the paper, 3 : 1 at least (%s)", (theme) => {
-    for (let pin = 0; pin < MOST_PINS; pin += 1)
+    for (let pin = 0; pin < MOST_PINNED; pin += 1)
       expect(contrast(pinColour(theme, pin), papers[theme])).toBeGreaterThanOrEqual(3);
   });
 
   it.each(["light", "dark"] as const)("are as many as there can be pins, each another (%s)", (theme) => {
-    const colours = Array.from({ length: MOST_PINS }, (_, pin) => css(pinColour(theme, pin)));
-    expect(new Set(colours).size).toBe(MOST_PINS);
+    const colours = Array.from({ length: MOST_PINNED }, (_, pin) => css(pinColour(theme, pin)));
+    expect(new Set(colours).size).toBe(MOST_PINNED);
   });
 
   it.each(["light", "dark"] as const)("leave a number on them readable (%s)", (theme) => {
-    for (let pin = 0; pin < MOST_PINS; pin += 1) {
+    for (let pin = 0; pin < MOST_PINNED; pin += 1) {
       const ground = pinColour(theme, pin);
       expect(contrast(inkOn(ground, papers[theme]), ground)).toBeGreaterThanOrEqual(4.5);
     }
@@ -111,7 +116,7 @@ describe("the lines of pins", () => {
     });
   });
 
-  it("are solid where the state is needed, dashed where removal would help, and absent where it tells nothing", () => {
+  it("are solid where the state is needed, dashed where removal would help, and absent where it isAboveNoise nothing", () => {
     const line = { pin: 1, value: -1, alpha: 255 };
     expect(imagesOf([line], 3, "light")).toBe(
       "none, repeating-linear-gradient(to right, rgb(167, 140, 65) 0 4px, transparent 4px 7px), none, none",
