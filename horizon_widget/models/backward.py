@@ -1,8 +1,8 @@
 """Gradients of some predictions with respect to every state, from the last block to the first.
 
-As in ``strategies``, there are a fast path and general ones, with the same values. Where blocks can be called again
-(``suffix`` on the positions needed, ``replay`` on all), each block's graph is made, used for all predictions at once
-and dropped, so that one is held at a time. Otherwise (``full``) the graph of a whole forward pass is kept.
+All execution strategies give the same values. ``suffix`` calls each block again on the positions needed, ``replay`` on
+all of them. Both make one block's graph, use it for all predictions and drop it before the next. ``full`` keeps the
+graph of a whole forward pass.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from torch import Tensor
 
 from horizon_widget.models.clean_run import CleanRun
 from horizon_widget.models.readout import FromLogits, Head, Readout
-from horizon_widget.models.sites import Site
+from horizon_widget.models.sites import Site, tensor_of
 from horizon_widget.models.strategies import FULL, SUFFIX
 
 if TYPE_CHECKING:
     from horizon_widget.models.local_model import LocalModel
 
 Score = Callable[[Readout, Tensor, Tensor], Tensor]  # (predictions, copy (N,), position (N,)) -> (N,)
-Use = Callable[[int, Tensor], Tensor]  # (layer, gradients (B, S, width)) -> what is kept of them
+Use = Callable[[int, Tensor], Tensor]  # (layer, gradients (B, S, width)) -> what to keep
 
 
 class AtOwnPosition:
-    """Predictions read from one state for each copy, whatever position is named; see ``readout.Readout``.
+    """Reads the prediction of each copy from its one state and ignores positions; see ``readout.Readout``.
 
     Args:
-        head: The model's.
-        states: What leaves the last block, shape ``(B, d_model)``.
+        head: The model's final norm and unembedding.
+        states: The last block's output, one state for each copy, shape ``(B, d_model)``.
     """
 
     def __init__(self, head: Head, states: Tensor) -> None:
@@ -64,24 +64,26 @@ def gradients(
     """Gradients of the metric at several prediction positions with respect to a site's values at every layer.
 
     Args:
-        model: Whose blocks are run.
+        model: The model whose blocks are run.
         clean: Its run over the unchanged prompt.
-        site: With respect to which values.
-        positions: ``j``, ascending, ``B`` of them.
+        site: The site of the values.
+        positions: The prediction positions ``j``, ascending, ``B`` of them.
         score: The metric, differentiable.
-        use: Called for each layer; only what it returns is kept and sent back.
-        strategy: How the model is entered, one of ``strategies.STRATEGIES``.
+        use: Called with each layer's gradients, shape ``(B, S, width)``, with ``S`` greater than the last position.
+            Only what it returns is kept.
+        strategy: The execution strategy, one of ``strategies.STRATEGIES``.
         batched: Whether all predictions go backward through a block at once.
 
     Returns:
-        What ``use`` gave, stacked over layers ``0 .. L-1``. Its gradients have the shape ``(B, S, width)``, with ``S``
-        no less than the last position + 1.
+        The results of ``use``, stacked over layers ``0 .. L-1``.
     """
 
     def work() -> Tensor:
         with torch.enable_grad():
-            kept = _through_graph if strategy == FULL else _block_by_block
-            by_layer = dict(kept(model, clean, site, positions, score, use, strategy, batched))
+            if strategy == FULL:
+                by_layer = dict(_through_graph(model, clean, site, positions, score, use))
+            else:
+                by_layer = dict(_block_by_block(model, clean, site, positions, score, use, strategy, batched))
         return torch.stack([by_layer[layer].cpu() for layer in range(model.n_layers)])
 
     if strategy == FULL:
@@ -111,8 +113,8 @@ def _block_by_block(
         arguments = call.span(0, stop) if strategy == SUFFIX else call.whole()
         entering = clean.states[layer][None, :stop].detach().requires_grad_()
         with _catching(model, layer, site) as caught:
-            output = model.blocks[layer](entering.clone(), **arguments)  # a block may add to it in place
-        output = output[0] if isinstance(output, tuple) else output
+            # A block may add to its input in place.
+            output = tensor_of(model.blocks[layer](entering.clone(), **arguments))
         inputs = [entering, *caught]
         backward = _all_at_once if batched else _one_by_one
         above, *inside = backward(output, inputs, above.to(output.device)[:, None])
@@ -131,14 +133,14 @@ def _one_by_one(output: Tensor, inputs: list[Tensor], cotangents: Tensor) -> tup
 
 @contextmanager
 def _catching(model: LocalModel, layer: int, site: Site) -> Iterator[list[Tensor]]:
-    """While this lasts, the tensor that holds a site's values in one call of a block is caught, part of its graph."""
+    """Collect the tensor that holds a site's values when the block is called, as part of the call's graph."""
     caught: list[Tensor] = []
     if site.place is None:
         yield caught
         return
 
     def catch(_module: Any, _args: Any, output: Any) -> Any:
-        caught.append(_tensor(output))
+        caught.append(tensor_of(output))
         return _fresh(output)
 
     handle = model.blocks[layer]._module.get_submodule(site.place.module).register_forward_hook(catch)
@@ -149,14 +151,7 @@ def _catching(model: LocalModel, layer: int, site: Site) -> Iterator[list[Tensor
 
 
 def _through_graph(
-    model: LocalModel,
-    clean: CleanRun,
-    site: Site,
-    positions: list[int],
-    score: Score,
-    use: Use,
-    _strategy: str,
-    _batched: bool,
+    model: LocalModel, clean: CleanRun, site: Site, positions: list[int], score: Score, use: Use
 ) -> Iterator[tuple[int, Tensor]]:
     held: list[Tensor] = []
     for layer, block in enumerate(model.blocks):
@@ -166,7 +161,7 @@ def _through_graph(
             envoy = model.inside_block(layer, site.place.module)
             output = envoy.output
             envoy.output = _fresh(output)
-        held.append(entering if site.place is None else _tensor(output))
+        held.append(entering if site.place is None else tensor_of(output))
     readout = FromLogits(model.traced_logits())
     at = torch.tensor(positions, device=held[0].device)
     scores = score(readout, torch.zeros_like(at), at)
@@ -177,10 +172,5 @@ def _through_graph(
 
 
 def _fresh(output: Any) -> Any:
-    """A copy for the model to go on with: what comes after may add to it in place."""
+    """A copy that the model continues with, since later modules may add to it in place."""
     return (output[0].clone(), *output[1:]) if isinstance(output, tuple) else output.clone()
-
-
-def _tensor(output: Any) -> Tensor:
-    tensor: Tensor = output[0] if isinstance(output, tuple) else output
-    return tensor

@@ -18,10 +18,10 @@ ATTENTION_MASK = "attention_mask"
 
 
 class GivenKeys:
-    """Clean keys and values, put before a partial forward's own, as one block's cache.
+    """One block's cache in a partial forward pass: the clean keys and values of earlier positions.
 
-    Stands where transformers expects a ``Cache``: attention calls ``update`` with its new keys and values, shape
-    ``(batch, heads, S, d_head)``, and reads back those to attend to.
+    Takes the place of a transformers ``Cache``. Attention calls ``update`` with its new keys and values, shape
+    ``(batch, heads, S, d_head)``, and attends to the result.
     """
 
     def __init__(self, keys: Tensor, values: Tensor) -> None:
@@ -44,13 +44,13 @@ class GivenKeys:
 
 @dataclass(frozen=True)
 class BlockCall:
-    """One block's call in the clean forward pass, without the state itself.
+    """The arguments of one block's call in the clean forward pass, without the state itself.
 
     Attributes:
         arguments: The block's other arguments by name, without its cache.
-        cache_name: The argument that takes a cache, if one was given.
-        keys, values: What its attention exported at all positions, shape ``(1, heads, T, d_head)``; ``None`` where
-            there is no attention.
+        cache_name: The argument that takes a cache; ``None`` if the call had none.
+        keys, values: The attention's keys and values at all positions, shape ``(1, heads, T, d_head)``; ``None`` if the
+            block has no attention.
     """
 
     arguments: Mapping[str, Any]
@@ -60,9 +60,13 @@ class BlockCall:
 
     @classmethod
     def capture(cls, block: torch.nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], cache: Any) -> BlockCall:
-        """Name the arguments of a call ``block(*args, **kwargs)`` whose first argument is the state."""
+        """Name the arguments of a call ``block(*args, **kwargs)``, whose first argument is the state.
+
+        Raises:
+            ModelError: if the block's signature cannot be read.
+        """
         try:
-            # The class's forward: a tracer may have wrapped the instance's.
+            # A tracer may have wrapped the instance's forward, so this reads the class's.
             names = list(inspect.signature(type(block).forward).parameters)[1:]
         except (TypeError, ValueError) as error:
             raise ModelError(
@@ -80,7 +84,7 @@ class BlockCall:
         return dict(self.arguments)
 
     def span(self, start: int, stop: int) -> dict[str, Any]:
-        """Arguments for calling the block on positions ``start .. stop-1``, reading clean keys before ``start``."""
+        """Arguments for calling the block on positions ``start .. stop-1``, with the clean keys before ``start``."""
         arguments = self._cut(start, stop)
         mask = self.arguments.get(ATTENTION_MASK)
         if isinstance(mask, Tensor):
@@ -91,11 +95,11 @@ class BlockCall:
         return arguments
 
     def direct(self, start: int, stop: int, sources: Tensor) -> dict[str, Any]:
-        """As ``span``, but each position reads clean keys, except its own and those of the copy's source.
+        """Like ``span``, but each position reads clean keys, except its own and those of its copy's source.
 
         Args:
             start: The first position computed.
-            stop: The first one that is not.
+            stop: The end of the positions computed, exclusive.
             sources: The source of each copy, shape ``(batch,)``.
         """
         arguments = self._cut(start, stop)
@@ -114,7 +118,7 @@ class BlockCall:
 
     def _cache_name(self) -> str:
         if self.cache_name is None:
-            raise ModelError("The blocks of this model take no keys and values from before.")
+            raise ModelError("The blocks of this model take no cache of keys and values.")
         return self.cache_name
 
     def _keys(self) -> Tensor:
@@ -141,7 +145,7 @@ def _cut(value: Any, axis: int, start: int, stop: int) -> Any:
 def causal_mask(start: int, stop: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Additive causal mask of positions ``start .. stop-1`` over those before ``stop``, ``(1, 1, stop-start, stop)``.
 
-    Used where the model itself passed none because plain causality was enough.
+    Needed where the model passed no mask because plain causality was enough.
     """
     position = torch.arange(stop, device=device)
     hidden = position[None, :] > position[start:, None]
@@ -150,21 +154,22 @@ def causal_mask(start: int, stop: int, dtype: torch.dtype, device: torch.device)
 
 
 def _direct_mask(seen: Tensor, start: int, sources: Tensor) -> Tensor:
-    """Who reads whom when all but a source and the reader itself are held clean.
+    """The mask of ``BlockCall.direct``.
 
     Args:
         seen: The model's own mask, boolean or additive, shape ``(1, 1 or heads, S, stop)``.
         start: The first position computed.
-        sources: Shape ``(batch,)``.
+        sources: The source of each copy, shape ``(batch,)``.
 
     Returns:
-        Shape ``(batch, 1 or heads, S, stop + S)``: over the clean keys of all positions, then over the new ones.
+        The mask over the clean keys of all positions, then over the new ones, shape
+        ``(batch, 1 or heads, S, stop + S)``.
     """
     hidden: Any = False if seen.dtype == torch.bool else torch.finfo(seen.dtype).min
     stop = seen.shape[-1]
     reader = torch.arange(start, stop, device=seen.device)[:, None]
     read = torch.arange(stop, device=seen.device)[None, :]
     new = (read == reader)[None] | (read[None] == sources[:, None, None])  # (batch, S, stop)
-    of_clean = torch.where(new[:, None], hidden, seen)
-    of_new = torch.where(new[:, None], seen, hidden)[..., start:]
-    return torch.cat([of_clean, of_new], dim=-1)
+    over_clean = torch.where(new[:, None], hidden, seen)
+    over_new = torch.where(new[:, None], seen, hidden)[..., start:]
+    return torch.cat([over_clean, over_new], dim=-1)

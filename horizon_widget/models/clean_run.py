@@ -1,4 +1,4 @@
-"""What one forward pass over the unchanged prompt leaves behind."""
+"""What is kept of one forward pass over the unchanged prompt."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from horizon_widget.models.block_call import BlockCall
 
 @dataclass(frozen=True)
 class CleanRun:
-    """What one forward pass over the unchanged prompt leaves behind.
+    """What is kept of one forward pass over the unchanged prompt.
 
     Attributes:
-        input_ids: Shape ``(1, T)``.
+        input_ids: The prompt's token ids, shape ``(1, T)``.
         states: ``states[l]`` enters block ``l``, shape ``(T, d_model)``; ``states[L]`` leaves the last block.
-        calls: How each block was called.
-        cached: Whether the calls have the keys and values that attention exported.
-        site_values: At each layer, the values at the site asked for, shape ``(T, width)``; for the residual stream
-            the entering states.
+        calls: The call of each block.
+        cached: Whether the calls include the keys and values of attention.
+        site_values: The values of the chosen site at each layer, shape ``(T, width)``; for the residual stream, the
+            states that enter the blocks.
     """
 
     input_ids: Tensor
@@ -31,13 +31,13 @@ class CleanRun:
 
     @property
     def n_tokens(self) -> int:
-        """``T``."""
+        """Number of tokens ``T``."""
         return int(self.input_ids.shape[1])
 
     def distance(self, other: CleanRun) -> float:
-        """Largest difference between the states of two runs over one prompt, each layer's relative to its largest."""
-        apart = 0.0
+        """Largest difference between the states of two runs over one prompt, relative to the layer's largest value."""
+        largest = 0.0
         for mine, theirs in zip(self.states, other.states, strict=True):
             difference = (mine - theirs.to(mine)).abs().max() / mine.abs().max().clamp(min=1e-30)
-            apart = max(apart, float(difference))
-        return apart
+            largest = max(largest, float(difference))
+        return largest

@@ -1,4 +1,4 @@
-"""An edited prompt: tokens that the edit does not touch keep their ids."""
+"""Tokenise an edited prompt. Tokens that the edit does not touch keep their ids."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from horizon_widget.errors import QueryError
 from horizon_widget.models.prompts import check_text, piece_ids
 from horizon_widget.question.tokens import REPLACEMENT, Token, n_shared, text_of
 
-# Texts to put before a continuation. The first is in no vocabulary, so that nothing merges with it; some tokenizers
-# drop it, and have one of the others.
+# Texts that are tokenised together with a continuation, before it. The first is in no vocabulary, so nothing merges
+# with it. Some tokenizers drop it and need one of the others.
 ANCHORS = ("\ue000", "a", ".", "\n")
 WORD = re.compile(r" ?\w+|\W")
-ALIKE = 0.5  # the share of words that an edit with another beginning has in common with what it is an edit of
-UNCHANGED = 3  # so many words at least between two places that were edited
-WIDER = 2  # so often are more tokens beside an edit tokenised anew, until the text is right
+ALIKE = 0.5  # least share of words that an edit with another beginning has in common with the prompt
+UNCHANGED = 3  # fewest words between two changed places that are edited one by one
+WIDER = 2  # most unchanged tokens on each side of an edit that are tokenised anew to get the text right
 
 
 @dataclass(frozen=True)
 class _Group:
-    """Tokens that share a character; in most texts one token."""
+    """Tokens that share a character; in most texts a single token."""
 
     ids: tuple[int, ...]
     text: str
@@ -33,23 +33,23 @@ class _Group:
 def edited(
     ids: Sequence[int], text: str, *, tokenizer: Any, read: Callable[[Sequence[int]], list[Token]]
 ) -> tuple[int, ...] | None:
-    """Token ids of an edited prompt: those of what is unchanged, and new ones between them.
+    """Token ids of an edited prompt: the old ids of what is unchanged, and new ids between them.
 
-    An edit begins with the first token as it was shown, or only adds or leaves out something at the beginning. One that
-    begins otherwise shares at least half of its words, and takes the place of no special token, such as ``<s>``. Any
-    other text has nothing to do with the prompt.
+    A text is an edit if it begins with the prompt's first token, or if only its beginning was added or removed. A text
+    with another beginning is an edit if it shares at least half of its words with the prompt and replaces no special
+    token, such as ``<s>``. Any other text is a new prompt.
 
     Args:
-        ids: The prompt.
-        text: What its shown text was changed to.
-        tokenizer: The model's.
+        ids: The prompt's token ids.
+        text: The prompt's text as it is shown, edited.
+        tokenizer: The model's tokenizer.
         read: Gives the tokens of a prompt as they are shown.
 
     Returns:
-        The ids, which are shown as ``text``; ``None`` where it is another text and not an edit.
+        The ids, which are shown as ``text``; ``None`` if the text is a new prompt.
 
     Raises:
-        QueryError: if it is empty, or no ids are shown as this text.
+        QueryError: if the text is empty, or no ids are shown as this text.
     """
     check_text(text)
     groups = _groups(read(ids))
@@ -59,7 +59,7 @@ def edited(
     begins_alike = bool(_text(_unchanged(groups, text)[0])) or shown.endswith(text) or text.endswith(shown)
     if not begins_alike and (groups[0].ids[0] in tokenizer.all_special_ids or matcher.ratio() < ALIKE):
         return None
-    # A changed place at a time, the last one first.
+    # Edit one changed place at a time, the last one first.
     at, at_other = ([0, *accumulate(map(len, parts))] for parts in (words, others))
     for i, j, n in reversed(matcher.get_matching_blocks()):
         if n >= UNCHANGED:
@@ -78,7 +78,7 @@ def _edited_in_one_place(
         for new in _continuations(changed, tokenizer):
             found = (*_ids(before), *new, *_ids(after))
             got = text_of(read(found))
-            # Some vocabularies do not show a text's first space. It belongs to the first word's token, which stays.
+            # Some vocabularies do not show a text's first space. It belongs to the token of the first word.
             if got == text or (not before and not changed and " " + got == text):
                 return found
             misses.append(_difference(text, got))
@@ -86,12 +86,12 @@ def _edited_in_one_place(
     raise QueryError(
         "prompt",
         f"no tokens are shown as exactly this text: {asked!r} becomes {nearest!r}.",
-        advice="Change that part of it, or give token ids.",
+        advice="Change that part, or give token ids.",
     )
 
 
 def _unchanged(groups: Sequence[_Group], text: str) -> tuple[Sequence[_Group], Sequence[_Group]]:
-    """The first of these with which a text begins, and the last of the others with which it ends."""
+    """As many first groups as the text begins with, and as many last groups of the rest as it ends with."""
     n_head = _shared(groups, text)
     head, rest = groups[:n_head], groups[n_head:]
     mirrored = [_Group(group.ids, group.text[::-1]) for group in reversed(rest)]
@@ -99,7 +99,7 @@ def _unchanged(groups: Sequence[_Group], text: str) -> tuple[Sequence[_Group], S
 
 
 def _kept(groups: Sequence[_Group]) -> list[int]:
-    """How many of these may keep their ids: all; or fewer, where bytes that make no character go together."""
+    """Numbers of groups that may keep their ids: all, or a few less. Adjacent broken characters stay together."""
     kept = [len(groups)]
     while kept[-1] and len(kept) <= WIDER:
         n = kept[-1] - 1
@@ -110,24 +110,24 @@ def _kept(groups: Sequence[_Group]) -> list[int]:
 
 
 def _continuations(text: str, tokenizer: Any) -> list[tuple[int, ...]]:
-    """Ids that may continue a prompt by a text, or begin one: many tokenizers put a space before all they are given."""
+    """Ids that may stand for a text within a prompt or at its start. Many tokenizers put a space before each text."""
     if not text:
         return [()]
-    # Added tokens are read wherever they stand, and some tokenizers put a space behind each.
+    # Added tokens are recognised anywhere in a text, and some tokenizers put a space after each.
     decoder = getattr(tokenizer, "added_tokens_decoder", {})
     added = sorted(filter(None, map(str, decoder.values())), key=len, reverse=True)
     first, *others = re.split(f"({'|'.join(map(re.escape, added))})", text) if added else [text]
     found = [piece_ids(text, tokenizer)]
     for anchor in ANCHORS:
-        parts = [piece_ids(part, tokenizer) if part in added else _behind(anchor, part, tokenizer) for part in others]
-        for start in (_behind(anchor, first, tokenizer), *(piece_ids(space + first, tokenizer) for space in ("", " "))):
+        parts = [piece_ids(part, tokenizer) if part in added else _after(anchor, part, tokenizer) for part in others]
+        for start in (_after(anchor, first, tokenizer), *(piece_ids(space + first, tokenizer) for space in ("", " "))):
             if start is not None and None not in parts:
                 found.append(tuple(chain(start, *filter(None, parts))))
     return list(dict.fromkeys(found))
 
 
-def _behind(anchor: str, text: str, tokenizer: Any) -> tuple[int, ...] | None:
-    """Ids of a text that follows another; ``None`` where the two merge."""
+def _after(anchor: str, text: str, tokenizer: Any) -> tuple[int, ...] | None:
+    """Ids of a text that follows an anchor; ``None`` if the two merge."""
     before, both = piece_ids(anchor, tokenizer), piece_ids(anchor + text, tokenizer)
     return both[len(before) :] if both[: len(before)] == before else None
 
@@ -143,7 +143,7 @@ def _groups(tokens: Sequence[Token]) -> list[_Group]:
 
 
 def _shared(groups: Sequence[_Group], text: str) -> int:
-    """With how many of the first groups a text begins."""
+    """Number of first groups that the text begins with."""
     length = 0
     for number, group in enumerate(groups):
         if not text.startswith(group.text, length):
@@ -161,7 +161,7 @@ def _text(groups: Sequence[_Group]) -> str:
 
 
 def _difference(one: str, other: str) -> tuple[str, str]:
-    """Two texts without what they share at their beginning and end."""
+    """Two texts without the beginning and the end that they share."""
     start = n_shared(one, other)
     end = n_shared(one[start:][::-1], other[start:][::-1])
     return one[start : len(one) - end], other[start : len(other) - end]

@@ -1,4 +1,4 @@
-"""Which states are overwritten in a batch of copies of the prompt."""
+"""The states that are overwritten in a batch of copies of the prompt."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class LayerEdits:
-    """What is overwritten at one layer: entry ``e`` is one state of one copy.
+    """The states that are overwritten at one layer. Each of the ``E`` entries is one state of one copy.
 
     Attributes:
-        copy: Shape ``(E,)``.
-        position: Shape ``(E,)``.
-        states: Shape ``(E, width)``.
+        copy: The copy of each entry, shape ``(E,)``.
+        position: The position of each entry, shape ``(E,)``.
+        states: The new state of each entry, shape ``(E, width)``.
     """
 
     copy: Tensor
@@ -25,16 +25,19 @@ class LayerEdits:
 
 
 class Edits:
-    """What is overwritten in a batch of copies of the prompt.
+    """The states that are overwritten in a batch of copies of the prompt.
 
-    Copies must come in the order of the layer at which they are first changed: a partial forward lets each copy in
-    there, so that nothing is computed that equals the clean run.
+    Copies are in the order of the layer at which they are first changed. A partial forward pass adds each copy there,
+    since it equals the clean run before.
 
     Args:
         layers: The layer of each entry.
         positions: The position of each entry.
-        states: What is put there, one row for each entry.
-        copies: The copy of each entry; by default each is a copy of its own.
+        states: The new state of each entry, shape ``(E, width)``.
+        copies: The copy of each entry; by default each entry has a copy of its own.
+
+    Raises:
+        ValueError: if the copies are in another order.
     """
 
     def __init__(
@@ -58,9 +61,9 @@ class Edits:
             self._layers[layer] = LayerEdits(of_entry[:, 0], of_entry[:, 1], states[torch.tensor(here, device=device)])
 
     def at(self, layer: int) -> LayerEdits | None:
-        """What is overwritten at a layer, if anything."""
+        """The edits of a layer, if it has any."""
         return self._layers.get(layer)
 
     def n_entered(self, layer: int) -> int:
-        """How many copies have been changed at this layer or before."""
+        """Number of copies that are first changed at this layer or before."""
         return sum(first <= layer for first in self._first_layers)

@@ -1,4 +1,4 @@
-"""What a forward pass of a model depends on, as far as it can be read off its modules without running them."""
+"""Notice changes to a model without running it: a fingerprint of what its forward pass reads."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from torch.nn.modules import module as torch_module
 
 from horizon_widget.models.shadow import NOT_COPIED, own_forward
 
-Fingerprint = dict[str, tuple[Any, ...]]  # what there is of each module, by its path
+Fingerprint = dict[str, tuple[Any, ...]]  # what was read of each module, by its path
 
 _PLAIN = (type(None), bool, int, str, bytes, torch.dtype, torch.device, torch.Size)
 _TORCHS_OWN = frozenset(vars(torch.nn.Module())) - {"training"} | {*NOT_COPIED}
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 _GLOBAL_HOOKS = ("_global_forward_hooks", "_global_forward_pre_hooks")
-_LONGEST, _DEEPEST = 10_000, 20  # containers that are read
+_LONGEST, _DEEPEST = 10_000, 20  # limits of the containers that are read
 _IDENTITY_ONLY = ("torch", "nnsight", "accelerate")  # objects of these packages change while a model runs
 
 
 def fingerprint(module: torch.nn.Module) -> Fingerprint:
-    """Two of these differ if between them somebody has replaced or changed something that a forward pass reads.
+    """The fingerprint of a model now. It differs from an earlier one if a forward pass reads something else.
 
-    Seen are modules, hooks, ``forward`` methods, attributes (in plain containers and objects too), and parameters that
-    were replaced or changed in place. Not seen is what is written through ``parameter.data``, and what a hook or a
+    It covers modules, hooks, ``forward`` methods, attributes (in plain containers and objects too), and parameters that
+    were replaced or changed in place. It does not cover writes through ``parameter.data``, nor what a hook or a
     function keeps to itself.
     """
     values = _Values()
@@ -54,7 +54,7 @@ def first_difference(one: Fingerprint, other: Fingerprint) -> str:
 
 
 class _Same:
-    """Equal to itself alone. Keeps what it is of, so that nothing new can take its place in memory."""
+    """Compares an object by identity. Keeps the object, so that no new one gets its ``id``."""
 
     __slots__ = ("of",)
 
@@ -69,9 +69,9 @@ class _Same:
 
 
 class _Values:
-    """Attributes as values that can be compared; each object is read once.
+    """Turns attributes into values that can be compared. Reads each object once.
 
-    Objects are kept as long as what was read of them: nothing else may get the same ``id`` meanwhile.
+    Keeps the objects that it has read, so that no new one gets the same ``id``.
     """
 
     def __init__(self) -> None:
@@ -83,13 +83,13 @@ class _Values:
         if kind in _PLAIN:
             return kind, value
         if kind in (float, complex):
-            return repr(value)  # NaN equals itself there
+            return repr(value)  # as text, NaN equals itself
         if isinstance(value, torch.Tensor):
             return _tensor(value)
         if isinstance(value, MethodType):
             return _Same(value.__self__), _Same(value.__func__)
         if id(value) not in self._read:
-            self._read[id(value)] = value, _Same(value)  # for what contains itself
+            self._read[id(value)] = value, _Same(value)  # for an object that contains itself
             self._depth += 1
             self._read[id(value)] = value, _Same(value) if self._depth > _DEEPEST else self._of_object(value)
             self._depth -= 1
@@ -102,7 +102,7 @@ class _Values:
                 return _Same(value), len(value)
             if isinstance(value, dict):
                 return kind, tuple((self.of(key), self.of(item)) for key, item in list(value.items()))
-            read = map(self.of, list(value))  # copied at once: another thread may change it
+            read = map(self.of, list(value))  # copied at once, since another thread may change it
             return kind, frozenset(read) if isinstance(value, (set, frozenset)) else tuple(read)
         opaque = callable(value) or isinstance(value, (torch.nn.Module, ModuleType))
         if opaque or not hasattr(value, "__dict__") or kind.__module__.partition(".")[0] in _IDENTITY_ONLY:
@@ -113,5 +113,5 @@ class _Values:
 def _tensor(value: torch.Tensor) -> Any:
     try:
         return value.data_ptr(), value._version, value.shape, value.dtype, value.device
-    except RuntimeError:  # it has no storage of its own, or was made in inference mode
+    except RuntimeError:  # the tensor has no storage of its own, or was made in inference mode
         return _Same(value)

@@ -1,4 +1,4 @@
-"""Whose code runs when a model runs: the framework's own, or also what its user has put there."""
+"""Tell the user's hooks and ``forward`` functions from those of frameworks."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import torch
 from horizon_widget.models.fingerprint import global_hooks
 from horizon_widget.models.shadow import own_forward
 
-# Functions of these packages belong to how a model runs; any other is the user's.
+# Functions of these packages are part of how a model runs. All others are the user's.
 FRAMEWORKS = ("accelerate", "nnsight", "transformers", "torch")
 
 
 def has_user_hooks(module: torch.nn.Module) -> bool:
-    """Whether somebody hooked into a module: calls on a part of the prompt might then mean another thing.
+    """Whether the user has added a hook or replaced a ``forward`` anywhere in a module.
 
-    A ``forward`` that somebody put in the place of a module's own counts too.
+    Such code may do something else when it is called on a part of the prompt.
     """
     return any(not _is_of_framework(hook) for hook in _hooks(module)) or any(
-        _is_user_s_forward(part) for part in module.modules()
+        _has_user_forward(part) for part in module.modules()
     )
 
 
@@ -31,12 +31,12 @@ def _hooks(module: torch.nn.Module) -> list[Any]:
     return hooks
 
 
-def _is_user_s_forward(module: torch.nn.Module) -> bool:
+def _has_user_forward(module: torch.nn.Module) -> bool:
     forward = own_forward(module)
     if forward is None or "_hf_hook" in module.__dict__:
         return False
     function = forward.__func__ if isinstance(forward, MethodType) else forward
-    # Not ``__module__``, which functools.wraps copies from what is wrapped. nnsight's own stands for the user's.
+    # functools.wraps copies ``__module__``, so this reads the globals. nnsight's functions here wrap the user's.
     written_in = getattr(function, "__globals__", {}).get("__name__", "")
     return written_in.partition(".")[0] not in FRAMEWORKS or written_in.startswith("nnsight.")
 

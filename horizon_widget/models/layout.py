@@ -1,4 +1,4 @@
-"""Where the parts of each architecture are: a table, open to more."""
+"""The table of architectures: where each has its blocks, norm, head and sites. Users can add to it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from horizon_widget.errors import ModelError
 
-Columns = npt.NDArray[np.int64]  # shape (n_heads, d_head): which columns of a module's output a head has
+Columns = npt.NDArray[np.int64]  # shape (n_heads, d_head): the columns of each head in a module's output
 
 PLACES = ("attention_output", "mlp_output", "key", "value")
 REGISTER = """import horizon_widget as hw
@@ -28,9 +28,9 @@ class Place:
     """Where in a block a site's values are.
 
     Attributes:
-        module: Dotted path from the block to the module whose output holds them.
-        heads: For keys and values: from the model's configuration, the columns of each key-value head in the output
-            flattened to ``(batch, T, width)``, as an array of shape ``(n_heads, d_head)``. ``None``: the whole output.
+        module: Dotted path from the block to the module whose output holds the values.
+        heads: For keys and values, a function from the model's configuration to the columns of each key-value head,
+            shape ``(n_heads, d_head)``, in the output flattened to ``(batch, T, width)``. ``None``: the whole output.
         heads_first: Whether the output has the shape ``(batch, n_heads, T, d_head)``.
     """
 
@@ -44,11 +44,11 @@ class Layout:
     """Where the parts of an architecture are, as dotted paths from the transformers model.
 
     Attributes:
-        blocks: The list of blocks; each takes the residual stream first and returns it.
-        norm: The final norm, or several modules in turn; those that a model lacks (``None``) are left out.
+        blocks: The list of blocks. Each takes the residual stream as its first argument and returns it.
+        norm: The final norm, or several modules applied in turn. Modules that are ``None`` in a model are left out.
         head: The unembedding.
         attention_output, mlp_output: What a block adds to the residual stream.
-        key, value: What its attention exports; keys before the rotary embedding and after a key norm.
+        key, value: The keys (before the rotary embedding, after a key norm) and values of a block's attention.
     """
 
     blocks: str = "model.layers"
@@ -60,17 +60,23 @@ class Layout:
     value: Place | None = None
 
     def place(self, site: str) -> Place | None:
-        """Where a site's values are; ``None`` if the architecture has none."""
+        """Where a site's values are; ``None`` if the architecture lacks the site."""
         place: Place | None = getattr(self, site)
         return place
 
-    def part(self, root: Any, path: str) -> Any:
-        """The module at a dotted path.
+    @property
+    def norms(self) -> tuple[str, ...]:
+        """The paths of the modules that are applied before the unembedding."""
+        return (self.norm,) if isinstance(self.norm, str) else self.norm
 
-        Raises:
-            AttributeError: if there is none.
-        """
-        return reduce(getattr, path.split("."), root)
+
+def part_of(root: Any, path: str) -> Any:
+    """The module at a dotted path.
+
+    Raises:
+        AttributeError: if there is none.
+    """
+    return reduce(getattr, path.split("."), root)
 
 
 # -- heads in the output of a projection ---------------------------------------------------------------------------
@@ -87,13 +93,13 @@ def head_width(config: Any) -> int:
 
 
 def separate_heads(config: Any) -> Columns:
-    """A projection of keys or values alone, one head after another."""
+    """Columns of a projection of keys alone or values alone, one head after another."""
     heads, width = n_key_value_heads(config), head_width(config)
     return np.arange(heads * width).reshape(heads, width)
 
 
 def after_queries(n_before: int) -> Callable[[Any], Columns]:
-    """All queries, then all keys, then all values; ``n_before``: 0 for keys, 1 for values."""
+    """Columns of a projection of queries, then keys, then values; ``n_before``: 0 for keys, 1 for values."""
 
     def columns(config: Any) -> Columns:
         own = separate_heads(config)
@@ -103,7 +109,7 @@ def after_queries(n_before: int) -> Callable[[Any], Columns]:
 
 
 def interleaved(which: int) -> Callable[[Any], Columns]:
-    """Query, key and value of the first head, then of the second, ...; ``which``: 1 for keys, 2 for values."""
+    """Columns of a projection of query, key and value, head by head; ``which``: 1 for keys, 2 for values."""
 
     def columns(config: Any) -> Columns:
         heads, width = int(config.num_attention_heads), head_width(config)
@@ -113,7 +119,7 @@ def interleaved(which: int) -> Callable[[Any], Columns]:
 
 
 def falcon(which: int) -> Callable[[Any], Columns]:
-    """Falcon's three layouts; ``which``: 0 for keys, 1 for values."""
+    """Columns of Falcon's three kinds of projection; ``which``: 0 for keys, 1 for values."""
 
     def columns(config: Any) -> Columns:
         heads, width = int(config.num_attention_heads), head_width(config)
@@ -200,26 +206,26 @@ _LAYOUTS: dict[str, Layout] = {
     ),
     "mamba": Layout("backbone.layers", "backbone.norm_f"),
 }
-_REGISTERED: set[str] = set()  # by users
+_REGISTERED: set[str] = set()  # the architectures that users have registered
 _GUESSES: Sequence[Layout] = tuple(dict.fromkeys(_LAYOUTS.values()))
 
 
 def register_architecture(model_type: str, layout: Layout) -> None:
     """Say where the parts of an architecture are.
 
-    What is said is checked on the first prompt: partial forward passes against full ones, what blocks add against the
-    residual stream, keys and values against the attention's own.
+    The layout is checked on the first prompt: partial forward passes against full ones, what blocks add against the
+    residual stream, keys and values against those that attention uses.
 
     Args:
-        model_type: As in the model's configuration (``model.config.model_type``).
-        layout: Where they are.
+        model_type: The architecture's name in the model's configuration (``model.config.model_type``).
+        layout: Where its parts are.
     """
     _LAYOUTS[model_type] = layout
     _REGISTERED.add(model_type)
 
 
 def registered(model_type: str) -> dict[str, Any] | None:
-    """What was registered of an architecture as it is sent to a host; ``None``: nothing. See ``register_sent``."""
+    """The registered layout as it is sent to a host; ``None`` if nobody registered one. See ``register_sent``."""
     if model_type not in _REGISTERED:
         return None
 
@@ -235,7 +241,7 @@ def registered(model_type: str) -> dict[str, Any] | None:
 
 
 def register_sent(model_type: str, sent: dict[str, Any]) -> None:
-    """Register what ``registered`` gave on another machine."""
+    """Register a layout that ``registered`` gave on another machine."""
 
     def place(given: Any) -> Place | None:
         if given is None:
@@ -248,10 +254,10 @@ def register_sent(model_type: str, sent: dict[str, Any]) -> None:
 
 
 def layout_of(hf_model: Any, name: str) -> Layout:
-    """The layout of a model: its architecture's, or a known one that all of its modules fit.
+    """The layout of a model: its architecture's, or for an unknown architecture the first one that fits.
 
     Raises:
-        ModelError: if none fits, with the lines that register one.
+        ModelError: if none fits. The message shows how to register one.
     """
     model_type = str(getattr(hf_model.config, "model_type", ""))
     known = _LAYOUTS.get(model_type)
@@ -259,21 +265,20 @@ def layout_of(hf_model: Any, name: str) -> Layout:
         if _fits(layout, hf_model):
             return layout
     raise ModelError(
-        f"{name} ({type(hf_model).__name__}) does not have its blocks, final norm and head in a place that is known"
+        f"{name} ({type(hf_model).__name__}) does not have its blocks, final norm and head in a known place"
         f"{' for ' + model_type if known else ''}.",
-        advice="Say where they are (print the model to see):\n" + REGISTER.format(model_type=model_type),
+        advice="Say where they are (print the model to see them):\n" + REGISTER.format(model_type=model_type),
     )
 
 
 def _fits(layout: Layout, hf_model: Any) -> bool:
-    norms = (layout.norm,) if isinstance(layout.norm, str) else layout.norm
     try:
-        block = layout.part(hf_model, layout.blocks)[0]
-        for path in (*norms, layout.head):
-            layout.part(hf_model, path)
-        for place in (layout.attention_output, layout.mlp_output, layout.key, layout.value):
+        block = part_of(hf_model, layout.blocks)[0]
+        for path in (*layout.norms, layout.head):
+            part_of(hf_model, path)
+        for place in map(layout.place, PLACES):
             if place is not None:
-                layout.part(block, place.module)
+                part_of(block, place.module)
     except (AttributeError, TypeError, IndexError):
         return False
     return True

@@ -1,4 +1,4 @@
-"""What is the same in loading a model here and in naming one on a host."""
+"""What local and remote models share when they are loaded."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from horizon_widget.errors import ModelError
 
 
 def copy_of(tokenizer: Any) -> Any:
-    """A user's tokenizer, to be our own: nnsight sets its padding, and each of its calls sets its truncation.
+    """A copy of a user's tokenizer, since nnsight sets its padding and each call sets its truncation.
 
     Raises:
         ModelError: if it cannot be copied.
     """
-    # A backend with a part that is written in Python cannot be copied, and is shared.
+    # A backend that has a part in Python cannot be copied, so it is shared.
     backend = getattr(tokenizer, "backend_tokenizer", None)
     try:
         try:
@@ -29,18 +29,18 @@ def copy_of(tokenizer: Any) -> Any:
 
 
 def refuse_encoders(config: Any, name: str) -> None:
-    """Refuse what does not predict each token from those before it.
+    """Refuse a model that does not predict each token from those before it.
 
     Raises:
-        ModelError: naming it.
+        ModelError: if the configuration is of an encoder, or of an encoder and a decoder.
     """
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     kind = getattr(config, "model_type", "")
-    # An architecture that transformers does not know at all is not judged by its name.
-    known_otherwise = kind in CONFIG_MAPPING_NAMES and kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-    encoder = getattr(config, "is_encoder_decoder", False) or known_otherwise
+    # An architecture that transformers does not know may be a decoder.
+    known_as_other = kind in CONFIG_MAPPING_NAMES and kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    encoder = getattr(config, "is_encoder_decoder", False) or known_as_other
     reads_both_ways = getattr(config, "is_decoder", None) is False and kind in (
         "bert",
         "roberta",
@@ -56,6 +56,6 @@ def refuse_encoders(config: Any, name: str) -> None:
 
 
 def first_line(error: BaseException) -> str:
-    """What a library says, shortly."""
+    """The kind and the first line of an error of a library."""
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0] if text else ''}".rstrip(": ")[:300]

@@ -1,4 +1,4 @@
-"""A model in this process: its states, and how to enter it half-way."""
+"""A model in this process: its clean runs, and the traces in which its blocks are called."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from horizon_widget.models.block_call import BlockCall
 from horizon_widget.models.clean_run import CleanRun
 from horizon_widget.models.fingerprint import Fingerprint, fingerprint, global_hooks
 from horizon_widget.models.hooks import has_user_hooks
+from horizon_widget.models.layout import part_of
 from horizon_widget.models.model import Model
 from horizon_widget.models.readout import Head
-from horizon_widget.models.sites import Site
+from horizon_widget.models.sites import Site, tensor_of
 from horizon_widget.models.strategies import REPLAY, SUFFIX
 from horizon_widget.models.trial import agreement
 from horizon_widget.models.writing import continuation
@@ -31,28 +32,28 @@ if TYPE_CHECKING:
 
 
 class LocalModel(Model):
-    """A decoder-only language model behind nnsight.
+    """A decoder-only language model in this process, traced by nnsight.
 
     Args:
         traced: An ``nnsight.TransformersModel``, over ``shadow_of(hf_model)`` where that is possible.
         hf_model: The transformers model.
-        name: As shown.
-        loaded_as: As for ``Model``.
-        trace: Gives ``traced`` anew after ``hf_model`` has changed; ``None``: nobody can change it.
-        executor: Makes what ``executor`` gives, of this model and a query.
+        name: The name that is shown.
+        loaded_as: See ``Model``.
+        trace: Makes ``traced`` anew after ``hf_model`` has changed; ``None`` if nobody can change it.
+        executor: Makes the executor for this model and a query.
 
     Raises:
         ModelError: as for ``Model``.
 
     Attributes:
-        followed: What ``hf_model`` was like when it was last traced anew.
-        tried: Which execution strategy is right, by what was tried, and for prompts of up to how many tokens.
-        shortcuts: Execution strategies that may be tried, fastest first; full passes always work.
+        followed: The fingerprint of ``hf_model`` when it was last traced anew.
+        tried: For each site, the longest prompt that was tried, in tokens, and the execution strategy that was chosen.
+        shortcuts: The execution strategies to try, fastest first. Full passes always work.
     """
 
     thread = thread.LOCAL
     shortcuts: tuple[str, ...] = (SUFFIX, REPLAY)
-    may_cache = True  # keys and values from one pass to the next
+    may_cache = True  # whether writing may keep keys and values between passes
 
     def __init__(
         self,
@@ -104,24 +105,23 @@ class LocalModel(Model):
 
     def _find_head(self) -> Head:
         root, layout = self._traced, self.layout
-        paths = (layout.norm,) if isinstance(layout.norm, str) else layout.norm
-        norms = [layout.part(root, path) for path in paths if layout.part(root._module, path) is not None]
-        unembedding = layout.part(root, layout.head)
+        norms = [part_of(root, path) for path in layout.norms if part_of(root._module, path) is not None]
+        unembedding = part_of(root, layout.head)
         return Head(norms, unembedding, unembedding._module, getattr(self.config, "final_logit_softcapping", None))
 
     # -- writing on --------------------------------------------------------------------------------------------
 
     def continuation(self, token_ids: Sequence[int], n_tokens: int) -> Iterator[int]:
         """See ``Model``."""
-        del n_tokens  # where nobody asks for more, none is computed
+        del n_tokens  # each token is computed when it is asked for
         return continuation(self, token_ids)
 
     def next_logits(self, unread: Sequence[int], cache: Any) -> Tensor:
         """Logits of the next token, shape ``(vocab_size,)``, by a forward pass of the transformers model itself.
 
         Args:
-            unread: Tokens that follow those in the cache.
-            cache: Keys and values of the tokens before; or ``None``, and ``unread`` is the whole text.
+            unread: The tokens that follow those in the cache.
+            cache: Keys and values of the earlier tokens; ``None`` if ``unread`` is the whole text.
         """
         arguments = {"use_cache": False} if cache is None else {"use_cache": True, "past_key_values": cache}
         keep = {"logits_to_keep": 1} if self.keeps_some_logits else {}
@@ -132,19 +132,19 @@ class LocalModel(Model):
 
     def inside_block(self, layer: int, path: str) -> Any:
         """The envoy of a module inside a block."""
-        return self.layout.part(self.blocks[layer], path)
+        return part_of(self.blocks[layer], path)
 
     # -- the clean run -----------------------------------------------------------------------------------------
 
     def clean_run(self, ids: Sequence[int], site: Site | None = None) -> CleanRun:
-        """Trace one forward pass over the prompt and keep what partial forwards need.
+        """Trace one forward pass over the prompt and keep what partial forward passes need.
 
         Args:
-            ids: The prompt.
-            site: Where values are kept; the residual stream by default.
+            ids: The prompt's token ids.
+            site: The site whose values are kept; the residual stream by default.
 
         Raises:
-            ModelError: if its states are not finite.
+            ModelError: if the states are not finite, or as ``follow`` does.
         """
         self.follow()
         site = site or Site(RESIDUAL)
@@ -174,7 +174,7 @@ class LocalModel(Model):
                         )
                 states.append(self.traced_states()[0])
                 nnsight.save((calls, states, values))
-                tracer.stop()  # nobody needs the logits of every position
+                tracer.stop()  # the logits are not needed
         captured = [
             BlockCall.capture(block._module, args, kwargs, cache)
             for block, (args, kwargs) in zip(self.blocks, calls, strict=True)
@@ -198,14 +198,14 @@ class LocalModel(Model):
                 )
 
     def fingerprint(self) -> Fingerprint:
-        """What the user's model is like now, as far as that can be told without running it."""
+        """The fingerprint of the user's model now; empty if nobody can change it."""
         return {} if self._trace is None else fingerprint(self.hf_model)
 
     def follow(self) -> None:
-        """Do from now on what the user's model does now: it is traced anew if it has changed; on the model thread.
+        """Trace the user's model anew if it has changed; on the model thread.
 
         Raises:
-            ModelError: if it is in training mode, or has become another model.
+            ModelError: if it has changed its size, or as ``check_ready`` does.
         """
         self.check_ready()
         if self._trace is None or (now := self.fingerprint()) == self.followed:
@@ -215,7 +215,7 @@ class LocalModel(Model):
             self._enter(self._trace())
             if self._sizes != self._loaded_sizes:
                 raise ModelError(
-                    f"{self.name} has {self._sizes} now, and had {self._loaded_sizes} when it was loaded.",
+                    f"{self.name} now has {self._sizes}. It had {self._loaded_sizes} when it was loaded.",
                     advice="Load it again with hw.load_model.",
                 )
         except BaseException:
@@ -224,10 +224,10 @@ class LocalModel(Model):
         self.followed = now
 
     def check_ready(self) -> None:
-        """See ``Model``: refuse one whose output changes by chance, or that cannot be run in this process.
+        """See ``Model``.
 
         Raises:
-            ModelError: if a module of it is in training mode; or if it is on a GPU, and this process was forked from
+            ModelError: if one of its modules is in training mode, or if it is on a GPU and this process was forked from
                 the one that loaded it.
         """
         if self.device.type != "cpu" and os.getpid() != self._process:
@@ -244,14 +244,14 @@ class LocalModel(Model):
 
     @property
     def may_hide_hooks(self) -> bool:
-        """Whether a user's hooks may run after what a trace reads: a shadow's own run before (``models.shadow``)."""
+        """Whether hooks of the user may run after a trace has read. A shadow's own hooks run before."""
         traced_itself = self._traced._module is self.hf_model
         return has_user_hooks(self.hf_model) and (traced_itself or bool(global_hooks()))
 
     # -- traces ------------------------------------------------------------------------------------------------
 
     def inside_trace(self, clean: CleanRun, work: Callable[[], Tensor]) -> Tensor:
-        """Run ``work`` inside an nnsight trace of the prompt, which is stopped before its own forward pass."""
+        """Run ``work`` inside an nnsight trace of the prompt that stops before its own forward pass."""
         with torch.no_grad():
             with self._traced.trace(clean.input_ids) as tracer:
                 result = nnsight.save(work())
@@ -262,10 +262,9 @@ class LocalModel(Model):
         """Run ``work`` inside an nnsight trace of a forward pass over copies of the prompt, shape ``(batch, T)``.
 
         Args:
-            input_ids: The copies.
-            work: Gives what is sent back.
-            last: Only the last so many positions' logits are needed; 0 for all. Not every architecture can leave the
-                others out.
+            input_ids: The token ids of the copies.
+            work: A function whose result is returned.
+            last: How many of the last positions need logits; 0 for all. Some architectures always give all.
         """
         keep = {"logits_to_keep": last} if self.keeps_some_logits else {}
         with torch.no_grad():
@@ -279,10 +278,8 @@ class LocalModel(Model):
         return logits
 
     def traced_states(self) -> Tensor:
-        """Inside ``traced``: what leaves the last block, shape ``(batch, T, d_model)``."""
-        output = self.blocks[-1].output
-        states: Tensor = output[0] if isinstance(output, tuple) else output
-        return states
+        """Inside ``traced``: the last block's output, shape ``(batch, T, d_model)``."""
+        return tensor_of(self.blocks[-1].output)
 
 
 def _entering(args: Sequence[Any], kwargs: dict[str, Any]) -> Tensor:

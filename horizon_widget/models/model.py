@@ -1,4 +1,4 @@
-"""What all models have, wherever they run: their tokens, their sizes, and what computes with them."""
+"""What local and remote models share: tokens, sizes, sites, and the executor of queries."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import torch
 
 from horizon_widget.errors import ModelError, QueryError
-from horizon_widget.models.layout import layout_of
+from horizon_widget.models.layout import layout_of, part_of
 from horizon_widget.models.prompts import read_prompt, token_id, vocabulary_of
 from horizon_widget.models.sites import Site
 from horizon_widget.models.thread import ModelThread
@@ -30,16 +30,16 @@ class Model(ABC):
 
     Args:
         traced: An ``nnsight.TransformersModel``.
-        hf_model: The transformers model; of a remote one, a tree of modules without weights.
-        name: As shown.
-        loaded_as: The argument of ``load_model`` that gives this model again; ``None`` where it was in memory.
+        hf_model: The transformers model. If remote, a tree of modules without weights.
+        name: The name that is shown.
+        loaded_as: The argument of ``load_model`` that loads this model again; ``None`` if it was in memory.
 
     Raises:
         ModelError: if its blocks, final norm or head are not where decoder-only models have them.
 
     Attributes:
-        thread: Everything that touches the model runs there.
-        cache: What others have computed with this model; it goes when the model goes.
+        thread: The thread of everything that touches the model.
+        cache: What other modules keep of their computations with this model. It is freed with the model.
     """
 
     thread: ModelThread
@@ -56,10 +56,10 @@ class Model(ABC):
         self._traced = traced
         self.config = traced._module.config
         self.layout = layout_of(traced._module, self.name)
-        self.blocks: list[Any] = list(self.layout.part(traced, self.layout.blocks))
+        self.blocks: list[Any] = list(part_of(traced, self.layout.blocks))
         if len({id(block._module) for block in self.blocks}) < len(self.blocks):
             raise ModelError(
-                f"One block of {self.name} stands at several layers.", advice="Give each layer a block of its own."
+                f"{self.name} uses one block at several layers.", advice="Give each layer a block of its own."
             )
         self.n_layers = len(self.blocks)
         self.d_model = int(self.config.hidden_size)
@@ -79,57 +79,57 @@ class Model(ABC):
 
     @abstractmethod
     def executor(self, query: Query, **options: Any) -> Executor:
-        """What performs the tasks of a query where the model is.
+        """The executor that performs the tasks of a query where the model is.
 
         Args:
             query: The question.
-            **options: See ``compute.executor``; ``None``: the default.
+            **options: See ``compute.executor``. An option that is ``None`` has its default.
         """
 
     @abstractmethod
     def check_ready(self) -> None:
-        """Refuse a model that cannot be asked now.
+        """Refuse a model that cannot be used now.
 
         Raises:
-            ModelError: saying why.
+            ModelError: with the reason.
         """
 
     @property
     @abstractmethod
     def agreement(self) -> float:
-        """Largest difference allowed between two ways to compute the same, relative to the values' spread."""
+        """Largest difference allowed between two computations of the same values, relative to their spread."""
 
     @property
     @abstractmethod
     def provenance(self) -> dict[str, str]:
-        """What a map notes of where it was computed: ``dtype``, ``device`` and more."""
+        """What a map records about the computation: ``dtype``, ``device`` and more."""
 
     @abstractmethod
     def continuation(self, token_ids: Sequence[int], n_tokens: int) -> Iterator[int]:
-        """What follows a prompt, token by token, on the model's thread; see ``writing.continuation``.
+        """The tokens that follow a prompt, one by one, on the model's thread; see ``writing.continuation``.
 
         Args:
-            token_ids: The prompt.
-            n_tokens: How many tokens will be asked for.
+            token_ids: The prompt's token ids.
+            n_tokens: Number of tokens that will be asked for.
         """
 
     @property
     def not_offered(self) -> dict[str, str]:
-        """What cannot be asked of it where it runs, and why: by aspect of a cell, or ``"write_on"``."""
+        """What this model cannot do where it runs, with the reasons: by aspect of a cell, or ``"write_on"``."""
         return {}
 
     @property
     def news(self) -> str | None:
-        """In words, where the request to a remote model's host is; ``None``: there is none."""
+        """The progress of the request to a remote model's host, in words; ``None`` if there is no request."""
         return None
 
     def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Have a listener called whenever ``news`` changes; gives what ends that."""
+        """Call a listener whenever ``news`` changes. The returned function ends that."""
         del listener
         return lambda: None
 
     def under(self, abandoned: threading.Event) -> AbstractContextManager[None]:
-        """While this lasts, requests of the caller's thread to a remote model's host end when the event is set."""
+        """A context in which the requests of the caller's thread to a remote host end when the event is set."""
         del abandoned
         return nullcontext()
 
@@ -165,19 +165,19 @@ class Model(ABC):
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        """How each token is shown, and which one a text names."""
+        """How each token is shown, and which token a text names."""
         return vocabulary_of(self.tokenizer, self.vocab_size)
 
     def read_tokens(self, ids: Sequence[int]) -> list[Token]:
-        """The text of each token of a prompt."""
+        """The tokens of a prompt as they are shown."""
         return read_tokens(ids, self.vocabulary.decode)
 
     def write_on(self, token_ids: Sequence[int], n_tokens: int) -> tuple[int, ...]:
-        """What the model writes after a prompt, the most probable token each time.
+        """Continue a prompt with the most probable token each time.
 
         Args:
-            token_ids: The prompt.
-            n_tokens: How many tokens at most; an end-of-text token ends it sooner, and is its last.
+            token_ids: The prompt's token ids.
+            n_tokens: Largest number of new tokens. The text ends earlier with an end-of-text token, which is included.
 
         Returns:
             The new tokens alone.
@@ -198,7 +198,7 @@ class Model(ABC):
 
         Args:
             name: One of ``question.facts.SITES``.
-            head: A key-value head; ``None``: all.
+            head: A key-value head; ``None`` for all heads.
 
         Raises:
             QueryError: if the architecture has no such site or head.
@@ -209,19 +209,19 @@ class Model(ABC):
         if place is None:
             raise QueryError(
                 "site",
-                f"{name!r} is not in {self.name} ({self.config.model_type}): its blocks have none, or it is not "
-                "known where.",
+                f"{name!r} is not in {self.name} ({self.config.model_type}): its blocks have none, or its place is not "
+                "known.",
                 advice='Use site="residual".',
             )
         if place.heads is None:
             return Site(name, place)
         try:
             columns = torch.from_numpy(place.heads(self.config))
-        except AttributeError as error:  # a layout that was guessed from the names of modules
+        except AttributeError as error:  # the layout was guessed from the names of modules
             raise QueryError(
                 "site",
-                f"it is not known where {name!r} is in {self.config.model_type} models ({error}).",
-                advice="Say where with hw.register_architecture.",
+                f"the place of {name!r} in {self.config.model_type} models is not known ({error}).",
+                advice="Say where it is with hw.register_architecture.",
             ) from error
         if head is not None and not 0 <= head < len(columns):
             raise QueryError("head", f"{head} is out of range.", advice=f"Use 0 to {len(columns) - 1}.")
@@ -230,11 +230,11 @@ class Model(ABC):
 
     @property
     def n_key_value_heads(self) -> int:
-        """Number of key-value heads; 0 where there is no attention or its heads are not known."""
+        """Number of key-value heads; 0 if there is no attention or its heads are not known."""
         place = self.layout.value
         if place is None or place.heads is None:
             return 0
         try:
             return len(place.heads(self.config))
-        except AttributeError:  # a layout that was guessed from the names of modules
+        except AttributeError:  # the layout was guessed from the names of modules
             return 0

@@ -1,4 +1,4 @@
-"""A forward pass of the transformers model itself: no trace, nothing kept from another pass."""
+"""A forward pass of the transformers model itself, without a trace or a cache."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from horizon_widget.models.edits import Edits
+from horizon_widget.models.layout import part_of
 from horizon_widget.models.sites import Site
 
 if TYPE_CHECKING:
@@ -19,13 +20,13 @@ def plain_logits(model: LocalModel, input_ids: Tensor, site: Site | None = None,
     """Logits of one whole forward pass, with states overwritten by one hook; on the model thread.
 
     Args:
-        model: Whose transformers model is run.
-        input_ids: Shape ``(1, T)``.
-        site: Where.
-        edits: Which, all at their first layer; ``None``: the unchanged prompt.
+        model: The model that is run.
+        input_ids: The prompt's token ids, shape ``(1, T)``.
+        site: Where states are overwritten.
+        edits: The states to overwrite, all at one layer; ``None`` for the unchanged prompt.
 
     Returns:
-        Shape ``(1, T, vocab_size)``.
+        Logits of shape ``(1, T, vocab_size)``.
     """
     hooked: AbstractContextManager[Any] = nullcontext()
     if site is not None and edits is not None:
@@ -36,7 +37,7 @@ def plain_logits(model: LocalModel, input_ids: Tensor, site: Site | None = None,
 
 
 def _hook(model: LocalModel, length: int, site: Site, edits: Edits) -> Any:
-    block = model.layout.part(model.hf_model, model.layout.blocks)[edits.first_layer]
+    block = part_of(model.hf_model, model.layout.blocks)[edits.first_layer]
     here = edits.at(edits.first_layer)
     assert here is not None
     if site.place is not None:

@@ -1,4 +1,4 @@
-"""From what a user writes to token ids: a text, token ids, or chat messages."""
+"""Turn what a user writes into token ids: a text, token ids, or chat messages."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def read_prompt(
 
     Args:
         prompt: A text; token ids, in a sequence, array or tensor; or chat messages.
-        tokenizer: The model's.
-        vocab_size: How many tokens the model knows.
+        tokenizer: The model's tokenizer.
+        vocab_size: Number of tokens that the model knows.
         context_length: Longest prompt in tokens, if there is a limit.
-        name: The model's, for messages.
+        name: The model's name, for messages.
 
     Raises:
         QueryError: if it is none of these, is empty, cannot be encoded, has ids outside the vocabulary, or is longer
@@ -45,7 +45,7 @@ def read_prompt(
 
 
 def vocabulary_of(tokenizer: Any, vocab_size: int) -> Vocabulary:
-    """How the tokens of a tokenizer are shown, as far as the model knows them."""
+    """How the tokens that a model knows are shown."""
     plain, whole = (
         [int(i) for i in tokenizer("a the", add_special_tokens=some)["input_ids"]] for some in (False, True)
     )
@@ -58,25 +58,25 @@ def token_id(token: object, *, tokenizer: Any, vocabulary: Vocabulary) -> int:
     """The id of a token given as it is shown, such as ``" Paris"``, or as its id.
 
     Raises:
-        QueryError: if it is not exactly one token of the vocabulary, listing those it may be.
+        QueryError: if it is not exactly one token of the vocabulary. The message lists the tokens it may be.
     """
     if isinstance(token, str):
         found, at_start = vocabulary.find(token)
         if len(found) == 1 and not at_start:
             return found[0]
-        raise _no_one_token(token, found, at_start, tokenizer, vocabulary)
-    number = _whole(token)
+        raise _not_one_token(token, found, at_start, tokenizer, vocabulary)
+    number = _integer(token)
     if number is None or not 0 <= number < vocabulary.size:
         raise QueryError(
-            "metric", f"{token!r} is no token.", advice=f"Give its text, or an id of 0 to {vocabulary.size - 1}."
+            "metric", f"{token!r} is not a token.", advice=f"Give its text, or an id of 0 to {vocabulary.size - 1}."
         )
     return number
 
 
-def _no_one_token(
+def _not_one_token(
     token: str, found: Sequence[int], at_start: Sequence[int], tokenizer: Any, vocabulary: Vocabulary
 ) -> QueryError:
-    """Says which tokens a text may name, or which it is made of."""
+    """An error that lists the tokens that a text may name, or the tokens it consists of."""
 
     def listed(ids: Sequence[int]) -> str:
         names = [repr(with_id(vocabulary.text(i), i)) for i in ids[:TOKENS_LISTED]]
@@ -89,11 +89,11 @@ def _no_one_token(
     several = [f"{len(found)} tokens are shown as {token!r}: {listed(found)}"] if found else []
     several += [f"at the start of a text alone, {token!r} is {listed(at_start)}"] if at_start else []
     if several:
-        return QueryError("metric", f"{'; '.join(several)}.", advice="Name one of them so, or by its id.")
+        return QueryError("metric", f"{'; '.join(several)}.", advice="Use one of these names, or an id.")
     text = token.encode(errors="ignore").decode()  # tokenizers refuse lone surrogates
     ids = piece_ids(text, tokenizer)
     if len(ids) < 2:
-        read = f" The tokenizer reads it as {listed(ids)}." if ids else ""  # other capitals, other spaces
+        read = f" The tokenizer reads it as {listed(ids)}." if ids else ""  # with other capitals or spaces
         return QueryError(
             "metric", f"no token is shown as {token!r}.{read}", advice="Name one as it is shown, or an id."
         )
@@ -106,15 +106,15 @@ def _no_one_token(
 
 
 def piece_ids(text: str, tokenizer: Any) -> tuple[int, ...]:
-    """Token ids of a text, without those that the tokenizer puts before and behind each."""
+    """Token ids of a text, without those that the tokenizer adds before and after each text."""
     return tuple(int(i) for i in tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def check_text(text: str) -> None:
-    """Refuse what no tokenizer reads.
+    """Refuse a text that no tokenizer reads.
 
     Raises:
-        QueryError: if it is empty or has half a pair of surrogates.
+        QueryError: if it is empty or has a lone surrogate.
     """
     if not text:
         raise QueryError("prompt", "it is empty.", advice="Give a text of at least two tokens.")
@@ -152,13 +152,13 @@ def _of_messages(messages: Any, tokenizer: Any, name: str) -> tuple[int, ...]:
             f"{name} has no chat template.",
             advice="Pass a text, or set model.tokenizer.chat_template.",
         )
-    # Where the assistant is to speak next, the template's opening of its turn belongs to the prompt.
+    # If the assistant speaks next, the prompt ends with the template's opening of its turn.
     opens_turn = messages[-1]["role"] != "assistant"
     try:
         ids = tokenizer.apply_chat_template(
             [dict(message) for message in messages], add_generation_prompt=opens_turn, tokenize=True, return_dict=False
         )
-    except Exception as error:  # whatever a model's template says of the order of roles
+    except Exception as error:  # a template may raise anything, as about the order of roles
         raise QueryError("prompt", f"the chat template of {name} refuses these messages ({error}).") from error
     return tuple(int(i) for i in ids)
 
@@ -170,23 +170,23 @@ def _of_ids(prompt: object, vocab_size: int, name: str) -> tuple[int, ...]:
     if not items:
         raise QueryError("prompt", "it is empty.", advice="Give a text of at least two tokens.")
     if len(items) == 1 and isinstance(items[0], Sequence) and not isinstance(items[0], str):
-        items = items[0]  # a batch of one, as tokenizers give it
+        items = items[0]  # a batch of one prompt, as tokenizers return it
     numbers = []
     for position, item in enumerate(items):
-        number = _whole(item)
+        number = _integer(item)
         if number is None:
-            raise QueryError("prompt", f"item {position} is a {type(item).__name__}, and no token id.", advice=KINDS)
+            raise QueryError("prompt", f"item {position} is a {type(item).__name__}, not a token id.", advice=KINDS)
         if not 0 <= number < vocab_size:
             raise QueryError(
                 "prompt",
-                f"token id {number} at {position} is none of the {vocab_size} that {name} knows.",
+                f"token id {number} at position {position} is not in the vocabulary of {name} ({vocab_size} tokens).",
                 advice=KINDS,
             )
         numbers.append(number)
     return tuple(numbers)
 
 
-def _whole(value: object) -> int | None:
+def _integer(value: object) -> int | None:
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         return None
     return int(value.__index__())
@@ -196,6 +196,6 @@ def _check_tokenizer(ids: Sequence[int], vocab_size: int, name: str) -> None:
     if ids and max(ids) >= vocab_size:
         raise QueryError(
             "tokenizer",
-            f"it gives token {max(ids)}, and {name} knows {vocab_size}.",
+            f"it gives token {max(ids)}, but {name} knows only {vocab_size} tokens.",
             advice="Load the model with its own tokenizer.",
         )

@@ -1,4 +1,4 @@
-"""From what leaves the last block to logits, as few at a time as are needed."""
+"""Logits from the last block's output, only as many as are needed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from horizon_widget.models.fingerprint import global_hooks
 from horizon_widget.models.shadow import own_forward
 
-# Columns of logits held at once: few enough to stay in the cache of one core.
+# Number of columns of logits that are computed at once. They fit into the cache of one core.
 VOCABULARY_SLICE = 1024
 
 
@@ -18,10 +18,10 @@ class Head:
     """Final norm and unembedding of a model.
 
     Args:
-        norms: What is applied before the unembedding, in turn; callables.
-        unembedding: Callable.
+        norms: Callables that are applied in turn before the unembedding.
+        unembedding: A callable from normed states to logits.
         module: The unembedding's module.
-        softcap: Logits become ``softcap * tanh(logits / softcap)`` where this is a number.
+        softcap: If a number, logits become ``softcap * tanh(logits / softcap)``.
     """
 
     def __init__(self, norms: list[Any], unembedding: Any, module: torch.nn.Module, softcap: float | None) -> None:
@@ -30,25 +30,25 @@ class Head:
 
     @property
     def sliceable(self) -> bool:
-        """Whether ``token_logits`` and ``log_normaliser`` may be used: the unembedding is its weights alone."""
+        """Whether ``token_logits`` and ``log_normaliser`` may be used. They read the unembedding's weights only."""
         module = self._module
         hooks = [*module._forward_hooks, *module._forward_pre_hooks, *global_hooks()]
         hooked = hooks or own_forward(module) is not None
         return type(module) is torch.nn.Linear and module.weight.device.type != "meta" and not hooked
 
     def logits(self, states: Tensor) -> Tensor:
-        """Logits of shape ``(..., vocab_size)`` from what leaves the last block."""
+        """Logits of shape ``(..., vocab_size)`` from the last block's output."""
         return self._cap(self._unembedding(self._normed(states)))
 
     def token_logits(self, states: Tensor, token_ids: Tensor) -> Tensor:
         """Logits of some tokens only.
 
         Args:
-            states: Shape ``(N, d_model)``.
-            token_ids: Shape ``(N, k)``.
+            states: The last block's output, shape ``(N, d_model)``.
+            token_ids: The tokens asked for, shape ``(N, k)``.
 
         Returns:
-            Shape ``(N, k)``, in at least float32.
+            Logits of shape ``(N, k)``, in at least float32.
         """
         weight, bias = self._weights()
         states = self._normed(states).to(weight.device)
@@ -58,7 +58,7 @@ class Head:
         return self._cap(at_least_float32(picked))
 
     def log_normaliser(self, states: Tensor) -> Tensor:
-        """Log of the sum of exponentials of all logits, shape ``(N,)``, in at least float32.
+        """Log of the sum of the exponentials of all logits, shape ``(N,)``, in at least float32.
 
         Goes through the vocabulary slice by slice, so that the logits are never written to main memory.
         """
@@ -72,7 +72,7 @@ class Head:
             logits = self._cap(at_least_float32(logits))
             top = logits.amax(dim=-1)
             greatest.append(top)
-            finite = top.clamp(min=torch.finfo(top.dtype).min)  # in a slice of padding all logits may be -inf
+            finite = top.clamp(min=torch.finfo(top.dtype).min)  # all logits of a slice of padding may be -inf
             sums.append(logits.sub_(finite[:, None]).exp_().sum(dim=-1))
         tops, parts = torch.stack(greatest), torch.stack(sums)
         top = tops.amax(dim=0)
@@ -92,30 +92,30 @@ class Head:
 
 
 class Readout(Protocol):
-    """The predictions of a batch of copies of the prompt, at some positions of some copies; shapes as for ``Head``."""
+    """Predictions of a batch of copies of the prompt, at ``N`` pairs of a copy and a position. See ``Head``."""
 
     def logits(self, copy: Tensor, position: Tensor) -> Tensor:
-        """Shape ``(N, vocab_size)``."""
+        """Logits of shape ``(N, vocab_size)``."""
 
     def token_logits(self, copy: Tensor, position: Tensor, token_ids: Tensor) -> Tensor:
-        """Shape ``(N, k)``, for ``token_ids`` of that shape."""
+        """Logits of the tokens in ``token_ids``, both of shape ``(N, k)``."""
 
     def log_normaliser(self, copy: Tensor, position: Tensor) -> Tensor:
-        """Shape ``(N,)``."""
+        """Log of the sum of the exponentials of all logits, shape ``(N,)``."""
 
 
 class FromStates:
-    """Reads predictions from what leaves the last block.
+    """Computes predictions from the last block's output.
 
     Args:
-        head: The model's.
-        states: Shape ``(batch, S, d_model)``, of positions ``start .. start + S - 1``.
-        start: The first position.
+        head: The model's final norm and unembedding.
+        states: The output at positions ``start .. start + S - 1``, shape ``(batch, S, d_model)``.
+        start: The first position in ``states``.
     """
 
     def __init__(self, head: Head, states: Tensor, start: int = 0) -> None:
         self._head, self._states, self._start = head, states, start
-        self._last: tuple[Tensor, Tensor, Tensor] | None = None  # copies, positions and their logits
+        self._last: tuple[Tensor, Tensor, Tensor] | None = None  # copies, positions and logits of the last call
 
     def _at(self, copy: Tensor, position: Tensor) -> Tensor:
         device = self._states.device
@@ -136,22 +136,22 @@ class FromStates:
         """See ``Readout``."""
         if self._head.sliceable:
             return self._head.log_normaliser(self._at(copy, position))
-        whole, self._last = self._whole(copy, position), None  # logits of whole rows are large
+        whole, self._last = self._whole(copy, position), None  # frees the logits, which are large
         return torch.logsumexp(whole, dim=-1)
 
     def _whole(self, copy: Tensor, position: Tensor) -> Tensor:
-        """Logits in at least float32; the head is called once for both parts of a log-probability."""
+        """Logits in at least float32. The head is called once for both parts of a log-probability."""
         if self._last is None or self._last[0] is not copy or self._last[1] is not position:
             self._last = copy, position, at_least_float32(self.logits(copy, position))
         return self._last[2]
 
 
 class FromLogits:
-    """Reads predictions from a full forward pass's own logits.
+    """Reads predictions from the logits of a full forward pass.
 
     Args:
-        logits: Shape ``(batch, S, vocab_size)``, of positions ``start .. start + S - 1``.
-        start: The first position.
+        logits: The logits at positions ``start .. start + S - 1``, shape ``(batch, S, vocab_size)``.
+        start: The first position in ``logits``.
     """
 
     def __init__(self, logits: Tensor, start: int = 0) -> None:
@@ -172,5 +172,5 @@ class FromLogits:
 
 
 def at_least_float32(values: Tensor) -> Tensor:
-    """In half precision a log-probability has three digits; metrics are scored in float32, or float64 if that it is."""
+    """Values in float32, or in float64 if they already are. In half precision a log-probability has three digits."""
     return values.to(torch.promote_types(values.dtype, torch.float32))

@@ -1,8 +1,8 @@
-"""A second tree of a model's modules over the same weights, for this package's own use.
+"""The shadow of a model: a second tree of its modules over the same weights, for the traces of this package.
 
-nnsight puts a controller on every module it traces, and one module cannot be in two traces at once. Traced through a
-tree of its own, a user's model stays as it was: their hooks, their forward passes and their own nnsight traces, in
-another cell or thread, never meet ours. The copy is of one moment: ``fingerprint`` tells when to make another.
+nnsight puts a controller on every module it traces, and one module cannot be in two traces at once. Tracing the shadow
+leaves the model itself unchanged. The user's hooks, forward passes and nnsight traces, in any cell or thread, never
+meet ours. A shadow does not follow later changes; ``fingerprint`` tells when to make another.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Any, cast
 
 import torch
 
-# What nnsight puts on a module, and what runs the module's own code whatever the copy has.
+# Attributes that nnsight sets, or that run the original module's code.
 NOT_COPIED = ("forward", "__nnsight__", "_compiled_call_impl")
 
 
 def shadow_of(module: torch.nn.Module) -> torch.nn.Module | None:
-    """The same tree of modules over the very same parameters and buffers, with the hooks that it has now.
+    """Copy a tree of modules with its hooks, over the same parameters and buffers.
 
     Returns:
-        ``None`` where a module's ``forward`` was replaced by something that is no method of the module (accelerate does
-        so to spread a model over devices): a copy would run the original.
+        The copy; ``None`` if the ``forward`` of a module was replaced by something that is not a method of the module,
+        since a copy would run the original. accelerate does so to spread a model over devices.
     """
     parts = list(module.modules())
     forwards = [own_forward(part) for part in parts]
@@ -39,7 +39,7 @@ def shadow_of(module: torch.nn.Module) -> torch.nn.Module | None:
         state = {
             name: _copy(value, copies, containers) for name, value in part.__dict__.items() if name not in NOT_COPIED
         }
-        state["_parameters"] = part._parameters  # the very same, so that a replaced parameter is followed at once
+        state["_parameters"] = part._parameters  # the same dictionary, so that a replaced parameter is seen at once
         copied.__dict__.update(state)
         copied._forward_pre_hooks = OrderedDict(
             (key, _called_with(part, hook)) for key, hook in part._forward_pre_hooks.items()
@@ -53,14 +53,14 @@ def shadow_of(module: torch.nn.Module) -> torch.nn.Module | None:
 
 
 def _called_with(module: torch.nn.Module, hook: Callable[..., Any]) -> Callable[..., Any]:
-    """A hook of a module's copy that is given the module: hooks may know their modules by identity."""
+    """A hook of a module's copy that is called with the module, since hooks may know modules by identity."""
     return lambda _copy, *args: hook(module, *args)
 
 
 def _hooked(body: Callable[..., Any], module: torch.nn.Module, copied: torch.nn.Module) -> Callable[..., Any]:
-    """A ``forward`` that ends with a module's hooks, which the module's copy then has no more.
+    """A ``forward`` that runs a module's hooks at its end. They are removed from the module's copy.
 
-    nnsight reads and writes what ``forward`` returns, and a hook that torch calls afterwards is not seen by it.
+    nnsight reads and writes what ``forward`` returns. It does not see hooks that torch calls afterwards.
     """
     hooks, with_kwargs = OrderedDict(module._forward_hooks), dict(module._forward_hooks_with_kwargs)
     for name in ("_forward_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called"):
@@ -78,19 +78,19 @@ def _hooked(body: Callable[..., Any], module: torch.nn.Module, copied: torch.nn.
 
 
 def has_lost_forward(module: torch.nn.Module) -> bool:
-    """Whether tracing would drop a ``forward`` of the user's: nnsight runs the class's where accelerate has a hook."""
+    """Whether tracing would drop the user's ``forward``. nnsight runs the class's if accelerate has a hook."""
     forward, hooked = module.__dict__.get("forward"), module.__dict__.get("_old_forward")
     if "_hf_hook" not in module.__dict__ or forward is None:
         return False
-    wrapper = getattr(forward, "func", type(forward))  # accelerate's is a partial, nnsight's an object
+    wrapper = getattr(forward, "func", type(forward))  # accelerate's wrapper is a partial, nnsight's an object
     of_framework = wrapper.__module__.partition(".")[0] in ("accelerate", "nnsight")
     return not (of_framework and isinstance(hooked, MethodType) and hooked.__func__ is type(module).forward)
 
 
 def own_forward(module: torch.nn.Module) -> Callable[..., Any] | None:
-    """What a module runs instead of its class's ``forward``; ``None``: its class's.
+    """The function that a module runs instead of its class's ``forward``; ``None`` if it runs the class's.
 
-    nnsight's controller, which a user's module has once the user has traced it, counts for what it runs.
+    A module that the user has traced has a controller of nnsight. This looks through it, at the function that it runs.
     """
     forward: Callable[..., Any] | None = module.__dict__.get("forward")
     if forward is None or type(forward).__module__.partition(".")[0] != "nnsight":
@@ -110,10 +110,9 @@ def _is_method_of(function: object, module: torch.nn.Module) -> bool:
 
 
 def _copy(value: Any, copies: dict[int, torch.nn.Module], containers: dict[int, Any]) -> Any:
-    """A module's attribute for its copy: modules and methods of the tree become those of the copy.
+    """An attribute for a module's copy. Modules and methods of the tree become those of the copy.
 
-    Plain containers are copied, each once. So what a pass of ours enters in one does not reach the user's. All else is
-    shared.
+    Plain containers are copied once each, so that our passes do not write into the user's. All else is shared.
     """
     if isinstance(value, MethodType):
         owner = copies.get(id(value.__self__))

@@ -1,4 +1,4 @@
-"""Reading and overwriting what a module inside a block puts out."""
+"""Read and overwrite states at a site: the residual stream, or the output of a module inside a block."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ class Site:
 
     Attributes:
         name: ``"residual"`` (what enters a block), or another of ``question.facts.SITES``.
-        place: Where in a block; ``None`` for the residual stream.
-        columns: Of one head or all, in the flattened output, shape ``(width,)``; ``None``: the whole output.
-        d_head: Width of a head, where the output has heads first.
+        place: The site's place in a block; ``None`` for the residual stream.
+        columns: The columns of one head or of all heads in the flattened output, shape ``(width,)``; ``None`` for the
+            whole output.
+        d_head: Width of a head; 0 if the site has no heads.
     """
 
     name: str
@@ -31,17 +32,17 @@ class Site:
     d_head: int = 0
 
     def read(self, output: Any, length: int) -> Tensor:
-        """The site's values, shape ``(batch, length, width)``, a copy, from the output of its module."""
-        values = self._flat(_tensor(output), length)
+        """A copy of the site's values, shape ``(batch, length, width)``, from the output of its module."""
+        values = self._flat(tensor_of(output), length)
         return values.clone() if self.columns is None else values[..., self.columns.to(values.device)]
 
     def read_each(self, outputs: Tensor, length: int) -> Tensor:
-        """As ``read``, for a batch of outputs of one copy each: shape ``(batch, length, width)``."""
+        """Like ``read``, for a batch of outputs of one copy each; shape ``(batch, length, width)``."""
         return torch.stack([self.read(output, length)[0] for output in outputs])
 
     def write(self, output: Any, edits: LayerEdits, start: int, length: int) -> Any:
-        """The output, of positions ``start .. start + length - 1``, with some values overwritten."""
-        tensor = _tensor(output)
+        """The output at positions ``start .. start + length - 1``, with some values overwritten."""
+        tensor = tensor_of(output)
         values = self._flat(tensor, length).clone(memory_format=torch.contiguous_format)
         index = (edits.copy.to(values.device), edits.position.to(values.device) - start)
         states = edits.states.to(values)
@@ -67,7 +68,7 @@ class Site:
 
     @contextmanager
     def overwriting(self, block: torch.nn.Module, edits: LayerEdits | None, start: int, length: int) -> Iterator[None]:
-        """While this lasts, calls of the block on so many positions put out the edited values inside it."""
+        """Overwrite the site's values in calls of the block on positions ``start .. start + length - 1``."""
         if edits is None or self.place is None:
             yield
             return
@@ -80,6 +81,7 @@ class Site:
             handle.remove()
 
 
-def _tensor(output: Any) -> Tensor:
+def tensor_of(output: Any) -> Tensor:
+    """The tensor in a module's output, which may be a tuple that begins with it."""
     tensor: Tensor = output[0] if isinstance(output, tuple) else output
     return tensor

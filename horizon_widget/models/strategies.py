@@ -1,12 +1,12 @@
-"""Execution strategies: how the rest of a model is run from overwritten states. Fast to general; the values are equal.
+"""Execution strategies: ways to run the rest of a model from overwritten states. All give the same values.
 
-``suffix``: the blocks' captured calls on later positions only, with the clean keys and values of earlier ones.
-``replay``: the blocks' captured calls on the whole prompt, for blocks whose calls cannot be cut.
-``through``: full forward passes, with the states overwritten as they come by, of which only what leaves the last block
-is read; norm and head are called for the predictions that are needed. For sandboxes, where all that is read is copied.
-``full``: full forward passes of the model's own, to its own logits.
+``suffix`` repeats the blocks' captured calls on later positions only, with the clean keys and values of earlier ones.
+``replay`` repeats the blocks' captured calls on the whole prompt, for blocks whose calls cannot be cut.
+``through`` runs full forward passes, reads the last block's output, and calls norm and head for the predictions that
+are needed. It is for sandboxes, which copy all that is read.
+``full`` runs full forward passes up to the model's own logits.
 
-The first two run inside a trace that is stopped before its own forward pass; the others are that forward pass.
+``suffix`` and ``replay`` run inside a trace that stops before its own forward pass. The others are that forward pass.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from horizon_widget.errors import ModelError
 from horizon_widget.models.clean_run import CleanRun
 from horizon_widget.models.edits import Edits, LayerEdits
 from horizon_widget.models.readout import FromLogits, FromStates, Readout
-from horizon_widget.models.sites import Site
+from horizon_widget.models.sites import Site, tensor_of
 from horizon_widget.question.facts import RESIDUAL
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ STRATEGIES = (SUFFIX, REPLAY, THROUGH, FULL)
 
 
 class Strategy(Protocol):
-    """Runs the rest of a model; called inside a trace."""
+    """Runs the rest of a model, inside a trace."""
 
     def __call__(
         self, model: LocalModel, clean: CleanRun, site: Site, edits: Edits, stop: int, held: Held | None
@@ -39,29 +39,29 @@ class Strategy(Protocol):
         """Predictions of each copy at positions from the first edit on.
 
         Args:
-            model: Whose blocks are run.
+            model: The model whose blocks are run.
             clean: Its run over the unchanged prompt.
             site: Where states are overwritten.
-            edits: Which.
-            stop: Positions from here on are not needed.
+            edits: The states to overwrite.
+            stop: The first position that is not needed.
             held: What is held at its clean states, if anything.
         """
 
 
 class Held:
-    """Hold every position at its clean states, but for a copy's source and its reader.
+    """Hold every position of a copy at its clean states, except the copy's source and reader.
 
     Args:
         sources: The source of each copy, shape ``(batch,)``.
-        readers: Where whole prompts are run, the one position of each copy that may react, shape ``(batch,)``.
-            ``suffix`` needs none: there every position reacts as if it alone did.
+        readers: The one later position of each copy that may react, shape ``(batch,)``. ``suffix`` needs none: there
+            each position reacts as if it were the only one.
     """
 
     def __init__(self, sources: Tensor, readers: Tensor | None = None) -> None:
         self.sources, self.readers = sources, readers
 
     def hold(self, states: Tensor, clean: Tensor) -> Tensor:
-        """Put clean states, shape ``(T, d_model)``, wherever a copy may not react."""
+        """Put clean states, shape ``(T, d_model)``, at the positions that are held."""
         assert self.readers is not None
         position = torch.arange(states.shape[1], device=states.device)
         batch = len(states)
@@ -77,7 +77,7 @@ def suffix(model: LocalModel, clean: CleanRun, site: Site, edits: Edits, stop: i
     entered = 0
     states: Tensor | None = None
     for layer in range(edits.first_layer, model.n_layers):
-        states, entered = _let_in(clean, edits, layer, start, stop, states, entered)
+        states, entered = _add_copies(clean, edits, layer, start, stop, states, entered)
         call = clean.calls[layer]
         arguments = call.span(start, stop) if held is None else call.direct(start, stop, held.sources[:entered])
         states = _run_block(model, layer, site, edits.at(layer), states, start, arguments)
@@ -93,7 +93,7 @@ def replay(model: LocalModel, clean: CleanRun, site: Site, edits: Edits, stop: i
     for layer in range(edits.first_layer, model.n_layers):
         if held is not None and states is not None:
             states = held.hold(states, clean.states[layer])
-        states, entered = _let_in(clean, edits, layer, 0, clean.n_tokens, states, entered)
+        states, entered = _add_copies(clean, edits, layer, 0, clean.n_tokens, states, entered)
         states = _run_block(model, layer, site, edits.at(layer), states, 0, clean.calls[layer].whole())
     assert states is not None
     return FromStates(model.head, states)
@@ -115,7 +115,7 @@ def through(model: LocalModel, clean: CleanRun, site: Site, edits: Edits, stop: 
 
 
 def _overwrite(model: LocalModel, clean: CleanRun, site: Site, edits: Edits, held: Held | None) -> None:
-    """Overwrite states as they come by in a traced forward pass."""
+    """Overwrite states during a traced forward pass."""
     for layer in range(edits.first_layer, model.n_layers):
         here = edits.at(layer)
         residual_edits = here if site.place is None else None
@@ -142,20 +142,20 @@ def run(
     stop: int | None = None,
     held: Held | None = None,
 ) -> Tensor:
-    """Run the rest of the model inside a trace, and score its predictions there, so that only scores come back.
+    """Run the rest of the model inside a trace and score its predictions there, so that only scores come back.
 
     Args:
-        model: Whose blocks are run.
+        model: The model whose blocks are run.
         clean: Its run over the unchanged prompt.
         site: Where states are overwritten.
-        edits: Which.
+        edits: The states to overwrite.
         score: ``(Readout) -> Tensor``, called inside the trace.
         strategy: One of ``STRATEGIES``.
-        stop: Positions from here on are not needed; all by default.
+        stop: The first position that is not needed; by default all are needed.
         held: What is held at its clean states, if anything.
 
     Returns:
-        What ``score`` gave.
+        The result of ``score``.
     """
     stop = clean.n_tokens if stop is None else stop
     chosen: Strategy = {SUFFIX: suffix, REPLAY: replay, THROUGH: through, FULL: full}[strategy]
@@ -167,16 +167,16 @@ def run(
 
 
 def exported(model: LocalModel, clean: CleanRun, edits: Edits, site: Site) -> Tensor:
-    """What a site has where the residual stream is overwritten, from that layer on, by a full forward pass.
+    """Values of a site at a position whose residual stream is overwritten, by a full forward pass.
 
     Args:
-        model: Whose blocks are run.
+        model: The model whose blocks are run.
         clean: Its run over the unchanged prompt.
         edits: One state of the residual stream.
-        site: Inside the blocks.
+        site: A site inside the blocks.
 
     Returns:
-        Shape ``(n_layers - first layer, width)``, at the overwritten position.
+        The values from the overwritten layer on, shape ``(n_layers - first layer, width)``.
     """
     residual, here = Site(RESIDUAL), edits.at(edits.first_layer)
     assert here is not None
@@ -192,10 +192,10 @@ def exported(model: LocalModel, clean: CleanRun, edits: Edits, site: Site) -> Te
     return model.traced(clean.input_ids, work, last=1)
 
 
-def _let_in(
+def _add_copies(
     clean: CleanRun, edits: Edits, layer: int, start: int, stop: int, states: Tensor | None, entered: int
 ) -> tuple[Tensor, int]:
-    """Add the copies that are first changed at this layer: until here they equal the clean run."""
+    """Add the copies that are first changed at this layer. Before it they equal the clean run."""
     n = edits.n_entered(layer)
     if n == entered:
         assert states is not None
@@ -210,16 +210,14 @@ def _run_block(
     if edits is not None and site.place is None:
         states = site.write(states, edits, start, states.shape[1])
     with site.overwriting(model.blocks[layer]._module, edits, start, states.shape[1]):
-        output = model.blocks[layer](states, **arguments)
-    left: Tensor = output[0] if isinstance(output, tuple) else output
-    return left
+        return tensor_of(model.blocks[layer](states, **arguments))
 
 
 def check_known(strategy: str) -> str:
-    """Refuse a strategy that there is not.
+    """Refuse an unknown execution strategy.
 
     Raises:
-        ModelError: naming it.
+        ModelError: if it is not in ``STRATEGIES``.
     """
     if strategy not in STRATEGIES:
         raise ModelError(f"There is no strategy {strategy!r}.", advice=f"Choose from: {', '.join(STRATEGIES)}.")

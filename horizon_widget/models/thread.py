@@ -1,13 +1,12 @@
 """Threads that own models.
 
-nnsight's tracer is not thread-safe and torch keeps its grad mode for each thread, while questions arrive from
-notebook cells and from the browser's message threads. So everything that touches a model of this process is run on one
-thread, in turn. A model on another machine has a thread of its own, which mostly waits: nobody else waits with it.
+nnsight's tracer is not thread-safe, and torch keeps its grad mode for each thread. Questions arrive from notebook cells
+and from the browser's message threads. So one thread runs everything that touches a model of this process, one piece of
+work at a time. A model on another machine has a thread of its own, which mostly waits, so that no other work waits.
 
-A forked process has none of these threads and makes its own. OpenMP's workers belong to the thread that called them, so
-a new thread can compute on the CPU where the parent's threads did before. A piece of work that is cut in two by the
-fork would leave hooks and traces on the models, so a fork waits for its end; where that takes too long, the forked
-process refuses to use models.
+A forked process has none of these threads and makes its own. It can compute on the CPU, because OpenMP's workers belong
+to the thread that called them. A fork in the middle of a piece of work would leave hooks and traces on the models, so a
+fork waits for the end of the work. If that takes too long, the forked process refuses to use models.
 """
 
 from __future__ import annotations
@@ -24,16 +23,17 @@ from horizon_widget.errors import HorizonError
 
 T = TypeVar("T")
 
-_current = threading.local()  # ``thread``: which ``ModelThread`` this thread is of, if any
-FORK_WAITS = 10.0  # seconds, for the piece of work under way; as a rule that takes less than one
+_current = threading.local()  # ``thread``: the ``ModelThread`` that this thread belongs to, if any
+FORK_WAITS = 10.0  # seconds that a fork waits for the piece of work under way; most take less than one
 
 
 class ModelThread:
     """Runs one piece of work after another.
 
     Args:
-        name: For those who look at threads.
-        under: Surrounds work; the event is set when who waits for it is stopped: it may end sooner then.
+        name: The end of the thread's name.
+        under: Makes a context around each piece of work that ``run`` waits for. The event that it is given is set when
+            the caller is interrupted. The work may then end early.
     """
 
     def __init__(self, name: str, under: Callable[[threading.Event], Any] = lambda _: nullcontext()) -> None:
@@ -43,13 +43,13 @@ class ModelThread:
         _threads.add(self)
 
     def _begin(self, *, cut: bool = False) -> None:
-        """Have no work yet.
+        """Start without work.
 
         Args:
-            cut: Whether this process, or one before it, was forked in the middle of a piece of work.
+            cut: Whether this process or an ancestor was forked in the middle of a piece of work.
         """
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=self._name)
-        self._next = threading.Lock()  # held while waiting for the piece under way: a fork waits for no more than one
+        self._next = threading.Lock()  # held while waiting for ``_working``, so that a fork waits for one piece only
         self._working = threading.Lock()  # held during a piece of work
         self._cut = cut
 
@@ -65,16 +65,17 @@ class ModelThread:
             HorizonError: in a process that was forked in the middle of a piece of work.
         """
         self._check_whole()
-        _mind_forks()
+        _register_fork_handlers()
         return self._executor.submit(self._do, work)
 
     def run(self, work: Callable[[], T]) -> T:
-        """Run ``work`` and wait for it; called from this thread itself, run it at once.
+        """Run ``work`` and wait for it.
 
-        So it is from the thread of local models, which waits for no other: the others wait for it.
+        On this thread itself it runs at once. So it does on the thread of local models, which never waits for another,
+        because others wait for it.
 
         Raises:
-            KeyboardInterrupt: when stopped; ``work`` has then ended, or never begun.
+            KeyboardInterrupt: if interrupted. ``work`` has then ended, or will never begin.
             HorizonError: in a process that was forked in the middle of a piece of work.
         """
         if self.is_this or LOCAL.is_this:
@@ -82,17 +83,17 @@ class ModelThread:
             return work()
         abandoned = threading.Event()
 
-        def noted() -> T:
+        def in_context() -> T:
             with self._under(abandoned):
                 return work()
 
-        future = self.submit(noted)
+        future = self.submit(in_context)
         try:
             return future.result()
         except KeyboardInterrupt:
             if not future.cancel():
                 abandoned.set()
-                future.exception()  # waits for it
+                future.exception()  # waits for the end
             raise
 
     def _do(self, work: Callable[[], T]) -> T:
@@ -104,8 +105,8 @@ class ModelThread:
         finally:
             self._working.release()
 
-    def _rest(self) -> bool:
-        """Do no work until ``_working`` is released, and say whether it was to be had in time."""
+    def _pause(self) -> bool:
+        """Take ``_working``, so that no work begins until it is released. Return whether it was free in time."""
         if self.is_this:
             return False
         with self._next:
@@ -125,30 +126,30 @@ submit, run = LOCAL.submit, LOCAL.run
 
 
 def is_current() -> bool:
-    """Whether this is a thread of models: what waits for one here may wait for ever."""
+    """Whether the caller is on a thread of models, where waiting for another piece of work may take for ever."""
     return hasattr(_current, "thread")
 
 
-_minds_forks = threading.Lock()  # taken once, and kept
-_forking = threading.local()  # ``idle``: whether this thread, which forks, keeps ``LOCAL`` from working
+_handlers_registered = threading.Lock()  # taken once and never released
+_forking = threading.local()  # ``paused``: whether this thread, which forks, has paused ``LOCAL``
 
 
-def _mind_forks() -> None:
-    """Not when this is imported: it is on hosts too, for one request, and leaves nothing there."""
-    if hasattr(os, "register_at_fork") and _minds_forks.acquire(blocking=False):
+def _register_fork_handlers() -> None:
+    """Called with the first work, not on import: a host imports this module for one request, and nothing may stay."""
+    if hasattr(os, "register_at_fork") and _handlers_registered.acquire(blocking=False):
         os.register_at_fork(before=_before_fork, after_in_parent=_after_in_parent, after_in_child=_after_in_child)
 
 
 def _before_fork() -> None:
-    _forking.idle = False
-    _forking.idle = LOCAL._rest()
+    _forking.paused = False
+    _forking.paused = LOCAL._pause()
 
 
 def _after_in_parent() -> None:
-    if _forking.idle:
+    if _forking.paused:
         LOCAL._working.release()
 
 
 def _after_in_child() -> None:
     for thread in _threads:
-        thread._begin(cut=thread._cut or (thread is LOCAL and not _forking.idle))
+        thread._begin(cut=thread._cut or (thread is LOCAL and not _forking.paused))

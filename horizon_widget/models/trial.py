@@ -1,4 +1,4 @@
-"""Trying once whether a model is what its layout says, and which strategy is right for it."""
+"""Try whether a model fits its layout, and which execution strategy is right for it."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Largest difference of logits, relative to their spread, between two ways to compute the same; beyond it the
-# architecture does something between its blocks that is not repeated.
+# Largest difference between two computations of the same logits, relative to their spread. A larger one means that the
+# architecture does something between its blocks that a strategy does not repeat.
 AGREEMENT = {torch.float64: 1e-6, torch.float32: 1e-3, torch.float16: 5e-2, torch.bfloat16: 2e-1}
 COPIES = 3
-LAST = 16  # positions that are compared, at most: logits of whole prompts are large
+LAST = 16  # most positions that are compared; the logits of whole prompts are large
 
 
 def strategy_for(model: LocalModel, clean: CleanRun, site: Site) -> str:
-    """The fastest strategy that gives what full forward passes give, tried once for prompts this long.
+    """The fastest execution strategy that agrees with full forward passes. It is tried again for longer prompts.
 
     Raises:
-        QueryError: the first time, if the site is not where it should be.
+        QueryError: the first time, if the site is not where its layout says.
     """
     columns = None if site.columns is None else tuple(site.columns.tolist())
     key = (site.name, columns)
@@ -42,19 +42,19 @@ def strategy_for(model: LocalModel, clean: CleanRun, site: Site) -> str:
         check_site(model, clean, site)
     if clean.n_tokens > length:
         strategy = first_that_agrees(model, clean, site)
-        logger.info("%s is entered by %s", model.name, strategy)
+        logger.info("%s uses the execution strategy %s", model.name, strategy)
         model.tried[key] = (clean.n_tokens, strategy)
     return str(strategy)
 
 
 def first_that_agrees(model: LocalModel, clean: CleanRun, site: Site) -> str:
-    """The fastest strategy whose logits equal those of full forward passes, for copies with overwritten states.
+    """The fastest execution strategy whose logits agree with those of full forward passes.
 
-    Sources at two layers are overwritten, so that the copies enter one after the other, half-way through the prompt:
-    masks, positions and the order of copies all matter. Once up to the prompt's end, and once not so far.
+    Sources at two layers are overwritten half-way through the prompt, so masks, positions and the order of copies all
+    matter. Predictions are compared up to the prompt's end, and again up to the token before.
     """
     if any(block._module._forward_pre_hooks for block in model.blocks):
-        return FULL  # the captured call of a block comes after these, and to call the block is to run them again
+        return FULL  # these hooks have run before a block's call is captured, and would run again with the block
     stops = [clean.n_tokens, clean.n_tokens - 1] if clean.n_tokens > 1 else [1]
     expected = [_logits(model, clean, site, stop, FULL) for stop in stops]
     for strategy in model.shortcuts:
@@ -62,26 +62,26 @@ def first_that_agrees(model: LocalModel, clean: CleanRun, site: Site) -> str:
             continue
         try:
             got = [_logits(model, clean, site, stop, strategy) for stop in stops]
-        except Exception as error:  # whatever an unknown architecture does when it is called in parts
-            logger.info("%s cannot be entered by %s: %s: %s", model.name, strategy, type(error).__name__, error)
+        except Exception as error:  # an unknown architecture may raise anything when it is called in parts
+            logger.info("%s cannot use %s: %s: %s", model.name, strategy, type(error).__name__, error)
             continue
         difference = max(map(difference_of, got, expected))
         if difference <= agreement(model.dtype):
             return strategy
-        logger.info("%s entered by %s: logits differ by %.2g of their spread", model.name, strategy, difference)
+        logger.info("%s with %s: logits differ by %.2g of their spread", model.name, strategy, difference)
     return FULL
 
 
 def agreement(dtype: torch.dtype) -> float:
-    """Largest difference allowed between two ways to compute the same, relative to the values' spread."""
+    """Largest difference allowed between two computations of the same values, relative to their spread."""
     return AGREEMENT.get(dtype, AGREEMENT[torch.bfloat16])
 
 
 def _logits(model: LocalModel, clean: CleanRun, site: Site, stop: int, strategy: str) -> Tensor:
-    """Logits of copies with overwritten states, at positions from the first of these on and before ``stop``."""
+    """Logits of copies with overwritten states, at positions from the first overwritten one to ``stop - 1``."""
     first, layer = max(stop // 2, stop - LAST), model.n_layers // 2
     layers = (0, layer, layer)
-    # None of the prompt's own states: one that equals a neighbour's would hide who attends to which.
+    # A state of the prompt itself may equal a neighbour's, and would then hide a wrong mask.
     states = torch.stack([-clean.site_values[at].mean(dim=0) for at in layers])
     edits = Edits(layers, (first, min(first + 1, stop - 1), first), states)
     later = torch.arange(first, stop, device=model.device)
@@ -94,10 +94,10 @@ def _logits(model: LocalModel, clean: CleanRun, site: Site, stop: int, strategy:
 
 
 def check_alone(model: LocalModel, clean: CleanRun, readout: Readout) -> None:
-    """Refuse a model with hooks that traces do not see, by a forward pass of the transformers model itself.
+    """Refuse a model with hooks that traces do not see. Compares with a forward pass of the transformers model itself.
 
     Raises:
-        ModelError: if its predictions for the unchanged prompt differ.
+        ModelError: if the predictions for the unchanged prompt differ.
     """
     if not model.may_hide_hooks:
         return
@@ -105,15 +105,15 @@ def check_alone(model: LocalModel, clean: CleanRun, readout: Readout) -> None:
     got = model.inside_trace(clean, lambda: readout.logits(torch.zeros_like(everywhere), everywhere))
     if difference_of(got, plain_logits(model, clean.input_ids)[0]) > agreement(model.dtype):
         raise ModelError(
-            f"{model.name} predicts otherwise when it is traced than alone: one of the hooks on it is not traced.",
-            advice="Remove it. Hooks on single modules are traced, unless the model is spread over devices.",
+            f"{model.name} gives other predictions when it is traced: the trace does not see one of its hooks.",
+            advice="Remove the hook. Hooks on single modules are traced, unless the model is spread over devices.",
         )
 
 
 def difference_of(got: Tensor, expected: Tensor) -> float:
-    """Largest difference relative to the spread; infinite where one has a value that is not finite and the other not.
+    """Largest difference relative to the spread; infinite if values that are not finite differ.
 
-    Tokens that a model rules out have logits of minus infinity, in both.
+    Logits of tokens that a model rules out are minus infinity in both.
     """
     expected = expected.to(got.device)
     finite = torch.isfinite(expected)
@@ -124,23 +124,25 @@ def difference_of(got: Tensor, expected: Tensor) -> float:
 
 
 def check_site(model: LocalModel, clean: CleanRun, site: Site) -> None:
-    """Check that a site's values are what they are said to be.
+    """Check that a site is where its layout says.
 
-    Values and keys against those that attention hands to its cache (a rotary embedding turns keys, and keeps their
-    length); what attention and MLP put out against the residual stream, of which they must be the whole change.
+    Keys and values are compared with those in attention's cache; of keys only the length, which a rotary embedding
+    keeps. The outputs of attention and MLP must add up to the change of the residual stream.
 
     Raises:
-        QueryError: if they are not.
+        QueryError: if the values differ.
     """
     if site.place is None:
         return
-    fits = _fits_cache(clean, site) if site.name in ("key", "value") else _fits_residual_stream(model, clean)
+    if site.name in ("key", "value"):
+        fits, reason = _fits_cache(clean, site), "the attention's cache holds other values."
+    else:
+        fits = _fits_residual_stream(model, clean)
+        reason = "the residual stream is not the sum of what the blocks are said to add."
     if not fits:
         raise QueryError(
             "site",
-            f"{site.name!r} of {model.name} ({model.config.model_type}) is not where its layout says: "
-            + ("the attention's cache holds other values." if site.columns is not None else "the residual stream ")
-            + ("" if site.columns is not None else "is not the sum of what the blocks are said to add."),
+            f"{site.name!r} of {model.name} ({model.config.model_type}) is not where its layout says: {reason}",
             advice='Use site="residual", or hw.register_architecture with the right place.'
             + (" A hook on a block changes that sum too." if has_user_hooks(model.hf_model) else ""),
         )
@@ -153,14 +155,14 @@ def _fits_cache(clean: CleanRun, site: Site) -> bool:
         cached = call.keys if site.name == "key" else call.values
         assert cached is not None
         seen = cached[0].transpose(0, 1)  # (T, heads, d_head)
-        own = values.unflatten(-1, (-1, site.d_head))
+        own = values.unflatten(-1, (-1, site.d_head))  # (T, n, d_head)
         if not _some_heads_match(own, seen, by_length=site.name == "key"):
             return False
     return True
 
 
 def _some_heads_match(own: Tensor, seen: Tensor, *, by_length: bool) -> bool:
-    """Whether each of our heads, shape ``(T, n, d_head)``, is one of the cache's, which may repeat them."""
+    """Whether each of our heads, shape ``(T, n, d_head)``, equals one in the cache, which may repeat heads."""
     ours, theirs = (own.norm(dim=-1), seen.norm(dim=-1)) if by_length else (own, seen)
     tolerance = agreement(own.dtype) * float(theirs.float().std() + 1e-6)
     for head in range(ours.shape[1]):

@@ -1,4 +1,4 @@
-"""A model goes on with a prompt, greedily."""
+"""Continue a prompt with a model, greedily."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 
 class Writing:
-    """What a model writes after a prompt, token by token. ``step`` runs on the model thread.
+    """A model's continuation of a prompt, token by token. ``step`` runs on the model thread.
 
     Args:
-        model: Which goes on.
-        token_ids: The prompt.
-        n_tokens: How many tokens at most; an end-of-text token and the model's context end it sooner.
+        model: The model that writes.
+        token_ids: The prompt's token ids.
+        n_tokens: Largest number of new tokens. The text ends earlier with an end-of-text token or the model's context.
 
     Attributes:
         n_tokens: As given.
-        written: What is written so far.
+        written: The tokens written so far.
     """
 
     def __init__(self, model: Model, token_ids: Sequence[int], n_tokens: int) -> None:
@@ -39,15 +39,15 @@ class Writing:
 
     @property
     def token_ids(self) -> tuple[int, ...]:
-        """The prompt and what is written so far."""
+        """The prompt and the tokens written so far."""
         return (*self._prompt, *self.written)
 
     def stop(self) -> None:
-        """Write no further; from any thread."""
+        """Write no more tokens; from any thread."""
         self._stopped = True
 
     def step(self) -> bool:
-        """Write one more token, and say whether there is more to come.
+        """Write one more token. Return whether more may follow.
 
         Raises:
             QueryError: if the prompt fills the model's context, or ends with an end-of-text token.
@@ -64,8 +64,8 @@ def continuation(model: LocalModel, token_ids: Sequence[int]) -> Iterator[int]:
     """The most probable next token, again and again, up to an end-of-text token (included) or the end of the context.
 
     Args:
-        model: Which goes on.
-        token_ids: The prompt.
+        model: The model that writes.
+        token_ids: The prompt's token ids.
 
     Raises:
         QueryError: if the prompt fills the model's context, or ends with an end-of-text token.
@@ -76,12 +76,12 @@ def continuation(model: LocalModel, token_ids: Sequence[int]) -> Iterator[int]:
     if room is not None and room < 1:
         raise QueryError("prompt", f"it fills the {model.context_length} tokens that {model.name} reads.")
     ends = end_tokens(model)
-    if len(token_ids) > 1 and token_ids[-1] in ends:  # alone, it is what some models take for the beginning of a text
+    if len(token_ids) > 1 and token_ids[-1] in ends:  # alone, it begins a text in some models
         raise QueryError(
             "prompt",
             f"it already ends with an end-of-text token ({model.tokenizer.decode([token_ids[-1]])!r}), after which "
             "another text would begin.",
-            advice="Take that token away to have the text before it written on.",
+            advice="Remove that token to continue the text before it.",
         )
     ids, cache = list(token_ids), _new_cache(model)
     unread = ids
@@ -97,12 +97,12 @@ def continuation(model: LocalModel, token_ids: Sequence[int]) -> Iterator[int]:
 def _next_token(model: LocalModel, unread: Sequence[int], cache: Any) -> int:
     logits = model.next_logits(unread, cache)
     if bool(torch.isnan(logits).any()):
-        raise ModelError(f"{model.name} predicts what is no number.", advice="Try dtype=torch.float32.")
+        raise ModelError(f"{model.name} gives logits that are NaN.", advice="Try dtype=torch.float32.")
     return int(logits.argmax())
 
 
 def _new_cache(model: LocalModel) -> Any:
-    """A cache of keys and values where the model takes one; else the prompt is read anew for each token."""
+    """A cache of keys and values, if the model takes one. Without a cache each token reads the whole text again."""
     from transformers import DynamicCache
 
     takes_one = "past_key_values" in inspect.signature(type(model.hf_model).forward).parameters and model.may_cache
@@ -110,12 +110,12 @@ def _new_cache(model: LocalModel) -> Any:
 
 
 def without_appended_end(model: Model, text: str, token_ids: Sequence[int]) -> tuple[int, ...]:
-    """Token ids of a text, but for an end-of-text token that the tokenizer put behind it: a model goes on before that.
+    """Token ids of a text without end-of-text tokens that the tokenizer appended, so that a model can continue it.
 
     Args:
-        model: Which is to go on.
-        text: As the user wrote it; an end of text in it stays.
-        token_ids: What ``model.tokenize`` gives for it.
+        model: The model that will continue.
+        text: The text as the user wrote it. End-of-text tokens in it stay.
+        token_ids: What ``model.tokenize`` gives for the text.
     """
     ends = end_tokens(model) | {model.tokenizer.eos_token_id}
     written = _n_trailing(ends, piece_ids(text, model.tokenizer))
@@ -127,9 +127,9 @@ def _n_trailing(ends: Container[int | None], token_ids: Sequence[int]) -> int:
 
 
 def end_tokens(model: Model) -> set[int]:
-    """What ends a text, as the model's settings for writing, its configuration or its tokenizer name it."""
-    of_writing = getattr(getattr(model.hf_model, "generation_config", None), "eos_token_id", None)
-    for named in (of_writing, getattr(model.config, "eos_token_id", None), model.tokenizer.eos_token_id):
+    """The tokens that end a text, from the generation settings, the configuration or the tokenizer."""
+    generation = getattr(getattr(model.hf_model, "generation_config", None), "eos_token_id", None)
+    for named in (generation, getattr(model.config, "eos_token_id", None), model.tokenizer.eos_token_id):
         if named is not None:
             return {int(token) for token in (named if isinstance(named, (list, tuple)) else [named])}
     return set()

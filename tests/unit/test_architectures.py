@@ -163,7 +163,7 @@ def test_a_registration_that_does_not_fit_says_so(tower, byte_tokenizer):
 
     hw.register_architecture("tower", replace(TOWER, blocks="stairs"))
     try:
-        with pytest.raises(hw.ModelError, match="in a place that is known for tower"):
+        with pytest.raises(hw.ModelError, match="in a known place for tower"):
             hw.load_model(tower, tokenizer=byte_tokenizer)
     finally:
         del layout._LAYOUTS["tower"]

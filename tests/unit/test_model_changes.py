@@ -178,7 +178,7 @@ def test_another_dtype_is_followed(model):
 def test_a_model_that_lost_layers_is_refused_each_time(model):
     model.hf_model.model.layers = model.hf_model.model.layers[:3].eval()
     for _ in range(2):
-        with pytest.raises(hw.ModelError, match=r"has 3 layers.*and had 4 layers.*Load it again"):
+        with pytest.raises(hw.ModelError, match=r"now has 3 layers.*It had 4 layers.*Load it again"):
             row(model)
 
 

@@ -49,9 +49,9 @@ def test_chat_messages_go_through_the_model_s_template(chatting):
     ("prompt", "says"),
     [
         ([], "it is empty"),
-        ([1, 256], "token id 256 at 1 is none of the 256"),
-        ([1, -1], "token id -1 at 1"),
-        ([1, 2.5], "item 1 is a float, and no token id"),
+        ([1, 256], "token id 256 at position 1 is not in the vocabulary of"),
+        ([1, -1], "token id -1 at position 1"),
+        ([1, 2.5], "item 1 is a float, not a token id"),
         ([1, True], "item 1 is a bool"),
         ([[1, 2], [3, 4]], "item 0 is a list"),
         (list(range(65)), "65 tokens, and LlamaForCausalLM reads at most 64"),
@@ -69,8 +69,8 @@ def test_what_is_no_prompt_is_named(model, prompt, says):
     ("metric", "says"),
     [
         (("logprob", "ab"), r"'ab' is 2 tokens \('a', 'b'\), and one is needed"),
-        (("logprob", 256), "256 is no token"),
-        (("logprob", 1.5), "1.5 is no token"),
+        (("logprob", 256), "256 is not a token"),
+        (("logprob", 1.5), "1.5 is not a token"),
         (("contrast", "a"), "is not offered"),
         (("entropy", "a"), "is not offered"),
         ("contrast", "is not offered"),
