@@ -58,7 +58,7 @@ def _measure(page: Page, notebook: Notebook) -> list[Row]:
         page.evaluate("() => { delete document.querySelector('.horizon-widget').dataset.paintedMs; }")
         page.locator(f"[data-position='{10 + click % 5}']").click()
         page.wait_for_selector(".horizon-widget[data-painted-ms]", timeout=READY_MS)
-        known.append(float(page.locator(".horizon-widget").get_attribute("data-painted-ms")) / 1000)
+        known.append(float(page.locator(".horizon-widget").get_attribute("data-painted-ms") or "nan") / 1000)
         page.keyboard.press("Escape")
     return [
         Row("run of a saved notebook to the first token's final colour", first_token, first_token / 10, "10 s"),
@@ -72,7 +72,7 @@ def _measure(page: Page, notebook: Notebook) -> list[Row]:
 
 def _clicks(page: Page, notebook: Notebook, sources: range, *, wait: bool) -> float:
     """Median time from a click to the painted row of the shown layer, in seconds."""
-    times = []
+    times: list[float] = []
     for source in sources:
         if wait:
             notebook.python("from horizon_widget.models import thread; widget.cancel(); thread.run(lambda: None)")
@@ -87,16 +87,16 @@ def _clicks(page: Page, notebook: Notebook, sources: range, *, wait: bool) -> fl
 # Layer 15 is whole, so its rows are there; the layer below is only prepared.
 ONE_ROW = """
 import time
-from horizon_widget.schedule.ablation_engine import AblationEngine
-from horizon_widget.schedule.plan import Part
+from horizon_widget.schedule.engine import Engine
+from horizon_widget.schedule.parts import Part
 from horizon_widget.models import thread
 widget.cancel()
-engine = AblationEngine(model, widget._running.map.query)
+engine = Engine(model, widget._running.map.query)
 times = []
 for source in (9, 10, 11, 12, 13):
-    thread.run(lambda: engine.compute(Part(((14, 70),))))
+    thread.run(lambda: engine.compute(Part("rows", None, ((14, 70),))))
     began = time.perf_counter()
-    thread.run(lambda: engine.compute(Part(((14, source),))))
+    thread.run(lambda: engine.compute(Part("rows", None, ((14, source),))))
     times.append(time.perf_counter() - began)
 widget.selected_layer = 14
 widget.cancel()

@@ -8,8 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from horizon_widget.schedule.ablation_engine import AblationEngine
-from horizon_widget.schedule.gradient_engine import GradientEngine
 
 import horizon_widget as hw
 from benchmarks import limits
@@ -33,8 +31,8 @@ def measure(model: hw.Model, prompt: str) -> list[Row]:
 def _measure(model: hw.Model, ids: tuple[int, ...]) -> list[Row]:
     now = limits.measure(model)
     query = Query(ids, baseline=Baseline("mean"))
-    exact = AblationEngine(model, query)
-    exact.prepare(range(model.n_layers))
+    exact = Engine(model, query)
+    exact.ask("prepare", layers=list(range(model.n_layers)))
     rows = [
         Row("products with a block's weights, 512 rows (10^9 operations/s)", now.blocks / 1e9, 1.0, "itself"),
         Row("products with the unembedding, 512 rows (10^9 operations/s)", now.head / 1e9, 1.0, "itself"),
@@ -51,7 +49,7 @@ def _map_of(layer: int, n_tokens: int) -> Callable[[Limit], float]:
     return lambda limit: limit.rows(layer, n_tokens**2 / 2)
 
 
-def _against(engine: Engine[Any], interest: Interest, needed: Callable[[Limit], float], repeats: int = 3) -> Any:
+def _against(engine: Engine, interest: Interest, needed: Callable[[Limit], float], repeats: int = 3) -> Any:
     def work() -> None:
         forget(engine)
         list(compute(engine, interest))
@@ -59,7 +57,7 @@ def _against(engine: Engine[Any], interest: Interest, needed: Callable[[Limit], 
     return limits.against(engine.model, work, needed, repeats)
 
 
-def _row(exact: AblationEngine) -> Row:
+def _row(exact: Engine) -> Row:
     n_layers, later = exact.model.n_layers, exact.query.n_tokens - 1 - CLICKED
 
     def needed(limit: Limit) -> float:
@@ -69,7 +67,7 @@ def _row(exact: AblationEngine) -> Row:
     return Row("exact row at every layer, one clicked source", seconds, ratio, "its limit", 2.0)
 
 
-def _tensors(model: hw.Model, query: Query, exact: AblationEngine) -> list[Row]:
+def _tensors(model: hw.Model, query: Query, exact: Engine) -> list[Row]:
     n_layers, n_tokens = model.n_layers, query.n_tokens
     everything = Interest(0, layers=range(n_layers), patient=True)
 
@@ -79,7 +77,7 @@ def _tensors(model: hw.Model, query: Query, exact: AblationEngine) -> list[Row]:
     def gradient_needed(limit: Limit) -> float:
         return limit.passes(n_layers * n_tokens**2 / 2, 2 * n_tokens)
 
-    gradient = GradientEngine(model, replace(query, method="gradient"))
+    gradient = Engine(model, replace(query, method="gradient"))
     seconds, ratio = _against(exact, everything, exact_needed, 1)
     first, first_ratio = _against(gradient, everything, gradient_needed)
     return [
@@ -88,7 +86,7 @@ def _tensors(model: hw.Model, query: Query, exact: AblationEngine) -> list[Row]:
     ]
 
 
-def _trace_overhead(model: hw.Model, exact: AblationEngine) -> Row:
+def _trace_overhead(model: hw.Model, exact: Engine) -> Row:
     layer = model.n_layers // 2
     interest = Interest(layer, layers=[layer], patient=True)
 
@@ -107,8 +105,8 @@ def _trace_overhead(model: hw.Model, exact: AblationEngine) -> Row:
 
 
 @contextmanager
-def _without_trace(model: hw.Model) -> Any:
-    """The same computation by plain modules."""
+def _without_trace(model: Any) -> Any:
+    """The same computation of a local model by plain modules."""
 
     def plainly(_clean: Any, work: Callable[[], torch.Tensor]) -> torch.Tensor:
         with torch.no_grad():
@@ -136,13 +134,13 @@ def _preparation(model: hw.Model, query: Query, rows: list[Row]) -> Row:
     row = next(row.seconds for row in rows if row.name.startswith("exact row"))
 
     def prepare() -> None:
-        AblationEngine(model, replace(query, baseline=Baseline())).prepare(range(model.n_layers))
+        Engine(model, replace(query, baseline=Baseline())).ask("prepare", layers=list(range(model.n_layers)))
 
     seconds = median_seconds(prepare, 1)
     return Row("preparing every layer (baseline check, noise floor)", seconds, seconds / row, "the row")
 
 
-def forget(engine: Engine[Any]) -> None:
+def forget(engine: Engine) -> None:
     """Mark everything as not computed."""
     influence = engine.map.dataset["influence"].values
     influence[:, engine.map.dataset["offset"].values >= 1] = float("nan")

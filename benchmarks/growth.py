@@ -25,7 +25,7 @@ TEXT = (
 MEASURE = """
 import json, sys, time
 import horizon_widget as hw
-from horizon_widget.schedule.ablation_engine import AblationEngine
+from horizon_widget.schedule.engine import Engine
 from horizon_widget.schedule.engine import compute
 from horizon_widget.schedule.plan import Interest
 from horizon_widget.question.baseline import Baseline
@@ -40,11 +40,11 @@ if layers < model.n_layers:
     model.hf_model.config.num_hidden_layers = layers
     model = hw.load_model(model.hf_model, tokenizer=model.tokenizer)
 ids = model.tokenize(text)[:tokens]
-warm = AblationEngine(model, Query(ids[:32], baseline=Baseline("zero")))
+warm = Engine(model, Query(ids[:32], baseline=Baseline("zero")))
 list(compute(warm, Interest(layer, layers=[layer], sources=(20, 21))))
 with Peak() as peak:
-    engine = AblationEngine(model, Query(ids, baseline=Baseline("zero")))
-    thread.run(lambda: engine.prepare([layer]))
+    engine = Engine(model, Query(ids, baseline=Baseline("zero")))
+    thread.run(lambda: engine.ask("prepare", layers=[layer]))
     began = time.perf_counter()
     list(compute(engine, Interest(layer, layers=[layer], patient=True)))
 print(json.dumps([time.perf_counter() - began, peak.bytes / 1e6]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -35,11 +36,11 @@ class Limit:
     def passes(self, through_blocks: float, through_head: float) -> float:
         """Seconds for so many rows through one block each, and so many through the head."""
         block, head = self.model.weights_per_block, self.model.vocab_size * self.model.d_model
-        return 2 * through_blocks * block / self.blocks + 2 * through_head * head / self.head
+        return float(2 * through_blocks * block / self.blocks + 2 * through_head * head / self.head)
 
 
-def measure(model: hw.Model) -> Limit:
-    """The rates now; on the model thread, whose number of threads counts."""
+def measure(model: Any) -> Limit:
+    """The rates now, of a local model; on the model thread, whose number of threads counts."""
     block = [weight for weight in model.blocks[0]._module.parameters() if weight.dim() == 2]
     return Limit(model, _rate(block), _rate([model.head._module.weight]))
 

@@ -8,8 +8,6 @@ from typing import Any
 
 import captum.attr
 import torch
-from horizon_widget.schedule.ablation_engine import AblationEngine
-from horizon_widget.schedule.gradient_engine import GradientEngine
 
 import horizon_widget as hw
 from benchmarks.engine import N_TOKENS, forget
@@ -17,7 +15,7 @@ from benchmarks.rows import Row
 from horizon_widget.models import thread
 from horizon_widget.question.baseline import Baseline
 from horizon_widget.question.query import Query
-from horizon_widget.schedule.engine import compute
+from horizon_widget.schedule.engine import Engine, compute
 from horizon_widget.schedule.plan import Interest
 
 LAYER = 15
@@ -31,8 +29,8 @@ def measure(model: hw.Model, prompt: str) -> list[Row]:
 
 def _measure(model: hw.Model, ids: tuple[int, ...]) -> list[Row]:
     hf_model, input_ids = model.hf_model, torch.tensor([ids])
-    exact = AblationEngine(model, Query(ids, baseline=Baseline("mean")))
-    gradient = GradientEngine(model, Query(ids, baseline=Baseline("zero"), method="gradient"))
+    exact = Engine(model, Query(ids, baseline=Baseline("mean")))
+    gradient = Engine(model, Query(ids, baseline=Baseline("zero"), method="gradient"))
 
     def our_map() -> None:
         forget(exact)
@@ -42,8 +40,9 @@ def _measure(model: hw.Model, ids: tuple[int, ...]) -> list[Row]:
         forget(gradient)
         list(compute(gradient, Interest(0, layers=range(model.n_layers))))
 
-    exact.prepare([LAYER])
-    mean = exact.runner.computation.replacements.mean(LAYER)
+    exact.ask("prepare", layers=[LAYER])
+    executor: Any = exact.executor
+    mean = executor.computation.replacements.mean(LAYER)
     our_tensor()
     every = others(hf_model, input_ids, mean)
     return [_beside(name, our_tensor if "gradient" in name else our_map, theirs) for name, theirs in every.items()]

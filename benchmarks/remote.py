@@ -8,14 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import nnsight
-from horizon_widget.schedule.ablation_engine import AblationEngine
-from horizon_widget.schedule.ask import read_query
 
 import horizon_widget as hw
 from benchmarks.rows import REPEATS, Row, median_seconds
 from horizon_widget.models.demo import demo_model_folder
+from horizon_widget.question.reading import read_query
 from horizon_widget.remote.remote_model import RemoteModel
-from horizon_widget.schedule.engine import compute
+from horizon_widget.schedule.engine import Engine, compute
 from horizon_widget.schedule.plan import Interest
 from tests.remote.server.running import Server
 
@@ -47,7 +46,7 @@ def _user(url: str, key: str) -> Iterator[None]:
 class Traffic:
     """What went to a host and came back, in kilobytes."""
 
-    requests: int
+    requests: float
     sent: float
     received: float
 
@@ -63,7 +62,8 @@ def _counting(model: RemoteModel, times: int = 1) -> Iterator[Callable[[], Traff
 
     def so_far() -> Traffic:
         now = (host.requests, host.bytes_sent / 1e3, host.bytes_received / 1e3)
-        return Traffic(*((after - then) / times for after, then in zip(now, before, strict=True)))
+        requests, sent, received = ((after - then) / times for after, then in zip(now, before, strict=True))
+        return Traffic(requests, sent, received)
 
     yield so_far
 
@@ -97,7 +97,7 @@ def _beside(here: hw.Model, kind: str, prompt: str, *, must: bool = True) -> lis
 def _work(model: hw.Model, ids: tuple[int, ...], interest: Interest) -> Callable[[], object]:
     """A new engine each time: its prompt is run, layers are prepared, rows computed."""
     query = read_query(model, ids)
-    return lambda: list(compute(AblationEngine(model, query), interest))
+    return lambda: list(compute(Engine(model, query), interest))
 
 
 def _growth(prompt: str) -> list[Row]:
@@ -120,7 +120,7 @@ def _growth(prompt: str) -> list[Row]:
 def _ten_clicks(prompt: str) -> list[Row]:
     """A reader's session: one layer, then ten tokens."""
     model = _remote()
-    engine = AblationEngine(model, read_query(model, model.tokenize(prompt)[:N_TOKENS]))
+    engine = Engine(model, read_query(model, model.tokenize(prompt)[:N_TOKENS]))
 
     def read() -> None:
         list(compute(engine, Interest(MIDDLE, layers=[MIDDLE])))
