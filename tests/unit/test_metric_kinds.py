@@ -80,7 +80,7 @@ def test_a_function_named_like_a_metric_is_neither_shown_nor_computed_as_that(mo
     own.save(tmp_path / "map.nc")
     loaded = hw.HorizonMap.load(tmp_path / "map.nc")
     assert (loaded.query.metric.name, str(loaded.query.metric)) == ("function", "function kl")
-    with pytest.raises(hw.QueryError, match="metric: kl was a function, which no file holds"):
+    with pytest.raises(hw.QueryError, match="metric: kl was a function, and files do not hold functions"):
         hw.attribute(model, PROMPT, metric=loaded.query.metric, progress=False)
     estimate = hw.attribute(model, PROMPT, layers=1, metric=called("kl"), method="gradient", progress=False)
     assert estimate.done.any()

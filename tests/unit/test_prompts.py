@@ -105,7 +105,7 @@ def test_functions_that_are_no_metric_are_named(model, function, says):
     [
         (("mean", []), "the reference is empty"),
         (("mean", ["a"]), "no reference text has a second token"),
-        (("zero", ["abc"]), "zero is taken from no text"),
+        (("zero", ["abc"]), "zero uses no texts"),
         (("magic", ["abc"]), "'magic' is not offered"),
         (("counterfactual", "ab"), "has 2 tokens and the prompt 31"),
         (5, "5 is not offered"),
@@ -122,12 +122,12 @@ def test_a_baseline_of_another_model_is_noticed(model, byte_tokenizer):
     config = LlamaConfig(**{**model.config.to_dict(), "num_hidden_layers": 2})
     other = hw.load_model(LlamaForCausalLM(config).eval(), tokenizer=byte_tokenizer)
     foreign = hw.attribute(other, PROMPT, progress=False).baseline
-    with pytest.raises(hw.QueryError, match="it is of a model with 2 layers, and this one has 4"):
+    with pytest.raises(hw.QueryError, match="it is from a model with 2 layers, and this one has 4"):
         hw.attribute(model, PROMPT, baseline=foreign, progress=False)
 
 
 def test_heads_belong_to_keys_and_values(model):
-    with pytest.raises(hw.QueryError, match="head: the site 'residual' has none"):
+    with pytest.raises(hw.QueryError, match="head: the site 'residual' has no heads"):
         hw.attribute(model, PROMPT, head=0)
     with pytest.raises(hw.QueryError, match="head: 2 is out of range"):
         hw.attribute(model, PROMPT, site="key", head=2)
