@@ -145,7 +145,7 @@ def test_carriers_under_several_draws_are_averaged(model):
 
 
 def test_carriers_of_another_site_are_refused_in_plain_words(model):
-    with pytest.raises(hw.QueryError, match="site: carriers are of a state entering a block"):
+    with pytest.raises(hw.QueryError, match="site: carriers are found for states that enter a block"):
         hw.carriers(model, SHORT, LAYER, SOURCE, TARGET, site="mlp_output")
 
 
