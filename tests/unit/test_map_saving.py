@@ -84,7 +84,7 @@ def test_what_is_no_regular_file_is_not_replaced(tmp_path):
         listener.bind(str(tmp_path / "socket"))
         before = {path.name: path.lstat().st_ino for path in tmp_path.iterdir()}
         for name in before:
-            assert "no regular file" in refused(maps.make(), tmp_path / name)
+            assert "not a regular file" in refused(maps.make(), tmp_path / name)
     assert {path.name: path.lstat().st_ino for path in tmp_path.iterdir()} == before
 
 
