@@ -59,7 +59,7 @@ def test_the_stop_button_stops_within_a_part_keeps_what_is_done_and_the_next_cal
     model.cache.clear()
     engine = engine_for(model, Query(model.tokenize(PROMPT)))
     engine.rows_per_part = 16
-    with pytest.raises(hw.AttributionInterrupted, match="goes on from there") as stopped:
+    with pytest.raises(hw.AttributionInterrupted, match="continues from there") as stopped:
         hw.attribute(model, PROMPT, progress=False)
     assert isinstance(stopped.value, KeyboardInterrupt)
     assert len(computed) <= 4

@@ -64,7 +64,7 @@ def test_robustness_of_a_map_s_cell_over_baselines_of_one_s_own(model):
     got = hw.baseline_sensitivity(model, hmap, 1, 3, 7, baselines=["zero", other])
     assert got.sizes == {"baseline": 2}
     assert got.attrs["unit"] == "logits"
-    with pytest.raises(hw.QueryError, match="baselines: none is named"):
+    with pytest.raises(hw.QueryError, match="baselines: it is empty"):
         hw.baseline_sensitivity(model, hmap, 1, 3, 7, baselines=[])
 
 
