@@ -6,7 +6,7 @@
     hmap = hw.attribute(model, "The keys ...")
     hw.HorizonWidget(model, "The keys ...")
 
-Importing the package loads neither torch nor nnsight; they are imported when a model is.
+Importing the package loads neither torch nor nnsight. Loading a model does.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Errors that say what is wrong and what to do."""
+"""Errors that say what is wrong and what the reader can do."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import traceback
 from typing import Any
 
 ASK_AGAIN = "Finished values are of the model as it was. Resume begins a new map; in Python, ask again."
-LONGEST_DETAIL = 100_000  # characters; a traceback of endless recursion is long, and its end says most
+LONGEST_DETAIL = 100_000  # characters, from the end; a traceback of endless recursion is long
 
 
 class Picklable(BaseException):
     """An exception that keeps its text and attributes in another process, whatever its constructor takes.
 
-    Python would call the constructor with the text alone; where that fails, a ``multiprocessing.Pool`` waits for ever.
+    Python would call the constructor with the text alone. If that fails, a ``multiprocessing.Pool`` waits for ever.
     """
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """For ``pickle`` and ``copy``: made without its constructor, then given its attributes."""
+        """For ``pickle`` and ``copy``: make the exception without its constructor, then set its attributes."""
         return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
@@ -25,12 +25,12 @@ class HorizonError(Picklable, Exception):
     """Base of all errors raised by this package.
 
     Args:
-        message: What is wrong, naming the field or thing concerned.
+        message: What is wrong, naming the argument or object concerned.
         advice: What the reader can do about it; may be empty.
 
     Attributes:
-        detail: What somebody who looks into it wants to see, such as a traceback from another machine; may be empty.
-        outdates_map: Whether the map that was computed can only be begun anew.
+        detail: Details for a closer look, such as a traceback from another machine; may be empty.
+        outdates_map: Whether the map cannot be continued and must be begun anew.
     """
 
     outdates_map = False
@@ -61,7 +61,7 @@ class ModelError(HorizonError):
 
 
 class OutdatedError(ModelError):
-    """A model that has changed since a map of it was begun; the finished rows are of the model as it was."""
+    """A model that has changed since a map of it was begun. The finished rows are of the model as it was."""
 
     outdates_map = True
 
@@ -70,11 +70,11 @@ class HostError(HorizonError):
     """A request that an NDIF host did not answer.
 
     Args:
-        kind: What kind of fault it is, such as ``"unreachable"``: a key of ``remote.faults.KINDS``.
+        kind: The kind of fault, such as ``"unreachable"``; a key of ``remote.faults.KINDS``.
         message: What is wrong.
         advice: What to do about it.
-        detail: What the host or a library said of it, such as the traceback on the host. Without the API key.
-        may_repeat: Whether the same request may well be answered a little later.
+        detail: What the host or a library reports, such as the traceback on the host. Never contains the API key.
+        may_repeat: Whether the same request may be answered a little later.
     """
 
     def __init__(
@@ -88,23 +88,23 @@ class HostError(HorizonError):
 
 
 class CancelledError(HorizonError):
-    """A request that nobody waits for any more."""
+    """A request that was cancelled because nobody waits for it."""
 
     def __init__(self) -> None:
         super().__init__("The request was cancelled.", advice="Its host may still be at work on it.")
 
 
 class MapFileError(HorizonError):
-    """A file that cannot be written, or is no map."""
+    """A map file that cannot be written or read."""
 
 
 def describe(error: BaseException) -> dict[str, str]:
-    """An exception as the widget shows it: in plain words, with the details for copying."""
+    """An exception as the widget shows it: title and advice in plain words, and details to copy."""
     return {name: sendable(text) for name, text in _in_words(error).items()}
 
 
 def sendable(text: str) -> str:
-    """A text with lone surrogates, which cannot be sent, spelled out."""
+    """A text that can be sent: lone surrogates are spelled out."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

@@ -1,6 +1,6 @@
-"""Locks in forked processes.
+"""Locks that are free in forked processes.
 
-``os.fork`` copies a process with one of its threads. A lock that another thread held stays locked in the copy for ever.
+``os.fork`` copies a process with one of its threads. In the copy, a lock that another thread held is never released.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from collections.abc import Callable
 
 def in_child(renew: Callable[[], None]) -> None:
     """Call a function in each process that is forked from now on, before anything else runs there."""
-    if hasattr(os, "register_at_fork"):  # there is no fork on Windows
+    if hasattr(os, "register_at_fork"):  # Windows has no fork
         os.register_at_fork(after_in_child=renew)
 
 
 class Lock:
-    """A lock that is held for a few instructions, none of which forks; free in a forked process."""
+    """A lock that is free in a forked process. It is held for a few instructions, and none of them forks."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         _locks.add(self)
 
     def renew(self) -> None:
-        """Be free, whoever holds it."""
+        """Make the lock free, even if a thread holds it."""
         self._lock = threading.Lock()
 
     def __enter__(self) -> None:

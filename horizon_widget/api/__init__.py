@@ -1,1 +1,1 @@
-"""The functions of the package, as users call them; each loads what it needs."""
+"""The functions that users call. Each module loads what it needs."""

@@ -18,10 +18,10 @@ from horizon_widget.schedule.plan import Interest, bisecting
 
 
 class AttributionInterrupted(Picklable, KeyboardInterrupt):
-    """``attribute`` was stopped; what was finished is in ``map``, and the same call goes on from there."""
+    """``attribute`` was stopped. ``map`` has the finished rows, and the same call continues from there."""
 
     def __init__(self, horizon_map: HorizonMap) -> None:
-        super().__init__(f"Stopped. Finished rows are kept: the same call goes on from there ({horizon_map!r}).")
+        super().__init__(f"Stopped. Finished rows are kept: the same call continues from there ({horizon_map!r}).")
         self.map = horizon_map
 
 
@@ -42,40 +42,40 @@ def attribute(
     memory_limit: int | None = None,
     progress: bool = True,
 ) -> HorizonMap:
-    """How much each state matters for each later prediction: ``A[layer, source, target]``.
+    """Compute the influence of each state on each later prediction: ``A[layer, source, target]``.
 
     Args:
-        model: From ``load_model``.
+        model: A model from ``load_model``.
         prompt: A text, token ids, chat messages (dicts with ``role`` and ``content``), or a map, for its tokens.
-        layers: Which layers to compute: a number, several, or ``None`` for all. Negative numbers count from the last.
-        sources: Which positions ``i``: one, several, or ``None`` for all: one source at all layers is a row.
-        targets: Which ``t``, likewise: one target at all layers is a column.
+        layers: The layers to compute: one, several, or ``None`` for all. Negative numbers count from the last.
+        sources: The positions ``i`` to compute: one, several, or ``None`` for all.
+        targets: The targets ``t`` to compute: one, several, or ``None`` for all.
         method: ``"ablation"``: ``A = m[j](h) - m[j](h with h[layer, source] := b)``, exact. Estimates: ``"gradient"``,
             ``<dm[j]/dh, h - b>``, and ``"energy"``, ``|dm[j]/dh| |h - b|``, an upper bound of its magnitude.
         metric: ``m[j]``: ``"logprob"`` (of the actual next token, in nats), ``"logit"``, ``"centred_logit"``,
             ``"entropy"``, ``"kl"``; ``("logprob", " Paris")`` for a token named; ``("contrast", " Paris", " Rome")``;
-            or a function of ``(logits (T, V), input_ids (T,))`` that gives ``(T,)``. A token is named by its text as
+            or a function of ``(logits (T, V), input_ids (T,))`` that returns ``(T,)``. A token is named by its text as
             the map and ``predictions`` show it, or by its id.
         baseline: ``b``: ``"mean"``, ``"zero"``, ``"resample"``; ``("mean", texts)`` or ``("resample", texts)`` for a
             reference corpus; ``("counterfactual", other_prompt)``; another map's ``.baseline``; ``"auto"``: the mean,
             but ``"zero"`` for two tokens and ``"resample"`` at layers where the mean itself disturbs every prediction
-            (noted in the map).
-        site: ``"residual"``: the state entering a block; ``"attention_output"``, ``"mlp_output"``: what it writes;
-            ``"key"``, ``"value"``: what its attention exports.
+            (the map says which).
+        site: ``"residual"``: the state that enters a block; ``"attention_output"``, ``"mlp_output"``: what the block
+            writes; ``"key"``, ``"value"``: what its attention exports.
         head: A key-value head; ``None`` for all of them together.
-        seed: Of the draws of ``"resample"``.
-        draws: How many.
-        memory_limit: In bytes; by default a quarter of what is free on the model's device.
+        seed: Seeds the draws of ``"resample"``.
+        draws: Number of draws of ``"resample"``.
+        memory_limit: Bytes that may be used; by default a quarter of the free memory of the model's device.
         progress: Whether to show a progress bar.
 
     Returns:
-        The map, a copy of its own; what was not asked for is NaN.
+        The map. It is a copy that does not change later, with NaN for cells that were not asked for.
 
     Raises:
         QueryError: if an argument is wrong, naming it.
-        ModelError: if the model cannot be entered half-way, or its values are not finite.
-        HostError: if the host of a remote model does not answer; what it has answered is kept for the next call.
-        AttributionInterrupted: when stopped, with the finished rows; a ``KeyboardInterrupt``.
+        ModelError: if the model's blocks cannot be called, or its values are not finite.
+        HostError: if the host of a remote model does not answer. Rows that it has sent are kept for the next call.
+        AttributionInterrupted: when stopped, with the finished rows. It is a ``KeyboardInterrupt``.
     """
     query = read_query(
         model, prompt, method=method, metric=metric, baseline=baseline, site=site, head=head, seed=seed, draws=draws
@@ -93,12 +93,12 @@ def attribute(
     total = max(engine.missing(interest), 1.0)
     bar_format = "{desc} {percentage:3.0f}% |{bar}| {elapsed}<{remaining}{postfix}"
 
-    def say(part: Any) -> None:
+    def show(part: Any) -> None:
         bar.set_description_str(engine.label(part, interest))
 
-    with tqdm(total=total, disable=not progress, bar_format=bar_format) as bar, _told(model, bar):
+    with tqdm(total=total, disable=not progress, bar_format=bar_format) as bar, _showing_news(model, bar):
         try:
-            for _ in compute(engine, interest, begin=say):
+            for _ in compute(engine, interest, begin=show):
                 bar.update(total - engine.missing(interest) - bar.n)
         except KeyboardInterrupt:
             raise AttributionInterrupted(_only(engine.map, interest)) from None
@@ -107,8 +107,8 @@ def attribute(
 
 
 @contextmanager
-def _told(model: Model, bar: Any) -> Iterator[None]:
-    """While this lasts, a bar says where the request to a remote model's host is."""
+def _showing_news(model: Model, bar: Any) -> Iterator[None]:
+    """Show the progress of requests to a remote model's host on a bar."""
     end = model.listen(lambda: bar.set_postfix_str(model.news or ""))
     try:
         yield
@@ -117,5 +117,5 @@ def _told(model: Model, bar: Any) -> Iterator[None]:
 
 
 def _only(horizon_map: HorizonMap, interest: Interest) -> HorizonMap:
-    """A copy with what was asked for; an engine may have computed more before."""
+    """A copy with the cells that were asked for. The engine's map may have more."""
     return horizon_map.snapshot(interest.layers, sources=interest.sources, targets=interest.targets)

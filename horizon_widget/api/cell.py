@@ -1,4 +1,4 @@
-"""One cell, looked into: what the state's removal does to the prediction, by which ways, and whether that is so."""
+"""Look into one cell: what removing the state does to the prediction, what carries the influence, and a check."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ T = TypeVar("T")
 def predictions(
     model: Model, prompt: Any, layer: int, source: int, target: int, *, n: int = TOKENS_SHOWN, **arguments: Any
 ) -> pd.DataFrame:
-    """What the model predicts at a target with a state kept, and with it removed.
+    """The model's predictions at a target with a state kept, and with it removed.
 
     Args:
-        model: From ``load_model``.
-        prompt: As for ``attribute``, or a map, whose query is taken.
-        layer: The layer.
+        model: A model from ``load_model``.
+        prompt: As for ``attribute``; a map also gives its query.
+        layer: The layer of the state.
         source: The position ``i`` of the state.
         target: The position ``t`` of the predicted token, after the source.
-        n: How many tokens: the most probable with the state and without it, in turn. The actual one comes on top.
+        n: Number of tokens: the most probable with the state and without it, in turn. The prompt's own token is added.
         **arguments: ``baseline``, ``site``, ``head``, ``seed``, ``draws`` as for ``attribute``.
 
     Returns:
         One line for each token, the most probable first: ``token``, ``kept`` and ``removed`` (probabilities), and
-        ``actual``: whether it is the prompt's own.
+        ``actual``: whether it is the prompt's own token.
 
     Raises:
         QueryError: if an argument is wrong, naming it.
@@ -56,28 +56,28 @@ def predictions(
 def carriers(
     model: Model, prompt: Any, layer: int, source: int, target: int, *, n: int = CARRIERS_SHOWN, **arguments: Any
 ) -> pd.DataFrame:
-    """By which heads' keys and values a state's influence leaves its position for the target.
+    """The heads whose keys and values carry a state's influence from its position to the target.
 
-    For each block from ``layer`` on, each key-value head, and key and value by turns: the influence on the target when
-    only what this head exports at the source becomes what it is under the ablation, and all else at the source stays
-    clean. Later positions follow. The values need not sum to the whole: heads fill in for each other.
+    Each value is the influence on the target when one head's key, or one head's value, at the source becomes what it is
+    under the ablation. All else at the source stays clean, and later positions follow. This is done for each key-value
+    head of each block from ``layer`` on. The values need not sum to the total, since heads can stand in for each other.
 
     Args:
-        model: From ``load_model``.
-        prompt: As for ``attribute``, or a map, whose query is taken.
-        layer: The layer.
+        model: A model from ``load_model``.
+        prompt: As for ``attribute``; a map also gives its query.
+        layer: The layer of the state.
         source: The position ``i`` of the state.
         target: The position ``t`` of the predicted token, after the source.
-        n: How many.
+        n: Number of carriers.
         **arguments: ``metric``, ``baseline``, ``seed``, ``draws`` as for ``attribute``.
 
     Returns:
-        One line for each, the greatest magnitude first: ``layer``, ``head``, ``site``, ``influence`` in the metric's
-        unit.
+        One line for each carrier, the greatest magnitude first: ``layer``, ``head``, ``site``, and ``influence`` in the
+        metric's unit.
 
     Raises:
-        QueryError: if an argument is wrong, naming it; if the map is not of the residual stream, or the architecture
-            has no keys and values that are known.
+        QueryError: if an argument is wrong, naming it; if the map is not of the residual stream, or the places of keys
+            and values in the architecture are not known.
     """
     check_index("n", n, 10**9)
     engine, cell = _ask(model, prompt, layer, source, target, arguments)
@@ -87,19 +87,22 @@ def carriers(
 
 
 def verify(model: Model, prompt: Any, layer: int, source: int, target: int, **arguments: Any) -> Verification:
-    """Repeat a cell's value by full, separate forward passes of the transformers model, with one hook on it.
+    """Verify a cell's value by separate full forward passes of the transformers model, with one hook.
 
-    Nothing of the way that maps are computed is used: no partial pass, no trace, no kept keys and values. What is put
-    in the state's place is the same, and so is what turns logits into the metric; off the residual stream, also what
-    writes it there. A map's own value is what is compared, where it has one.
+    These passes use no partial pass, no trace and no cache of keys and values. They share with maps the states that
+    replace the state, the arithmetic of the metric and, at sites other than the residual stream, the code that
+    overwrites the module's output. If a map is given that has the value, this value is verified.
 
     Args:
-        model: From ``load_model``.
-        prompt: As for ``attribute``, or a map, whose query is taken.
-        layer: The layer.
+        model: A model from ``load_model``.
+        prompt: As for ``attribute``; a map also gives its query.
+        layer: The layer of the state.
         source: The position ``i`` of the state.
         target: The position ``t`` of the predicted token, after the source.
         **arguments: ``metric``, ``baseline``, ``site``, ``head``, ``seed``, ``draws`` as for ``attribute``.
+
+    Returns:
+        The value, the reference and their difference.
 
     Raises:
         QueryError: if an argument is wrong, naming it.

@@ -1,4 +1,4 @@
-"""Effects of a few states: several at once, directly or through other tokens, under other baselines."""
+"""Effects of a few states: replaced together, direct and indirect, or under several baselines."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 def ablate_together(model: Model, prompt: Any, cells: Any, *, targets: Any = None, **arguments: Any) -> xr.DataArray:
     """Exact influence of several states replaced at once, on each later prediction.
 
-    The effect of replacing states together is not the sum of their effects: where one can fill in for another, each
-    alone may matter little and both much.
+    The effect of replacing states together is not the sum of their effects. If one state can stand in for another, each
+    alone may matter little and both together much.
 
     Args:
-        model: From ``load_model``.
-        prompt: As for ``attribute``, or a map, whose query is taken.
-        cells: Which (layer, source), several; a span of positions is ``[(layer, i) for i in range(a, b)]``.
-        targets: Which ``t``; all by default.
+        model: A model from ``load_model``.
+        prompt: As for ``attribute``; a map also gives its query.
+        cells: Several pairs (layer, source); a span of positions is ``[(layer, i) for i in range(a, b)]``.
+        targets: The targets ``t``; all by default.
         **arguments: ``metric``, ``baseline``, ``site``, ``head``, ``seed``, ``draws`` as for ``attribute``.
 
     Returns:
-        Shape (target,), in the metric's unit; 0 where no source lies before the target.
+        Influence of shape (target,), in the metric's unit; 0 if no source is before the target.
 
     Raises:
         QueryError: if an argument is wrong, naming it.
@@ -50,17 +50,18 @@ def ablate_together(model: Model, prompt: Any, cells: Any, *, targets: Any = Non
 
 
 def direct(model: Model, prompt: Any, layer: int, sources: Any, *, targets: Any = None, **arguments: Any) -> xr.Dataset:
-    """Which part of an exact effect reaches the prediction straight from the source, and which through other tokens.
+    """The direct and the indirect part of an exact effect.
 
-    ``direct`` is the effect when the source's own later states follow and every position but the source and the
-    predicting one is held at its clean states; ``indirect`` is the rest. Either may be negative or exceed the total.
+    ``direct`` is the effect when the source's own later states follow and all positions except the source and the
+    predicting one are held at their clean states. ``indirect`` is the rest, through other tokens. Either may be
+    negative or exceed the total.
 
     Args:
-        model: From ``load_model``.
-        prompt: As for ``attribute``, or a map, whose query is taken.
-        layer: The layer.
-        sources: One position or several.
-        targets: Which ``t``; all by default.
+        model: A model from ``load_model``.
+        prompt: As for ``attribute``; a map also gives its query.
+        layer: The layer of the states.
+        sources: One position or several; ``None`` for all.
+        targets: The targets ``t``; all by default.
         **arguments: ``metric``, ``baseline``, ``site``, ``head``, ``seed``, ``draws`` as for ``attribute``.
 
     Returns:
@@ -76,11 +77,11 @@ def direct(model: Model, prompt: Any, layer: int, sources: Any, *, targets: Any 
     engine = exact_engine_for(model, query)
     cells = [(layer, source) for source in positions]
 
-    total, straight = engine.run("total_and_direct", cells=cells, targets=wanted)
+    total, direct_part = engine.run("total_and_direct", cells=cells, targets=wanted)
     dims = ("source", "target")
     attrs = {"unit": query.unit, "layer": layer, "baseline": str(query.baseline)}
     return xr.Dataset(
-        {"total": (dims, total), "direct": (dims, straight), "indirect": (dims, total - straight)},
+        {"total": (dims, total), "direct": (dims, direct_part), "indirect": (dims, total - direct_part)},
         coords={"source": list(positions), **_target_coords(engine, wanted)},
         attrs=attrs,
     )
@@ -92,11 +93,11 @@ def direct_links(
     """The strongest links of a map, each with its direct and its indirect part; see ``direct``.
 
     Args:
-        model: The one that the map is of.
-        hmap: Of exact values.
-        n: How many links.
-        layers: Which layers; all by default.
-        least_offset: Leave out nearer targets; at offset 1 nobody stands between, and all is direct.
+        model: The model that the map was computed with.
+        hmap: A map of exact values.
+        n: Number of links.
+        layers: The layers to include; all by default.
+        least_offset: Smallest offset of a link. At offset 1 no token is between, and all influence is direct.
         sinks: Whether attention sinks count as sources.
 
     Returns:
@@ -111,14 +112,14 @@ def direct_links(
     links = hmap.strongest_links(n, layers=layers, least_offset=least_offset, sinks=sinks)
     cells = sorted({(int(layer), int(source)) for layer, source in zip(links["layer"], links["source"], strict=True)})
     targets = tuple(range(1, engine.query.n_targets + 1))
-    total, straight = engine.run("total_and_direct", cells=cells, targets=targets)
+    total, direct_part = engine.run("total_and_direct", cells=cells, targets=targets)
     row = [cells.index((layer, source)) for layer, source in zip(links["layer"], links["source"], strict=True)]
     column = links["target"].to_numpy() - 1
     scale = max(float(links["influence"].abs().max()), float(np.abs(total).max(initial=0))) if len(links) else 0.0
-    apart = np.abs(total[row, column] - links["influence"].to_numpy()).max(initial=0)
-    if not apart <= model.agreement * scale:
+    difference = np.abs(total[row, column] - links["influence"].to_numpy()).max(initial=0)
+    if not difference <= model.agreement * scale:
         raise OutdatedError(f"{model.name} gives other values than this map has.", advice="Compute the map anew.")
-    parts = links.assign(direct=straight[row, column], indirect=(total - straight)[row, column])
+    parts = links.assign(direct=direct_part[row, column], indirect=(total - direct_part)[row, column])
     sizes = parts[["direct", "indirect"]].abs().sum()
     parts.attrs = {**links.attrs, "direct_share": float(sizes["direct"] / sizes.sum()) if len(parts) else float("nan")}
     return parts
@@ -134,25 +135,25 @@ def baseline_sensitivity(
     baselines: Sequence[Any] = SENSITIVITY_BASELINES,
     **arguments: Any,
 ) -> xr.DataArray:
-    """One cell's exact influence under several baselines: how much of it is the baseline's part.
+    """One cell's exact influence under several baselines, which shows how much depends on the baseline.
 
     Args:
-        model: From ``load_model``.
-        prompt: As for ``attribute``, or a map, whose query is taken.
-        layer: The layer.
-        source: The position ``i``.
-        target: The position ``t`` of the predicted token.
-        baselines: Which, as for ``attribute``.
+        model: A model from ``load_model``.
+        prompt: As for ``attribute``; a map also gives its query.
+        layer: The layer of the state.
+        source: The position ``i`` of the state.
+        target: The position ``t`` of the predicted token, after the source.
+        baselines: The baselines, each as for ``attribute``.
         **arguments: ``metric``, ``site``, ``head``, ``seed``, ``draws`` as for ``attribute``.
 
     Returns:
-        Shape (baseline,), in the metric's unit, with the least and greatest in ``attrs["range"]``.
+        Influence of shape (baseline,), in the metric's unit, with the least and greatest in ``attrs["range"]``.
 
     Raises:
         QueryError: if an argument is wrong, naming it.
     """
     if not baselines:
-        raise QueryError("baselines", "none is named.", advice=f"Use some of {', '.join(SENSITIVITY_BASELINES)}.")
+        raise QueryError("baselines", "it is empty.", advice=f"Use some of {', '.join(SENSITIVITY_BASELINES)}.")
     queries = [query_of(model, prompt, {**arguments, "baseline": baseline}) for baseline in baselines]
     query = queries[0]
     cell_at = (
@@ -173,9 +174,9 @@ def _read_cells(cells: Any, model: Model, query: Query) -> list[tuple[int, int]]
     try:
         pairs = [(layer, source) for layer, source in cells]
     except (TypeError, ValueError):
-        raise QueryError("cells", f"{cells!r} is no list of (layer, source) pairs.") from None
+        raise QueryError("cells", f"{cells!r} is not a list of (layer, source) pairs.") from None
     if not pairs:
-        raise QueryError("cells", "none is named.", advice="Name at least one (layer, source).")
+        raise QueryError("cells", "it is empty.", advice="Name at least one (layer, source).")
     checked = {
         (check_layers([layer], model.n_layers)[0], check_index("cells", source, query.n_tokens))
         for layer, source in pairs

@@ -1,4 +1,4 @@
-"""What a map will cost, before it is computed."""
+"""Estimate the cost of a map before it is computed."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from horizon_widget.schedule.plan import Interest
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a map costs that is not yet computed.
+    """The cost of the part of a map that is not computed yet.
 
     Attributes:
-        seconds: About how long it takes, by the speed of a first part of it.
-        operations: Floating-point operations, by the cost model.
-        memory: Bytes held at once, at most.
+        seconds: Approximate time, by the measured speed of a first part.
+        operations: Number of floating-point operations, by the cost model.
+        memory: Most bytes held at once.
     """
 
     seconds: float
@@ -29,8 +29,8 @@ class Estimate:
 
     def __str__(self) -> str:
         minutes, seconds = divmod(round(self.seconds), 60)
-        took = f"{minutes} min {seconds} s" if minutes else f"{self.seconds:.1f} s"
-        return f"about {took}, {self.operations / 1e9:.0f}e9 operations, up to {self.memory / 1e6:.0f} MB at once"
+        needed = f"{minutes} min {seconds} s" if minutes else f"{self.seconds:.1f} s"
+        return f"about {needed}, {self.operations / 1e9:.0f}e9 operations, up to {self.memory / 1e6:.0f} MB at once"
 
 
 def estimate(
@@ -43,12 +43,12 @@ def estimate(
     memory_limit: int | None = None,
     **arguments: Any,
 ) -> Estimate:
-    """How long ``attribute`` would take and how much memory it would hold.
+    """Estimate how long ``attribute`` would take and how much memory it would use.
 
-    Computes a small part of the map to find the speed, and keeps it for the map.
+    Computes a small part of the map to measure the speed, and keeps it for the map.
 
     Args:
-        model: From ``load_model``.
+        model: A model from ``load_model``.
         prompt: As for ``attribute``.
         layers: As for ``attribute``.
         sources: As for ``attribute``.

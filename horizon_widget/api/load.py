@@ -1,4 +1,4 @@
-"""Loading a model: the demo model, a Hub id, a local folder, or one already in memory."""
+"""Load a model: the demo model, a Hub id, a local folder, or one already in memory."""
 
 from __future__ import annotations
 
@@ -28,32 +28,34 @@ def load_model(
     Args:
         model: ``"demo"`` (SmolLM2-135M-Instruct, fetched once, then offline); a Hub id; a local folder; or a model in
             memory, from transformers or nnsight.
-        tokenizer: Needed with a transformers model in memory; otherwise the model's own. A copy of it is used, which is
-            ``model.tokenizer``: what is changed in yours afterwards, such as its chat template, is to be changed there.
-        dtype: A torch dtype or its name. Default: float32 on a CPU, the checkpoint's own on a GPU.
-        device: Default: the first GPU if there is one, else the CPU. A model in memory stays where it is.
-        revision: Of a Hub id.
-        remote: Its weights stay on an NDIF host (``NDIF_HOST``, by default the public one), which is asked with
-            ``NDIF_API_KEY``; only its configuration and tokenizer are loaded. dtype and device are the host's.
+        tokenizer: The tokenizer; by default the model's own. A transformers model in memory needs one. A copy is used:
+            make later changes, such as to the chat template, in ``model.tokenizer``.
+        dtype: A torch dtype or its name; by default float32 on a CPU, the checkpoint's own on a GPU.
+        device: A torch device; by default the first GPU if there is one, else the CPU. A model in memory stays where it
+            is.
+        revision: The revision of a Hub id.
+        remote: Whether the weights stay on an NDIF host (``NDIF_HOST``, by default the public one; the key is
+            ``NDIF_API_KEY``). Only the configuration and the tokenizer are loaded, and the host decides on dtype and
+            device.
 
     Returns:
         The model, ready for ``attribute`` and ``HorizonWidget``.
 
     Raises:
-        ModelError: if it cannot be found, read or used; the message says which.
-        HostError: if ``remote``, and the host cannot be reached or refuses the key; whether it has the model shows at
-            the first request.
+        ModelError: if the model cannot be found, read or used.
+        HostError: if the model is remote and the host cannot be reached or refuses the key. The first request shows
+            whether the host has the model.
     """
     if remote:
         return _name_remote(model, tokenizer, dtype, device, revision)
     if isinstance(model, (str, Path)):
         return _load_named(str(model), tokenizer, dtype, device, revision)
     if not (dtype is device is revision is None):
-        raise ModelError("dtype, device and revision belong to models loaded by name.", advice="Leave them out.")
-    traced_module = getattr(model, "_module", None)  # an nnsight model wraps the transformers one
+        raise ModelError("dtype, device and revision are only for models loaded by name.", advice="Leave them out.")
+    traced_module = getattr(model, "_module", None)  # an nnsight model wraps the transformers model
     if traced_module is not None:
         if not getattr(model, "dispatched", True):
-            model.dispatch()  # made without its weights
+            model.dispatch()  # loads the weights
             traced_module = model._module
         tokenizer = tokenizer if tokenizer is not None else getattr(model, "tokenizer", None)
         model = traced_module
@@ -102,11 +104,11 @@ def _name_remote(model: Any, tokenizer: Any, dtype: Any, device: Any, revision: 
 
     if not isinstance(model, (str, Path)):
         raise ModelError(
-            f"model: a {type(model).__name__} is here, and remote=True is for models elsewhere.",
+            f"model: a {type(model).__name__} is in this process, and remote=True is for models on a host.",
             advice="Pass a Hub id, or leave remote out.",
         )
     if not (dtype is device is None):
-        raise ModelError("dtype and device of a remote model are its host's.", advice="Leave them out.")
+        raise ModelError("The host decides on dtype and device of a remote model.", advice="Leave them out.")
     return load_remote(str(model), tokenizer=tokenizer, revision=revision)
 
 
@@ -128,7 +130,7 @@ def _wrap(hf_model: Any, tokenizer: Any, *, name: str | None = None, loaded_as: 
         raise ModelError(f"{name} is in training mode, so dropout may change its output.", advice="Call model.eval().")
 
     def trace() -> Any:
-        # Else it would be moved to a GPU, if there is one; what accelerate has spread stays where it is without.
+        # nnsight would move the model to a GPU, except one that accelerate has spread over devices.
         place = {} if getattr(hf_model, "hf_device_map", None) else {"device": hf_model.device}
         for path, module in hf_model.named_modules():
             if has_lost_forward(module):
@@ -152,12 +154,12 @@ def _wrap(hf_model: Any, tokenizer: Any, *, name: str | None = None, loaded_as: 
 
 
 def _without_peft(model: Any) -> Any:
-    """The transformers model inside a PEFT one: adapters have their layers in its modules.
+    """The transformers model inside a PEFT model. Its modules include the layers of adapters.
 
     Raises:
-        ModelError: if its adapter changes more than modules.
+        ModelError: if an adapter changes more than modules.
     """
-    peft = sys.modules.get("peft")  # who has such a model has imported it
+    peft = sys.modules.get("peft")  # a user with a PEFT model has imported it
     if peft is None or not isinstance(model, (peft.PeftModel, peft.PeftMixedModel)):
         return model
     for config in model.peft_config.values():

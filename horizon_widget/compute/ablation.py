@@ -1,4 +1,4 @@
-"""Ablations of one query's prompt, where its model is."""
+"""Influence by ablation: the computation of one query."""
 
 from __future__ import annotations
 
@@ -10,39 +10,32 @@ import torch
 
 from horizon_widget.compute.batches import first_cells
 from horizon_widget.compute.computation import Array, Computation, check_finite
-from horizon_widget.compute.experiment import Cells, Experiment
+from horizon_widget.compute.experiment import Cells
 from horizon_widget.compute.preparation import Preparation, Preparing
 from horizon_widget.errors import ModelError
 from horizon_widget.question.baseline import Baseline
 
-# Positions computed at once: a few tenths of a second at the demo model's first layers on two CPU cores.
+# Positions computed at once. On two CPU cores they take a few tenths of a second at the demo model's first layers.
 ROWS_AT_ONCE = {"cpu": 256}
 ROWS_AT_ONCE_ELSEWHERE = 16384
-# How many times more where nobody waits for the first values.
+# So many times more are computed at once if nobody waits for the first values.
 PATIENCE = 4
-# In half precision the floor decides what is coloured, so that it is taken over more sources.
+# Sources for the noise floor. In half precision the floor decides what is coloured, so it uses more.
 NOISE_SOURCES = {torch.float16: 4, torch.bfloat16: 4}
 
 
 def rows_at_once(device: torch.device) -> int:
-    """Positions computed at once on a device, where somebody waits for the first values."""
+    """Positions computed at once on a device if somebody waits for the first values."""
     return ROWS_AT_ONCE.get(device.type, ROWS_AT_ONCE_ELSEWHERE)
 
 
 class Ablation(Computation):
     """Computes exact influence by ablation."""
 
-    _witness: tuple[tuple[int, int], Sequence[int] | None, Array] | None = None  # the strongest values
-
-    @classmethod
-    def after(cls, experiment: Experiment) -> Ablation:
-        """One that goes on from an experiment, without running its prompt again."""
-        made = cls(experiment.model, experiment.query, strategy=experiment.strategy)
-        made._experiment = experiment
-        return made
+    _witness: tuple[tuple[int, int], Sequence[int] | None, Array] | None = None  # the cell with the strongest values
 
     def prepare(self, layers: Iterable[int]) -> dict[int, Preparation]:
-        """Prepare layers that are not yet; gives what is known of all of them."""
+        """Prepare the layers that are not prepared yet, and return the preparations of all of them."""
         asked = sorted(set(layers))
         new = [layer for layer in asked if layer not in self.preparations]
         if new:
@@ -72,19 +65,18 @@ class Ablation(Computation):
         )
 
     def rows(self, cells: Cells, targets: Sequence[int] | None = None) -> Array:
-        """Influence of cells, each under its layer's baseline; layers that are not prepared are.
+        """Influence of cells, each under its layer's baseline. Prepares layers as needed.
 
         Args:
-            cells: Which (layer, source), in any order.
-            targets: Which ``t``; all by default.
+            cells: The (layer, source) of each cell, in any order.
+            targets: The ``N`` targets ``t``; all by default.
 
         Returns:
-            Shape ``(len(cells), N)``.
+            Influence of shape ``(len(cells), N)``.
         """
         prepared = self.prepare({layer for layer, _ in cells})
         columns = range(self.query.n_targets) if targets is None else [target - 1 for target in targets]
-        # Preparing a layer has computed some rows on its way.
-        rows = {
+        rows = {  # preparing a layer has computed some
             (layer, source): prepared[layer].rows[source][list(columns)]
             for layer, source in cells
             if source in prepared[layer].rows
@@ -99,7 +91,7 @@ class Ablation(Computation):
         return np.stack([rows[cell] for cell in cells])
 
     def _batches(self, cells: Cells, targets: Sequence[int] | None) -> Iterator[list[tuple[int, int]]]:
-        """Cells that are well computed together, sorted by layer: all copies of a batch start at one position."""
+        """Cells to compute together, sorted by layer. All copies of a batch start at one position."""
         stop = self.query.n_tokens if targets is None else max(targets)
         left = sorted(cells, key=lambda cell: cell[1])
         while left:
@@ -109,17 +101,14 @@ class Ablation(Computation):
 
     def influence(self, cells: Cells, kind: str, targets: Sequence[int] | None = None) -> Array:
         """Influence of several cells under one baseline, averaged over its draws; shape ``(len(cells), N)``."""
-        rows = [self._ablate(cells, self.states(cells, kind, draw), targets) for draw in range(self._draws(kind))]
-        mean: Array = np.mean(rows, axis=0)
+        draws = range(self.query.draws_of(kind))
+        mean: Array = np.mean([self._ablate(cells, self.states(cells, kind, draw), targets) for draw in draws], axis=0)
         return mean
 
     def states(self, cells: Cells, kind: str, draw: int = 0) -> torch.Tensor:
-        """What several cells' states are replaced by, shape ``(len(cells), width)``."""
+        """The states that replace those of several cells, shape ``(len(cells), width)``."""
         device = self.model.device
         return torch.cat([self.replacements.states(layer, [source], kind, draw).to(device) for layer, source in cells])
-
-    def _draws(self, kind: str) -> int:
-        return self.query.draws if kind == "resample" else 1
 
     def _ablate(self, cells: Cells, states: torch.Tensor, targets: Sequence[int] | None = None) -> Array:
         rows = self.experiment.ablate(cells, states, targets)
@@ -128,53 +117,53 @@ class Ablation(Computation):
         check_finite(cells, rows)
         return rows
 
-    # -- closer questions ------------------------------------------------------------------------------------------
+    # -- questions about a few cells -------------------------------------------------------------------------------
 
     def together(self, cells: Cells, targets: Sequence[int]) -> Array:
         """Influence of several cells replaced at once, shape ``(len(targets),)``."""
         kinds = {layer: known.baseline for layer, known in self.prepare(layer for layer, _ in cells).items()}
-        draws = max(self._draws(kind) for kind in kinds.values())
+        draws = max(map(self.query.draws_of, kinds.values()))
         states = [[self.states([cell], kinds[cell[0]], draw) for cell in cells] for draw in range(draws)]
         together = torch.stack([torch.cat(of_draw) for of_draw in states])
         mean: Array = self.experiment.ablate_together(cells, together, targets).mean(axis=0)
         return mean
 
     def total_and_direct(self, cells: Cells, targets: Sequence[int]) -> tuple[Array, Array]:
-        """Whole and direct influence of cells, sorted by layer, each of shape ``(len(cells), len(targets))``."""
+        """Total and direct influence of cells, sorted by layer, each of shape ``(len(cells), len(targets))``."""
         prepared = self.prepare({layer for layer, _ in cells})
         total = np.zeros((len(cells), len(targets)), dtype=np.float32)
-        straight = np.zeros_like(total)
+        direct = np.zeros_like(total)
         for kind in {known.baseline for known in prepared.values()}:
             chosen = [index for index, (layer, _) in enumerate(cells) if prepared[layer].baseline == kind]
             some = [cells[index] for index in chosen]
             parts = [
                 self.experiment.direct(some, self.states(some, kind, draw), targets)
-                for draw in range(self._draws(kind))
+                for draw in range(self.query.draws_of(kind))
             ]
             total[chosen] = self.influence(some, kind, targets)
-            straight[chosen] = np.mean(parts, axis=0)
-        return total, straight
+            direct[chosen] = np.mean(parts, axis=0)
+        return total, direct
 
     def under(self, baseline: Baseline, cell: tuple[int, int], target: int) -> float:
-        """A cell's influence on one target under another baseline; the prompt's run serves for it.
+        """A cell's influence on one target under another baseline. The prompt is not run again.
 
         Raises:
             QueryError: if the prompt is too short for the baseline.
             ModelError: if the value is not finite.
         """
         query = replace(self.query, baseline=baseline)
-        other = Ablation.after(replace(self.experiment, query=query))
-        if baseline.kind == "auto" or baseline.layers:  # decided layer by layer
+        other = Ablation(self.model, query)
+        other._experiment = replace(self.experiment, query=query)
+        if baseline.kind == "auto" or baseline.layers:  # the baseline may differ by layer
             return float(other.rows([cell], (target,))[0, 0])
-        draws = range(other._draws(baseline.kind))
-        states = [other.states([cell], baseline.kind, draw) for draw in draws]
+        states = [other.states([cell], baseline.kind, draw) for draw in range(query.draws_of(baseline.kind))]
         value = float(np.mean(other.experiment.ablate([cell] * len(states), torch.cat(states), [target])))
         if not np.isfinite(value):
             raise ModelError(f"The influence under {baseline} is not finite.", advice="Try dtype=torch.float32.")
         return value
 
     def _gives_other_values(self) -> bool:
-        """A replaced state reaches what the unchanged prompt does not, such as a limit on activations."""
+        """See ``Computation``. A replaced state may reach a limit on activations that the prompt itself does not."""
         if self._witness is None:
             return False
         (layer, source), targets, row = self._witness
@@ -182,10 +171,10 @@ class Ablation(Computation):
         return not self.are_same(again, row)
 
     def memory_needed(self, rows: int | None) -> float:
-        """Bytes held at once, at most, by the plan.
+        """Most bytes held at once, by the plan.
 
         Args:
-            rows: Positions of one part; by default as many as where nobody waits for the first values.
+            rows: Positions of one part; by default as many as if nobody waits for the first values.
         """
         memory, n_tokens = self.experiment.memory, self.query.n_tokens
         rows = rows or PATIENCE * rows_at_once(self.model.device)

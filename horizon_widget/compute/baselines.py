@@ -1,4 +1,4 @@
-"""The states that a baseline stands for, at one site of one model."""
+"""The states that a baseline gives, at one site of one model."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torch import Tensor
 from horizon_widget.compute.experiment import Experiment
 from horizon_widget.question.query import Query
 
-ITSELF = "itself"  # for the noise floor: what is put in a state's place is that state
+ITSELF = "itself"  # for the noise floor: a state is replaced by itself
 
 
 class Replacements:
-    """What states are replaced by, layer by layer.
+    """The states that a query's baseline puts in the place of others, layer by layer.
 
     Args:
         experiment: The prompt's run.
@@ -35,7 +35,7 @@ class Replacements:
         self.positions = draw_positions(query, None if self.is_own else n_pooled)
 
     def states(self, layer: int, sources: Sequence[int], kind: str, draw: int = 0) -> Tensor:
-        """What takes the place of several sources' states, shape ``(len(sources), width)``."""
+        """The states that replace those of several sources, shape ``(len(sources), width)``."""
         own = self._own[layer]
         if kind == "mean":
             return self.mean(layer).expand(len(sources), -1)
@@ -49,7 +49,7 @@ class Replacements:
     def mean(self, layer: int) -> Tensor:
         """Mean state over positions 1, 2, ... of the reference, shape ``(width,)``.
 
-        The first position is left out: in most models its state is an attention sink of huge norm.
+        The first position is left out, because in most models its state is an attention sink of huge norm.
         """
         pool = self._pool(layer)
         return pool.to(torch.promote_types(pool.dtype, torch.float32)).mean(dim=0)
@@ -59,12 +59,12 @@ class Replacements:
 
 
 def draw_positions(query: Query, n_pooled: int | None = None) -> npt.NDArray[np.int64]:
-    """For each draw and source, which state takes the source's place.
+    """For each draw and source, the position of the state that replaces the source's.
 
     Args:
-        query: Its seed and number of draws.
-        n_pooled: Draw from a pool of so many states of other prompts; ``None``: from positions ``1 .. T-1`` of the
-            prompt itself without the source (the first position is left out, see ``Replacements.mean``).
+        query: The question, with its seed and number of draws.
+        n_pooled: Number of states in a pool of other prompts; ``None`` to draw from positions ``1 .. T-1`` of the
+            prompt itself, without the source (see ``Replacements.mean`` for the first position).
 
     Returns:
         Positions, or indices into the pool; shape ``(draws, T)``.
@@ -74,6 +74,6 @@ def draw_positions(query: Query, n_pooled: int | None = None) -> npt.NDArray[np.
     if n_pooled is not None:
         return generator.integers(0, max(1, n_pooled), size=shape)
     source = np.arange(query.n_tokens)
-    # T-2 candidates for sources 1..T-1, T-1 for source 0: draw among the former, and step over the source.
+    # Sources 1..T-1 have T-2 candidates, source 0 has T-1. All draw one of T-2, and step over the source.
     drawn = 1 + generator.integers(0, max(1, query.n_tokens - 2), size=shape)
     return np.where((drawn >= source) & (source > 0), drawn + 1, drawn)

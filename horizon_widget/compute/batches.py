@@ -1,4 +1,4 @@
-"""Which cells are computed together."""
+"""Choose the cells that are computed together."""
 
 from __future__ import annotations
 
@@ -7,20 +7,18 @@ from collections.abc import Iterable, Sequence
 Cell = tuple[int, int]  # (layer, source)
 Cells = Sequence[Cell]
 
-# Copies in a batch all start at the earliest source's position. Beyond this share of the rows computed in vain,
-# a batch is cut.
+# All copies of a batch start at the earliest source's position. The greatest share of rows that are computed in vain:
 GREATEST_WASTE = 0.25
-
-SAMPLE_TARGETS = 32
+SAMPLE_TARGETS = 32  # later targets of the source that a layer is prepared by
 
 
 def first_cells(cells: Iterable[Cell], stop: int, rows_per_part: int) -> list[Cell]:
     """The first of some cells that make a good batch.
 
     Args:
-        cells: In the order they are wanted.
-        stop: Positions from here on need not be computed.
-        rows_per_part: Positions computed in one part, at most (one source may have more).
+        cells: The cells in the order they are wanted.
+        stop: The first position that need not be computed.
+        rows_per_part: Most positions computed in one part. A single source may have more.
     """
     chosen: list[Cell] = []
     total, start = 0, stop
@@ -37,8 +35,8 @@ def first_cells(cells: Iterable[Cell], stop: int, rows_per_part: int) -> list[Ce
 
 
 def sample_source(n_tokens: int) -> int:
-    """The source by which a layer is prepared: enough later targets to judge by, and no more, for each costs time.
+    """The source that a layer is prepared by. It has enough later targets, and no more, since each costs time.
 
-    Never the first token, which is an attention sink in most models.
+    It is never the first token, which is an attention sink in most models.
     """
     return min(n_tokens - 1, max(1, n_tokens - 1 - SAMPLE_TARGETS))

@@ -1,4 +1,4 @@
-"""What is computed of one query, where its model is: in this process, or on a host that knows no map and no widget."""
+"""The computation of one query, in this process or on a host."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from horizon_widget.models.trial import agreement
 from horizon_widget.question.query import Query
 
 Array = npt.NDArray[np.floating]
-NOISE = 4.0  # how many times farther apart than two others two runs of an unchanged model may be
+NOISE = 4.0  # largest ratio of the differences between two pairs of runs of an unchanged model
 
 
 @dataclass(frozen=True)
 class CleanValues:
-    """What the run over the unchanged prompt says, of each query.
+    """Values of the run over the unchanged prompt.
 
     Attributes:
-        metric: ``m[j]``, shape ``(n_targets,)``.
-        norms: Of the states entering each block, shape ``(n_layers, T)``.
-        resample_positions: Which state takes each source's place, shape ``(draws, T)``.
+        metric: The metric ``m[j]``, shape ``(n_targets,)``.
+        norms: Norms of the states that enter each block, shape ``(n_layers, T)``.
+        resample_positions: The position of the state that replaces each source's, shape ``(draws, T)``.
     """
 
     metric: Array
@@ -43,14 +43,14 @@ class Computation:
     """Computes for one query. Everything runs on the thread that owns the model.
 
     Args:
-        model: Whose states are asked about.
+        model: The model whose states are asked about.
         query: The question.
-        strategy: How the model is entered half-way; by default the fastest that is right.
-        memory_limit: In bytes; by default a share of what is free.
+        strategy: The execution strategy; by default the fastest that agrees with full forward passes.
+        memory_limit: Bytes that may be used; by default a share of the free memory.
 
     Attributes:
-        operations: What was computed so far, by the cost model.
-        preparations: Of each layer that has been prepared.
+        operations: Number of operations so far, by the cost model.
+        preparations: The preparation of each layer that has been prepared.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Computation:
         self._strategy, self._memory_limit = strategy, memory_limit
         self._experiment: Experiment | None = None
         self._replacements: Replacements | None = None
-        self._followed: Fingerprint = {}  # what the model was like when the prompt was run
+        self._followed: Fingerprint = {}  # the model's fingerprint when the prompt was run
 
     @property
     def has_begun(self) -> bool:
@@ -73,7 +73,7 @@ class Computation:
 
     @property
     def experiment(self) -> Experiment:
-        """The prompt's run; made when first asked for."""
+        """The prompt's run. The prompt is run when this is first read."""
         if self._experiment is None:
             self._experiment = Experiment.begin(
                 self.model, self.query, strategy=self._strategy, memory_limit=self._memory_limit
@@ -83,51 +83,51 @@ class Computation:
 
     @property
     def replacements(self) -> Replacements:
-        """What states are replaced by."""
+        """The states that the baseline puts in the place of others."""
         if self._replacements is None:
             self._replacements = Replacements(self.experiment)
         return self._replacements
 
     def begin(self) -> None:
-        """Run the prompt, unless that is done."""
+        """Run the prompt and those of the baseline, unless that is done."""
         _ = self.replacements
 
     @property
     def clean(self) -> CleanValues:
-        """What the run over the unchanged prompt says."""
+        """Values of the run over the unchanged prompt."""
         experiment = self.experiment
         norms = torch.stack([states.float().norm(dim=-1).cpu() for states in experiment.clean.states[:-1]])
         return CleanValues(experiment.clean_metric.float().cpu().numpy(), norms.numpy(), self.replacements.positions)
 
     def is_outdated(self) -> bool:
-        """Whether the model gives other values than when the prompt was run: it is run again, and compared."""
+        """Run the prompt again. Return whether the model gives other values than before."""
         if self._experiment is None:
             return False
         now = self.model.fingerprint()
         if now == self._followed:
-            return not self._left_same_states(self._experiment, self._run_clean(self._experiment))
-        # With another hook it may have to be entered by another strategy.
+            return not self._has_same_states(self._experiment, self._run_clean(self._experiment))
+        # A new hook may need another execution strategy.
         again = Experiment.begin(self.model, self.query, strategy=self._strategy, memory_limit=self._memory_limit)
-        if not self._left_same_states(self._experiment, again.clean) or not self._experiment.predicts_as(again):
+        if not self._has_same_states(self._experiment, again.clean) or not self._experiment.predicts_as(again):
             return True
         self._experiment, self._replacements = again, None
         if self._gives_other_values():
             return True
-        self._followed = now  # what was changed does not matter here
+        self._followed = now  # the change makes no difference to this query
         return False
 
     def check_current(self, *, thorough: bool = False) -> None:
-        """Refuse values of a model that has changed since the prompt was run; before and after each step of a task.
+        """Refuse a model that has changed since the prompt was run. Called before and after each step of a task.
 
         Args:
-            thorough: Run the prompt again in any case, and not only where the model's fingerprint differs.
+            thorough: Whether the prompt is run again even if the model's fingerprint is the same.
 
         Raises:
-            OutdatedError: naming what has changed.
+            OutdatedError: naming the module that has changed, if it is known.
         """
         if self._experiment is None:
             return
-        self.model.follow()  # another question may have followed a change that was taken back
+        self.model.follow()  # ``followed`` may be of a change that was undone since
         before, now = self._followed, self.model.followed
         if (thorough or now != before) and self.is_outdated():
             where = f" ({first_difference(before, now)})" if now != before else ""
@@ -136,18 +136,18 @@ class Computation:
     def _run_clean(self, experiment: Experiment) -> CleanRun:
         return self.model.clean_run(self.query.token_ids, experiment.site)
 
-    def _left_same_states(self, experiment: Experiment, now: CleanRun) -> bool:
-        """Whether a run left the states of an experiment's: the very same, or as near as two runs are, on some GPUs."""
-        apart = now.distance(experiment.clean)
-        return apart == 0 or apart <= NOISE * now.distance(self._run_clean(experiment))
+    def _has_same_states(self, experiment: Experiment, now: CleanRun) -> bool:
+        """Whether a run has an experiment's states. On some GPUs no two runs have exactly the same."""
+        difference = now.distance(experiment.clean)
+        return difference == 0 or difference <= NOISE * now.distance(self._run_clean(experiment))
 
     def are_same(self, some: Array, other: Array) -> bool:
-        """Whether values of some cells are as near as two ways to compute them are."""
+        """Whether two computations of the same values agree."""
         scale = max(float(np.abs(other).max(initial=0)), float(self.experiment.clean_metric.abs().mean()))
         return bool(np.abs(some - other).max(initial=0) <= agreement(self.model.dtype) * scale)
 
     def _gives_other_values(self) -> bool:
-        """Whether a value that is known comes out otherwise now; ``False`` if none is known."""
+        """Compute a known value again. Return whether it has changed; ``False`` if none is known."""
         return False
 
 

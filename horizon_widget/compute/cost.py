@@ -1,4 +1,4 @@
-"""What computing costs, in floating-point operations."""
+"""The cost of a computation, in floating-point operations."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CostModel:
-    """Operation counts of partial forwards.
+    """Operation counts of partial forward passes and of backward passes.
 
     Attributes:
-        n_layers: ``L``.
-        n_tokens: ``T``.
-        block: Weights of one block.
-        head: Weights of the unembedding, ``V d``.
+        n_layers: Number of layers ``L``.
+        n_tokens: Number of tokens ``T``.
+        block: Number of weights of one block.
+        head: Number of weights of the unembedding, ``V d``.
     """
 
     n_layers: int
@@ -31,7 +31,7 @@ class CostModel:
 
     @classmethod
     def of(cls, model: Model, query: Query) -> CostModel:
-        """Of a query of a model."""
+        """The cost model of a query."""
         return cls(model.n_layers, query.n_tokens, model.weights_per_block, model.vocab_size * model.d_model)
 
     def rows(self, layer: int, n_positions: float) -> float:
@@ -39,10 +39,10 @@ class CostModel:
         return 2.0 * n_positions * (self.block * (self.n_layers - layer) + self.head)
 
     def column(self, target: int) -> float:
-        """Operations for one backward pass from the prediction of a target, to all layers and earlier positions."""
+        """Operations for one backward pass from the prediction of a target to all layers and earlier positions."""
         return 2.0 * self.block * self.n_layers * target + 4.0 * self.head
 
     def missing(self, done: npt.NDArray[np.bool_]) -> float:
-        """Operations for all that is not done: each source's own later positions, and no waste."""
+        """Operations for all rows that are not done, on each source's own later positions only."""
         length = self.n_tokens - 1 - np.arange(self.n_tokens)
         return float(sum(self.rows(layer, float(length[~row].sum())) for layer, row in enumerate(done)))

@@ -1,4 +1,4 @@
-"""What performs the tasks of one query where its model is, and what it answers."""
+"""The executor: it performs the tasks of one query where its model is."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from horizon_widget.errors import OutdatedError
 from horizon_widget.models.local_model import LocalModel
 from horizon_widget.question.query import Query
 
-PATIENCE_OF_CHECKS = 5.0  # between two runs of the prompt for a check, how many times as long as one takes
+PATIENCE_OF_CHECKS = 5.0  # time between two runs of the prompt for a check, as a multiple of the time that one takes
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a task gave, and what is new since the last answer of the same executor.
+    """The result of a task, and what is new since the last answer of the same executor.
 
     Attributes:
-        result: Of the task.
-        clean: Of the unchanged prompt; ``None``: it was told before.
-        preparations: Of layers that are newly prepared.
-        operations: What was computed, by the cost model.
-        facts: Of the machine, for the map's attributes.
+        result: The task's result.
+        clean: Values of the unchanged prompt; ``None`` if an earlier answer had them.
+        preparations: The preparations of layers that are newly prepared.
+        operations: Number of new operations, by the cost model.
+        facts: Facts of the machine, for the map's attributes.
     """
 
     result: Any
@@ -41,7 +41,7 @@ class Answer:
 class Executor(Protocol):
     """Performs tasks of one query, on the thread that owns the model."""
 
-    by_requests: bool  # each task is a request to a host: few large ones are better than many small ones
+    by_requests: bool  # whether each task is a request to a host, so that few large tasks are best
 
     def perform(self, task: str, arguments: dict[str, Any]) -> Steps[Answer]:
         """Perform one of ``tasks.TASKS``, in steps between which one may stop."""
@@ -50,32 +50,32 @@ class Executor(Protocol):
         """Whether the model has changed since the prompt was run; from any thread."""
 
     def distrust_model(self) -> None:
-        """Compare the model in full at the next ``check_model``; from any thread, returns at once.
+        """Have the next ``check_model`` run the prompt again; from any thread, returns at once.
 
-        What is written through ``parameter.data`` can be seen in no other way.
+        Only this notices writes through ``parameter.data``.
         """
 
     def check_model(self) -> None:
         """Refuse a model that has changed since the prompt was run; on the thread that owns it.
 
         Raises:
-            OutdatedError: naming what has changed.
+            OutdatedError: naming the module that has changed, if it is known.
         """
 
     def rows_at_once(self, *, patient: bool) -> int:
-        """Positions that are well computed in one task (a single row may have more).
+        """Number of positions to compute in one task. A single row may have more.
 
         Args:
-            patient: Nobody waits for the first values: more, which is faster.
+            patient: Whether nobody waits for the first values. More positions at once are faster.
         """
 
     def targets_at_once(self, target: int, *, patient: bool, rows: int | None = None) -> int:
-        """Columns that are well computed in one task.
+        """Number of columns to compute in one task.
 
         Args:
-            target: The last of them.
+            target: The last target.
             patient: As for ``rows_at_once``.
-            rows: Targets times positions; by default chosen for where the model is.
+            rows: Most targets times positions; by default chosen for the machine.
         """
 
 
@@ -83,10 +83,9 @@ class LocalExecutor:
     """Performs tasks in this process.
 
     Args:
-        model: Whose states are asked about.
+        model: The model whose states are asked about.
         query: The question.
-        **options: ``strategy``: how the model is entered half-way, by default the fastest that is right;
-            ``memory_limit``: in bytes, by default a share of what is free; ``batched`` for gradients.
+        **options: ``strategy`` and ``memory_limit`` as for ``Computation``, ``batched`` as for ``Gradient``.
     """
 
     by_requests = False
@@ -100,7 +99,7 @@ class LocalExecutor:
         self._next_check = 0.0
 
     def perform(self, task: str, arguments: dict[str, Any]) -> Steps[Answer]:
-        """See ``Executor``. A result of a model that was changed meanwhile is dropped."""
+        """See ``Executor``. The result is dropped if the model has changed meanwhile."""
         performed = perform(self.computation, task, arguments)
         while True:
             self._check(thorough=self._distrusts and time.monotonic() >= self._next_check)
@@ -110,7 +109,7 @@ class LocalExecutor:
                 self._check()
                 return self._answer(end.value)
             except Exception:
-                self._check()  # is the model's change why it failed?
+                self._check()  # a change of the model may be the reason
                 raise
             yield
 
@@ -134,7 +133,7 @@ class LocalExecutor:
             self._distrusts = self._distrusts and not thorough
             self.computation.check_current(thorough=thorough)
         except OutdatedError:
-            self._distrusts = self._distrusts or thorough  # so is what is asked next
+            self._distrusts = self._distrusts or thorough  # the next check is thorough, too
             raise
         if thorough:
             self._next_check = time.monotonic() + PATIENCE_OF_CHECKS * (time.monotonic() - began)

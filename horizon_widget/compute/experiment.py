@@ -1,4 +1,4 @@
-"""A prompt run once through a model, and again as often as one likes with states overwritten."""
+"""Run a prompt once through a model, and again with states overwritten."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ Cells = Sequence[tuple[int, int]]  # (layer, source), sorted by layer
 
 @dataclass(frozen=True)
 class Experiment:
-    """A prompt run once through a model. Made by ``begin``, on the model thread.
+    """A prompt that was run once through a model. Made by ``begin``, on the model thread.
 
     Attributes:
-        model: Whose states are asked about.
+        model: The model whose states are asked about.
         query: The question.
         clean: The run over the unchanged prompt.
         site: Where states are overwritten.
-        strategy: How the model is entered half-way, one of ``strategies.STRATEGIES``.
+        strategy: The execution strategy, one of ``strategies.STRATEGIES``.
         scorer: Scores the metric.
-        clean_metric: ``m[j]`` of the unchanged prompt, shape ``(n_targets,)``.
-        memory: How much may be computed at once.
+        clean_metric: The metric ``m[j]`` of the unchanged prompt, shape ``(n_targets,)``.
+        memory: The plan of how many copies are computed at once.
     """
 
     model: LocalModel
@@ -58,14 +58,14 @@ class Experiment:
         """Run the prompt once.
 
         Args:
-            model: Whose states are asked about.
+            model: The model whose states are asked about.
             query: The question.
-            strategy: How to enter the model half-way; by default the fastest that is right.
-            memory_limit: In bytes; by default a share of what is free.
+            strategy: The execution strategy; by default the fastest that agrees with full forward passes.
+            memory_limit: Bytes that may be used; by default a share of the free memory.
 
         Raises:
-            QueryError: if the model has no such site, or the metric is a function that cannot be used.
-            ModelError: if the model's values are not finite, or hooks on it are not seen.
+            QueryError: if the model lacks the site, or the metric is a function that cannot be used.
+            ModelError: if the model's values are not finite, or a trace does not see its hooks.
         """
         site = model.site(query.site, query.head)
         clean = model.clean_run(query.token_ids, site)
@@ -90,7 +90,7 @@ class Experiment:
         return cls(model, query, clean, site, chosen, scorer, metric, memory)
 
     def predicts_as(self, other: Experiment) -> bool:
-        """Whether the metric of the unchanged prompt is that of another one, which may enter the model otherwise."""
+        """Whether the metric of the unchanged prompt agrees with that of another experiment."""
         mine, theirs = self.clean_metric, other.clean_metric.to(self.clean_metric)
         return bool((mine - theirs).abs().max() <= agreement(self.model.dtype) * mine.abs().max())
 
@@ -100,15 +100,15 @@ class Experiment:
         return replace(self, site=site, clean=clean, strategy=strategy_for(self.model, clean, site))
 
     def ablate(self, cells: Cells, states: Tensor, targets: Sequence[int] | None = None) -> Array:
-        """``A[layer, i, j] = m[j](h) - m[j](h with h[layer, i] := b)``, each cell replaced alone.
+        """Influence of cells, each replaced alone: ``A[layer, i, j] = m[j](h) - m[j](h with h[layer, i] := b)``.
 
         Args:
-            cells: Which (layer, source), sorted by layer; one may occur more than once.
-            states: What each is replaced by, shape ``(len(cells), width)``.
-            targets: Which ``t``; all by default.
+            cells: The (layer, source) of each cell, sorted by layer. A cell may occur more than once.
+            states: The state that replaces each cell's, shape ``(len(cells), width)``.
+            targets: The targets ``t``; all by default.
 
         Returns:
-            Shape ``(len(cells), len(targets))``; 0 where the target is not ahead of the source.
+            Influence of shape ``(len(cells), len(targets))``; 0 where the target is not after the source.
         """
         layers, sources = [layer for layer, _ in cells], [source for _, source in cells]
         return self._in_batches(
@@ -123,12 +123,12 @@ class Experiment:
         """Influence of several cells replaced at once, for each of several draws.
 
         Args:
-            cells: Which (layer, source).
-            states: Shape ``(draws, len(cells), width)``.
+            cells: The (layer, source) of each cell.
+            states: The states that replace theirs, shape ``(draws, len(cells), width)``.
             targets: As for ``ablate``.
 
         Returns:
-            Shape ``(draws, len(targets))``; 0 where the target is ahead of none of them.
+            Influence of shape ``(draws, len(targets))``; 0 where the target is after no source.
         """
         layers, sources = [layer for layer, _ in cells], [source for _, source in cells]
         rows = []
@@ -138,12 +138,12 @@ class Experiment:
         return np.concatenate(rows)
 
     def probabilities(self, cells: Cells, states: Tensor, position: int) -> tuple[Tensor, Tensor]:
-        """What is predicted at one position, on the unchanged prompt and with each cell replaced alone.
+        """Predictions at one position, on the unchanged prompt and with each cell replaced alone.
 
         Args:
-            cells: Which (layer, source), sorted by layer, none after the position.
-            states: Shape ``(len(cells), width)``.
-            position: ``j``.
+            cells: The (layer, source) of each cell, sorted by layer; no source is after the position.
+            states: The states that replace theirs, shape ``(len(cells), width)``.
+            position: The prediction position ``j``.
 
         Returns:
             Two distributions, each of shape ``(vocab_size,)``; the second is the mean over ``cells``.
@@ -164,7 +164,7 @@ class Experiment:
         return kept, removed
 
     def direct(self, cells: Cells, states: Tensor, targets: Sequence[int] | None = None) -> Array:
-        """As ``ablate``, with every position but a cell's own and the predicting one held at its clean states."""
+        """Like ``ablate``, with all positions held at their clean states, except the source and the predicting one."""
         layers, sources = [layer for layer, _ in cells], [source for _, source in cells]
         columns = self._columns(targets)
         if self.strategy == SUFFIX:
@@ -183,7 +183,7 @@ class Experiment:
         )
 
     def _direct_by_readers(self, cell: tuple[int, int], state: Tensor, columns: Tensor) -> Array:
-        """One copy for each predicting position: the way for blocks whose calls cannot be cut."""
+        """Run one copy for each predicting position, for blocks whose calls cannot be cut."""
         layer, source = cell
         readers = [int(column) for column in columns if int(column) >= source]
         device = self.model.device
@@ -206,7 +206,7 @@ class Experiment:
         return torch.tensor([target - 1 for target in chosen], device=self.model.device)
 
     def _in_batches(self, n: int, copies: int, work: Callable[[slice], Array]) -> Array:
-        """Do ``work(slice)`` for all of ``n`` copies, fewer at a time once memory has run out."""
+        """Do ``work(slice)`` for all of ``n`` copies, with fewer at a time after memory has run out."""
         results, first = [], 0
         while first < n:
             copies = min(copies, n - first)
@@ -218,7 +218,7 @@ class Experiment:
                 if copies == 1:
                     raise ModelError(
                         "There is not enough memory for one copy of the prompt.",
-                        advice="Use a shorter prompt or a smaller model; what is computed is kept.",
+                        advice="Use a shorter prompt or a smaller model. Values computed so far are kept.",
                     ) from error
                 copies = self.memory.ran_out(copies)
                 continue
@@ -230,29 +230,21 @@ class Experiment:
         influence = torch.zeros(len(sources), len(columns), dtype=self.clean_metric.dtype, device=columns.device)
         source = torch.tensor(list(sources), device=columns.device)
         copy, column = torch.nonzero(columns[None, :] >= source[:, None], as_tuple=True)
-        if not len(copy):  # nothing lies ahead
-            return self._to_numpy(influence)
-        position = columns[column]
-
-        def score(readout: Readout) -> Tensor:
-            return self.scorer(readout, copy, position)
-
-        ablated = strategies.run(
-            self.model,
-            self.clean,
-            self.site,
-            edits,
-            score,
-            strategy=self.strategy,
-            stop=1 + max(int(columns.max()), max(sources)),
-            held=held,
-        )
-        influence[copy, column] = self.clean_metric[position] - ablated.to(columns.device)
-        return self._to_numpy(influence)
-
-    def _to_numpy(self, values: Tensor) -> Array:
-        array: Array = values.cpu().numpy()
-        return array
+        if len(copy):
+            position = columns[column]
+            ablated = strategies.run(
+                self.model,
+                self.clean,
+                self.site,
+                edits,
+                lambda readout: self.scorer(readout, copy, position),
+                strategy=self.strategy,
+                stop=1 + max(int(columns.max()), max(sources)),
+                held=held,
+            )
+            influence[copy, column] = self.clean_metric[position] - ablated.to(columns.device)
+        values: Array = influence.cpu().numpy()
+        return values
 
 
 def _clean_readout(model: LocalModel, clean: CleanRun, strategy: str) -> Readout:

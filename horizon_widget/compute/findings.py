@@ -1,4 +1,4 @@
-"""What can be found out about one cell, each in steps on the thread that owns the model."""
+"""Answer questions about one cell, in steps on the thread that owns the model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from horizon_widget.question.query import Query, check_index
 from horizon_widget.question.tokens import tell_apart
 
 T = TypeVar("T")
-Steps = Generator[None, None, T]  # pieces of work, some tenths of a second each, between which one may stop
+Steps = Generator[None, None, T]  # work of some tenths of a second at a time, that may be stopped between steps
 
 TOKENS_SHOWN = 6
 CARRIERS_SHOWN = 8
@@ -46,7 +46,7 @@ class Cell:
     target: int
 
     def check(self, query: Query, n_layers: int) -> Cell:
-        """Refuse what no map of the query has.
+        """Refuse a cell that a map of the query does not have.
 
         Raises:
             QueryError: naming the field.
@@ -57,8 +57,8 @@ class Cell:
         if self.target <= self.source:
             raise QueryError(
                 "target",
-                f"{self.target} is not after the source, {self.source}; a state has no influence on what is before it.",
-                advice="Name a later one.",
+                f"{self.target} is not after the source, {self.source}. A state has no influence on earlier tokens.",
+                advice="Choose a later target.",
             )
         return self
 
@@ -68,9 +68,9 @@ class Prediction:
     """A token that is probable at the target.
 
     Attributes:
-        token: Its text; with its id where another one's is the same.
+        token: Its text, with its id if another token has the same text.
         kept: Its probability on the unchanged prompt.
-        removed: With the state replaced by the baseline; the mean over its draws.
+        removed: Its probability with the state replaced by the baseline; the mean over the draws.
         actual: Whether it is the token that follows in the prompt.
     """
 
@@ -88,7 +88,7 @@ class Carrier:
         layer: The block.
         head: The key-value head.
         site: ``"key"`` or ``"value"``.
-        influence: Of that key or value alone, in the metric's unit.
+        influence: The influence of this key or value alone, in the metric's unit.
     """
 
     layer: int
@@ -99,13 +99,13 @@ class Carrier:
 
 @dataclass(frozen=True)
 class Verification:
-    """A cell's value, and the same from separate forward passes.
+    """A cell's value, and the same value from separate forward passes.
 
     Attributes:
-        value: The map's.
-        reference: From full forward passes of the transformers model itself, with one hook.
+        value: The value in the map.
+        reference: The value from full forward passes of the transformers model itself, with one hook.
         difference: ``value - reference``.
-        passes: How many passes that took: one over the unchanged prompt, and one for each draw.
+        passes: Number of these passes: one over the unchanged prompt, and one for each draw.
     """
 
     value: float
@@ -115,21 +115,21 @@ class Verification:
 
 
 def direct_parts(ablation: Ablation, cell: Cell) -> Steps[dict[str, float]]:
-    """The whole influence, and its direct and indirect part; see ``api.effects.direct``."""
+    """The total influence, and its direct and indirect part; see ``api.effects.direct``."""
     ablation.prepare([cell.layer])
     yield
-    whole, straight = ablation.total_and_direct([(cell.layer, cell.source)], (cell.target,))
-    total, direct = float(whole[0, 0]), float(straight[0, 0])
+    parts = ablation.total_and_direct([(cell.layer, cell.source)], (cell.target,))
+    total, direct = (float(part[0, 0]) for part in parts)
     return {"total": total, "direct": direct, "indirect": total - direct}
 
 
 def baseline_sensitivity(ablation: Ablation, cell: Cell) -> Steps[list[dict[str, Any]]]:
-    """The influence under several baselines, as far as the prompt is long enough for them."""
+    """The influence under several baselines, without those that the prompt is too short for."""
     found: list[dict[str, Any]] = []
     for kind in SENSITIVITY_BASELINES:
         try:
             value = ablation.under(Baseline(kind), (cell.layer, cell.source), cell.target)
-        except QueryError:  # a prompt too short for this one
+        except QueryError:  # the prompt is too short for this baseline
             continue
         found.append({"baseline": kind, "influence": value})
         yield
@@ -137,9 +137,9 @@ def baseline_sensitivity(ablation: Ablation, cell: Cell) -> Steps[list[dict[str,
 
 
 def _replacements(ablation: Ablation, cell: Cell) -> Tensor:
-    """What the cell's state is replaced by in the map, shape ``(draws, width)``."""
+    """The states that replace the cell's state in the map, shape ``(draws, width)``."""
     kind = ablation.prepare([cell.layer])[cell.layer].baseline
-    draws = range(ablation.query.draws if kind == "resample" else 1)
+    draws = range(ablation.query.draws_of(kind))
     return torch.cat([ablation.states([(cell.layer, cell.source)], kind, draw) for draw in draws])
 
 
@@ -171,7 +171,7 @@ def carriers(ablation: Ablation, cell: Cell, n: int = CARRIERS_SHOWN) -> Steps[l
     if ablation.query.site != RESIDUAL:
         raise QueryError(
             "site",
-            f"carriers are of a state entering a block, and this map is of {ablation.query.site!r}.",
+            f"carriers are found for states that enter a block, and this map is of {ablation.query.site!r}.",
             advice='Use site="residual".',
         )
     states = _replacements(ablation, cell)
@@ -183,7 +183,7 @@ def carriers(ablation: Ablation, cell: Cell, n: int = CARRIERS_SHOWN) -> Steps[l
 
 
 def _carriers_at(ablation: Ablation, cell: Cell, states: Tensor, name: str) -> Steps[list[Carrier]]:
-    """Of each head's key, or value: copies of the prompt in which one head's alone is another."""
+    """The influence of each head's key, or of each head's value, at the source."""
     model = ablation.model
     site = model.site(name)
     experiment = ablation.experiment.at(site)
@@ -203,10 +203,10 @@ def _carriers_at(ablation: Ablation, cell: Cell, states: Tensor, name: str) -> S
 def _each_alone(
     ablation: Ablation, experiment: Experiment, cell: Cell, places: list[tuple[int, int]], becomes: Tensor
 ) -> Steps[Array]:
-    """Influence on the target when one head's export at the source is what it becomes, for each (layer, head)."""
+    """Influence on the target when one head's key or value at the source is replaced, for each (layer, head)."""
     d_head = experiment.site.d_head
 
-    def one_other(layer: int, head: int) -> Tensor:
+    def with_one_replaced(layer: int, head: int) -> Tensor:
         columns = slice(head * d_head, (head + 1) * d_head)
         copy = experiment.clean.site_values[layer][cell.source].to(ablation.model.device, copy=True)
         copy[columns] = becomes[layer - cell.layer, columns].to(copy)
@@ -215,14 +215,14 @@ def _each_alone(
     size = max(1, rows_at_once(ablation.model.device) // (cell.target - cell.source))
     rows = []
     for some in (places[first : first + size] for first in range(0, len(places), size)):
-        copies = torch.stack([one_other(layer, head) for layer, head in some])
+        copies = torch.stack([with_one_replaced(layer, head) for layer, head in some])
         rows.append(experiment.ablate([(layer, cell.source) for layer, _ in some], copies, [cell.target])[:, 0])
         yield
     return np.concatenate(rows)
 
 
 def verification(ablation: Ablation, cell: Cell, value: float = np.nan) -> Steps[Verification]:
-    """``value``: to be verified; NaN: what is computed now."""
+    """See ``api.cell.verify``. Verifies ``value``; if it is NaN, the value that is computed now."""
     model, experiment = ablation.model, ablation.experiment
     states = _replacements(ablation, cell)
     if np.isnan(value):

@@ -1,4 +1,4 @@
-"""Gradients of one query's predictions, where its model is."""
+"""Influence by gradients: the computation of one query."""
 
 from __future__ import annotations
 
@@ -14,29 +14,28 @@ from horizon_widget.compute.computation import Array, Computation
 from horizon_widget.compute.memory import is_out_of_memory
 from horizon_widget.errors import ModelError, QueryError
 from horizon_widget.models.backward import gradients
-from horizon_widget.models.readout import Readout
+from horizon_widget.models.readout import Readout, at_least_float32
 from horizon_widget.models.strategies import FULL
 from horizon_widget.models.trial import agreement
 
 logger = logging.getLogger(__name__)
 
-# Rows (targets x positions) and targets that go backward at once: more waste what lies beyond each target's own
-# position, fewer make smaller matrix products and more forward passes of each block. For 64 tokens 8, 12, 16 and 21
-# targets took 1.98, 1.88, 1.80 and 1.81 times the limit.
+# Rows (targets times positions) and targets that go backward at once. More of them compute positions after a target in
+# vain. Fewer have smaller matrix products and more forward passes of each block. Measured for 64 tokens: 8, 12, 16 and
+# 21 targets took 1.98, 1.88, 1.80 and 1.81 times the limit.
 ROWS_AT_ONCE = {"cpu": 2048}
 ROWS_AT_ONCE_ELSEWHERE = 16384
 FEWEST_TARGETS, MOST_TARGETS = 4, 16
-# A backward pass holds a block's graph beside what a forward pass does.
-BACKWARD_MEMORY = 3
+BACKWARD_MEMORY = 3  # memory of a backward pass, which holds a block's graph, relative to a forward pass
 
 
 def targets_at_once(device: torch.device, target: int, rows: int | None = None) -> int:
-    """How many targets go backward at once.
+    """Number of targets that go backward at once.
 
     Args:
-        device: Where.
-        target: The last of them.
-        rows: Targets times positions; by default chosen for the device.
+        device: The model's device.
+        target: The last target.
+        rows: Most targets times positions; by default chosen for the device.
     """
     rows = rows or ROWS_AT_ONCE.get(device.type, ROWS_AT_ONCE_ELSEWHERE)
     wanted = max(FEWEST_TARGETS, rows // target)
@@ -46,11 +45,11 @@ def targets_at_once(device: torch.device, target: int, rows: int | None = None) 
 class Gradient(Computation):
     """Computes ``"gradient"``, ``<dm[j]/dh, h - b>``, and ``"energy"``, ``|dm[j]/dh| |h - b|``.
 
-    One backward pass gives a target's whole column, all layers and sources.
+    One backward pass gives a target's whole column, for all layers and sources.
 
     Args:
         *arguments, **options: As for ``Computation``.
-        batched: Whether a block's gradients are taken for all targets at once; by default tried.
+        batched: Whether a block's gradients are taken for all targets at once; by default it is tried.
     """
 
     def __init__(self, *arguments: Any, batched: bool | None = None, **options: Any) -> None:
@@ -59,22 +58,22 @@ class Gradient(Computation):
         self._witness: tuple[list[int], Array] | None = None  # a target, and its column
 
     def columns(self, targets: Sequence[int]) -> Array:
-        """Influence on some targets, ascending, of every state.
+        """Influence of every state on some targets.
 
         Args:
-            targets: Which ``t``.
+            targets: The targets ``t``, ascending.
 
         Returns:
-            Shape ``(n_layers, T, len(targets))``.
+            Influence of shape ``(n_layers, T, len(targets))``.
 
         Raises:
-            ModelError: if the model gives values that are not finite, or memory does not suffice for one target.
+            ModelError: if values are not finite, or there is not enough memory for one target.
         """
-        self.begin()  # other prompts of a baseline cannot be run within a pass
+        self.begin()  # the baseline's other prompts cannot be run within a backward pass
         left, parts = list(targets), []
         while left:
             at_once = targets_at_once(self.model.device, left[-1])
-            if len(left) <= 1.25 * at_once:  # no small rest is left over
+            if len(left) <= 1.25 * at_once:  # avoid a small rest
                 at_once = len(left)
             some = left[-min(at_once, self.experiment.memory.copies(BACKWARD_MEMORY * left[-1])) :]
             try:
@@ -85,7 +84,7 @@ class Gradient(Computation):
                 if len(some) == 1:
                     raise ModelError(
                         "There is not enough memory for one backward pass over the prompt.",
-                        advice="Use a shorter prompt or a smaller model; what is computed is kept.",
+                        advice="Use a shorter prompt or a smaller model. Values computed so far are kept.",
                     ) from error
                 self.experiment.memory.ran_out(len(some))
                 continue
@@ -95,7 +94,7 @@ class Gradient(Computation):
         return columns
 
     def _gives_other_values(self) -> bool:
-        """What only the way back meets is not seen in states."""
+        """See ``Computation``. States do not show a change that only the backward pass meets."""
         if self._witness is None:
             return False
         targets, column = self._witness
@@ -114,7 +113,7 @@ class Gradient(Computation):
 
     @property
     def batched(self) -> bool:
-        """Whether a block's gradients are taken for all targets at once; tried when first asked for."""
+        """Whether a block's gradients are taken for all targets at once. It is tried when this is first read."""
         if self._batched is None:
             self._batched = self._try_batched()
         return self._batched
@@ -154,17 +153,17 @@ class Gradient(Computation):
         length = gradient.shape[1]
         state = self.experiment.clean.site_values[layer][:length].to(gradient.device)
         baseline = self.query.default_baseline
-        draws = self.query.draws if baseline == "resample" else 1
-        far = torch.promote_types(gradient.dtype, torch.float32)
-        states = [self.replacements.states(layer, range(length), baseline, draw).to(state) for draw in range(draws)]
-        differences = (state - torch.stack(states)).to(far)  # (draws, S, width)
+        draws = range(self.query.draws_of(baseline))
+        states = [self.replacements.states(layer, range(length), baseline, draw).to(state) for draw in draws]
+        gradient = at_least_float32(gradient)
+        differences = (state - torch.stack(states)).to(gradient.dtype)  # (draws, S, width)
         if self.query.method == "energy":
-            energy: Tensor = gradient.to(far).norm(dim=-1) * differences.norm(dim=-1).mean(dim=0)
+            energy: Tensor = gradient.norm(dim=-1) * differences.norm(dim=-1).mean(dim=0)
             return energy
-        return torch.einsum("bsd,sd->bs", gradient.to(far), differences.mean(dim=0))
+        return torch.einsum("bsd,sd->bs", gradient, differences.mean(dim=0))
 
     def _try_batched(self) -> bool:
-        """Whether taking gradients for several targets at once works, and gives what one by one gives."""
+        """Whether gradients for several targets at once can be taken, and agree with those one by one."""
         if self.experiment.strategy == FULL:
             return False
         last = self.query.n_targets
@@ -172,13 +171,13 @@ class Gradient(Computation):
         expected = self._columns(targets, batched=False)
         try:
             got = self._columns(targets, batched=True)
-        except Exception as error:  # whatever an operation without a batching rule does
-            logger.info("%s: no gradients for all targets at once: %s", self.model.name, error)
+        except Exception as error:  # an operation without a batching rule may raise anything
+            logger.info("%s takes gradients one target at a time: %s", self.model.name, error)
             return False
         return bool(np.abs(got - expected).max() <= agreement(self.model.dtype) * (np.abs(expected).std() + 1e-30))
 
     def memory_needed(self, rows: int | None) -> float:
-        """Bytes held at once, at most, by the plan.
+        """Most bytes held at once, by the plan.
 
         Args:
             rows: Targets times positions of one part; by default chosen for the device.

@@ -1,4 +1,4 @@
-"""How much may be computed at once."""
+"""Plan how much is computed at once, by the memory it takes."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ SHARE_OF_FREE = 0.25
 
 
 class MemoryPlan:
-    """How many copies of a prompt fit into a limit; learns when memory runs out all the same.
+    """How many copies of a prompt fit into a limit. Adapts when memory runs out all the same.
 
     Args:
         per_position: Bytes for each position of each copy.
-        per_copy: Bytes for each copy, however few positions of it are computed.
-        fixed: Bytes needed whatever the number of copies.
-        limit: In bytes.
+        per_copy: Bytes for each copy, whatever the number of its positions.
+        fixed: Bytes that do not depend on the number of copies.
+        limit: Bytes that may be used.
     """
 
     def __init__(self, per_position: float, per_copy: float, fixed: float, limit: float) -> None:
@@ -36,13 +36,13 @@ class MemoryPlan:
         """A plan for running the rest of a model for one prompt.
 
         Args:
-            model: Whose blocks are run.
+            model: The model whose blocks are run.
             query: The question.
-            strategy: How the model is entered.
-            limit: In bytes; by default a share of what is free on the model's device.
+            strategy: The execution strategy.
+            limit: Bytes that may be used; by default a share of the free memory of the model's device.
 
         Raises:
-            QueryError: if not even one copy of the prompt fits.
+            QueryError: if the limit is not a positive whole number, or is too small for one copy of the prompt.
         """
         if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit <= 0):
             raise QueryError("memory_limit", f"{limit!r} is not a positive whole number of bytes.")
@@ -53,30 +53,30 @@ class MemoryPlan:
                 "memory_limit",
                 f"one copy of this prompt of {query.n_tokens} tokens takes about {least / 1e6:.1f} MB, more than "
                 f"{limit / 1e6:.1f} MB.",
-                advice="Raise it, or shorten the prompt.",
+                advice="Raise the limit, or shorten the prompt.",
             )
         return plan
 
     def needed(self, copies: int, positions: int) -> float:
-        """Bytes needed to compute so many copies at once, of so many positions each."""
+        """Bytes needed to compute some copies at once, with a number of positions each."""
         return self.fixed + copies * (self.per_copy + positions * self.per_position)
 
     def copies(self, positions: int) -> int:
-        """How many copies fit, of so many positions each; at least one."""
+        """Number of copies that fit, with a number of positions each; at least one."""
         fit = int((self.limit - self.fixed) / (self.per_copy + positions * self.per_position))
         return max(1, fit if self._most_copies is None else min(fit, self._most_copies))
 
     def ran_out(self, copies: int) -> int:
-        """Memory ran out at so many copies: how many to try next, and at most from now on."""
+        """Allow half as many copies from now on, after memory ran out. Returns the new limit."""
         self._most_copies = max(1, copies // 2)
         return self._most_copies
 
 
 def _needs(model: LocalModel, query: Query, strategy: str) -> tuple[float, float, float]:
-    """Bytes for each position, for each copy, and fixed ones, at the peak of running the rest of a model.
+    """Bytes for each position, bytes for each copy, and fixed bytes, at the peak of running the rest of a model.
 
-    Counted from what a block holds at once: the stream and its norms, the MLP's inner activations and their product,
-    queries, keys and values with the clean ones put before them, and scores where they are formed.
+    Counts what a block holds at once: the residual stream and its norms, the MLP's inner activations and their product,
+    queries, keys and values with the clean ones before them, and attention scores.
     """
     config, size, n_tokens = model.config, model.dtype.itemsize, query.n_tokens
     width = model.d_model
@@ -84,7 +84,7 @@ def _needs(model: LocalModel, query: Query, strategy: str) -> tuple[float, float
     heads = int(getattr(config, "num_attention_heads", None) or 1)
     scores = heads * n_tokens * (size + 4) * 2
     per_position = size * (8 * width + 4 * inner) + scores
-    per_copy = 4 * size * width * n_tokens  # clean keys and values, joined with the new ones and repeated for heads
+    per_copy = 4 * size * width * n_tokens  # clean keys and values, joined with new ones and repeated for each head
     logits = 4 * 4 * ROWS_OF_LOGITS * model.vocab_size
     if strategy == FULL:
         per_position += 2 * size * model.vocab_size
@@ -96,7 +96,7 @@ def free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return int(free) + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    import psutil  # not where hosts have GPUs alone
+    import psutil  # hosts with GPUs may lack it
 
     return int(psutil.virtual_memory().available)
 

@@ -1,4 +1,4 @@
-"""Metrics: the scalar scored at each prediction position."""
+"""Compute metrics: the scalar that is scored at each prediction position."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from horizon_widget.errors import QueryError
 from horizon_widget.models.readout import Readout, at_least_float32
 from horizon_widget.question.metric import Metric
 
-# Rows of predictions scored at once. Whole rows of logits are large; the others never write theirs to memory.
+# Predictions scored at once. ``ROWS_OF_LOGITS`` is for metrics that hold the logits of all tokens in memory.
 ROWS_OF_LOGITS = 64
 ROWS = 512
 
@@ -22,9 +22,9 @@ class Scorer:
     """Scores a metric on the predictions of copies of one prompt, in at least float32.
 
     Attributes:
-        metric: What is scored.
-        input_ids: The prompt, shape ``(T,)``.
-        clean: The unchanged prompt's predictions, as copy 0: what a divergence is measured from.
+        metric: The metric that is scored.
+        input_ids: The prompt's token ids, shape ``(T,)``.
+        clean: The unchanged prompt's predictions, as copy 0. Divergences are measured from them.
     """
 
     metric: Metric
@@ -32,16 +32,16 @@ class Scorer:
     clean: Readout
 
     def __call__(self, readout: Readout, copy: Tensor, position: Tensor) -> Tensor:
-        """``m[j]`` of some copies at some prediction positions.
+        """Score some copies at some prediction positions.
 
         Args:
             readout: The predictions.
-            copy: Shape ``(N,)``.
-            position: ``j``, shape ``(N,)``.
+            copy: The copies, shape ``(N,)``.
+            position: The prediction positions ``j``, shape ``(N,)``.
 
         Returns:
-            Shape ``(N,)``. For ``"kl"`` the negative divergence from the clean prediction, so that influence,
-            ``m(clean) - m(ablated)``, is the divergence.
+            The metric ``m[j]``, shape ``(N,)``. For ``"kl"`` it is the negative divergence from the clean prediction,
+            so that influence, ``m(clean) - m(ablated)``, is the divergence.
         """
         if self.metric.is_function:
             return self._by_function(readout, copy, position)
@@ -53,14 +53,14 @@ class Scorer:
         return torch.cat(parts)
 
     def tokens(self, position: Tensor) -> Tensor:
-        """The tokens scored at some positions, shape ``(N, k)``: those named, or the actual next one."""
+        """The tokens scored at some positions, shape ``(N, k)``: the metric's own, or the actual next one."""
         if self.metric.tokens:
             named = torch.tensor(self.metric.tokens, device=position.device)
             return named.expand(len(position), -1)
         return self.input_ids.to(position.device)[position + 1, None]
 
     def _by_function(self, readout: Readout, copy: Tensor, position: Tensor) -> Tensor:
-        """One copy at a time: a user's function gets the logits of the whole prompt."""
+        """Score one copy at a time, since a user's function gets the logits of the whole prompt."""
         everywhere = torch.arange(len(self.input_ids), device=position.device)
         clean = at_least_float32(self.clean.logits(torch.zeros_like(everywhere), everywhere))
         result = torch.empty(len(copy), dtype=clean.dtype, device=clean.device)
@@ -73,7 +73,7 @@ class Scorer:
 
 
 def apply_function(metric: Metric, logits: Tensor, input_ids: Tensor) -> Tensor:
-    """A user's metric of ``logits (T, V)``, checked; shape ``(T,)``.
+    """Call a user's metric on logits of shape ``(T, vocab_size)`` and check its values, shape ``(T,)``.
 
     Raises:
         QueryError: if it fails or gives anything but one number for each position.
@@ -95,19 +95,19 @@ def apply_function(metric: Metric, logits: Tensor, input_ids: Tensor) -> Tensor:
     return values
 
 
-FUNCTION_ADVICE = "It is called with logits (T, vocab_size) and input_ids (T,), and gives a float tensor (T,)."
+FUNCTION_ADVICE = "It is called with logits (T, vocab_size) and input_ids (T,), and must return a float tensor (T,)."
 
 
 def check_function(metric: Metric, logits: Tensor, input_ids: Tensor) -> None:
-    """Check that a user's metric at a position depends on the logits there alone.
+    """Check that a user's metric at a position depends only on the logits there.
 
     Args:
-        metric: With a function.
-        logits: Of the clean prompt, shape ``(T, vocab_size)``.
-        input_ids: Shape ``(T,)``.
+        metric: A metric with a function.
+        logits: The logits of the unchanged prompt, shape ``(T, vocab_size)``.
+        input_ids: The prompt's token ids, shape ``(T,)``.
 
     Raises:
-        QueryError: if it does not, or is not finite.
+        QueryError: if it depends on other logits, or is not finite.
     """
     values = apply_function(metric, logits, input_ids)
     if not bool(torch.isfinite(values).all()):
@@ -154,7 +154,7 @@ def _entropy(_scorer: Scorer, readout: Readout, copy: Tensor, position: Tensor) 
 
 def _minus_kl(scorer: Scorer, readout: Readout, copy: Tensor, position: Tensor) -> Tensor:
     ablated, clean = _logp(readout, copy, position), _logp(scorer.clean, torch.zeros_like(copy), position)
-    ratio = (clean - ablated).masked_fill(clean == -torch.inf, 0.0)  # 0 log (0 / q) = 0, for any q
+    ratio = (clean - ablated).masked_fill(clean == -torch.inf, 0.0)  # 0 log (0 / q) = 0
     return -(clean.exp() * ratio).sum(dim=-1)
 
 

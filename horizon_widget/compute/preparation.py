@@ -1,8 +1,8 @@
-"""Before a layer is computed: is its baseline sound, and what is its noise?
+"""Prepare a layer before it is computed: check its baseline and measure its noise floor.
 
-The mean baseline can be an intervention of its own: at the first layer of many models the mean embedding acts as an
-attention sink and disturbs every later prediction. Each layer is checked by a few sources under both the mean and
-another token's state: one late source, which is cheap, and where that looks suspicious several all over the prompt.
+The mean baseline can be an intervention of its own. At the first layer of many models the mean embedding acts as an
+attention sink and disturbs every later prediction. So each layer is checked under both the mean and another token's
+state, with one late source, which is cheap. If that looks suspicious, several sources all over the prompt follow.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ Array = npt.NDArray[np.floating]
 # [(layer, source, baseline: "mean", "resample" (first draw), "itself", ...)], sorted by layer -> (n, n_targets)
 Probe = Callable[[Sequence[tuple[int, int, str]]], Array]
 
-# Measured on SmolLM2-135M over five prompts of 14 to 85 tokens: the ratio mean / resample of a source's median effects
-# has its median over sources at 2.6 to 31 at layer 0 and at .48 to 1.2 at layers 1 to 10. Single sources vary by a
-# factor of two, so that a mild shock (short prompts) may be judged either way.
+# The ratio of a source's median effects under mean and resample. Measured on SmolLM2-135M over five prompts of 14 to 85
+# tokens: its median over sources is 2.6 to 31 at layer 0 and .48 to 1.2 at layers 1 to 10. Single sources vary by a
+# factor of two, so a mild shock (short prompts) may be judged either way.
 SHOCK_RATIO = 2.0
 SUSPICIOUS_RATIO = 1.5
-SEVERAL = 6
-LEAST_TARGETS = 2  # a source's own next token says nothing of a shock
+SEVERAL = 6  # sources of the second check
+LEAST_TARGETS = 2  # a source's own next token does not show a shock
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """What is known of a layer before its map is computed.
+    """What is known about a layer before its map is computed.
 
     Attributes:
-        baseline: What its states are replaced by.
+        baseline: The baseline that replaces its states.
         shock: Whether the mean baseline disturbs every later prediction.
-        noise_floor: Largest magnitude that patching a state by itself gives.
-        rows: Rows of the chosen baseline that the check computed on its way, by source.
+        noise_floor: Largest magnitude of influence when a state is replaced by itself.
+        rows: Rows under the chosen baseline that the check has computed, by source.
     """
 
     baseline: str
@@ -47,14 +47,14 @@ class Preparation:
 
 @dataclass(frozen=True)
 class Preparing:
-    """How layers are prepared for one query.
+    """Prepares the layers of one query.
 
     Attributes:
-        n_tokens: ``T``.
+        n_tokens: Number of tokens ``T``.
         n_targets: The last target.
         kind: The baseline that is wanted.
-        may_change: Whether a layer at which the mean is a shock is computed with ``"resample"`` instead.
-        noise_sources: How many sources the noise floor is taken over; more where it is large.
+        may_change: Whether layers at which the mean is a shock are computed with ``"resample"`` instead.
+        noise_sources: Number of sources that the noise floor is measured at.
         probe: Computes influence under given baselines.
     """
 
@@ -69,8 +69,8 @@ class Preparing:
         """Choose the layers' baselines and measure their noise floors.
 
         Args:
-            layers: Which, sorted.
-            known: Baseline and shock of layers where these were decided before.
+            layers: The layers, sorted.
+            known: Baseline and shock of layers for which they are already decided.
         """
         sample = sample_source(self.n_tokens)
         checks = self.kind == "mean" and self.n_targets - sample >= LEAST_TARGETS
@@ -109,13 +109,13 @@ class Preparing:
 
 
 def spread(n_tokens: int, count: int) -> list[int]:
-    """``count`` sources spread over the prompt, each with enough later targets; the sink is left out."""
+    """Up to ``count`` sources spread over the prompt, with enough later targets and without the attention sink."""
     positions = {n_tokens * (k + 1) // (count + 1) for k in range(count)}
     return sorted(position for position in positions if 1 <= position < n_tokens - LEAST_TARGETS)
 
 
 def effect_ratio(mean_rows: dict[int, Array], resample_rows: dict[int, Array]) -> float:
-    """Geometric mean over sources of the ratio of median effects on later targets, own next token left out."""
+    """Geometric mean over sources of the ratio of median effects on later targets, without the own next token."""
     logs = []
     for source in mean_rows:
         later = slice(source + 1, None)  # column source + 1 is target source + 2: offset 2 and on

@@ -1,4 +1,4 @@
-"""What may be asked of a computation: the same in this process and on a host."""
+"""The tasks of a computation, in this process and on a host."""
 
 from __future__ import annotations
 
@@ -18,29 +18,25 @@ COMPUTATIONS: dict[str, type[Computation]] = {"ablation": Ablation, "gradient": 
 
 
 def computation_for(model: LocalModel, query: Query, **options: Any) -> Computation:
-    """What computes a query's method."""
+    """The computation of a query's method."""
     return COMPUTATIONS[query.method](model, query, **options)
 
 
 def perform(computation: Computation, task: str, arguments: dict[str, Any]) -> Steps[Any]:
-    """Perform a task in steps, between which one may stop.
+    """Perform a task in steps, on the thread that owns the model. It may be stopped between steps.
 
     Args:
-        computation: On the thread that owns its model.
-        task: One of ``TASKS``.
+        computation: The computation of the query.
+        task: The name of the task, one of ``TASKS``.
         arguments: Plain values, ``Cell`` and ``Baseline``.
 
     Returns:
-        Plain values, arrays, and what ``findings`` has.
+        Plain values, arrays, and dataclasses of ``findings``.
     """
     found = TASKS[task](computation, **arguments)
     if inspect.isgenerator(found):
         found = yield from found
     return found
-
-
-def _begin(computation: Computation) -> None:
-    computation.begin()
 
 
 def _prepare(ablation: Ablation, layers: Sequence[int]) -> None:
@@ -52,7 +48,7 @@ def _under(ablation: Ablation, baselines: Sequence[Baseline], cell: Cell) -> lis
 
 
 TASKS: dict[str, Callable[..., Any]] = {
-    "begin": _begin,
+    "begin": Computation.begin,
     "prepare": _prepare,
     "rows": Ablation.rows,
     "columns": Gradient.columns,

@@ -1,1 +1,1 @@
-"""The question that a map answers, as values; what methods and metrics there are."""
+"""The question that a map answers, as values, and the facts of methods, metrics, baselines and sites."""

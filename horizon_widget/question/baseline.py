@@ -1,7 +1,7 @@
-"""What replaces a state: a value, without any states in it.
+"""A baseline: the rule by which a state is replaced, and the prompts that the rule is applied to.
 
-A baseline is a rule and the prompts it is taken from, so that it can be kept, compared and used again: the same rule,
-prompts and model give the same states.
+It is a value without any states, so it can be saved, compared and used again. The same rule, prompts and model give the
+same states.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ ADVICE = (
 
 @dataclass(frozen=True)
 class Baseline:
-    """What a state is replaced by.
+    """The rule by which a state is replaced.
 
     Attributes:
         kind: ``"mean"``: the mean state of the layer over positions 1, 2, ... of the reference; ``"zero"``;
-            ``"resample"``: another state of the reference at the same layer, the effects averaged over several draws;
+            ``"resample"``: another state of the reference at the same layer, with effects averaged over several draws;
             ``"counterfactual"``: the reference's state at the same position; ``"auto"``: the mean, but ``"zero"`` for
             prompts of fewer than three tokens and ``"resample"`` at layers where the mean is itself a shock.
-        reference: Token ids of the prompts it is taken from; empty: the prompt itself.
-        layers: What ``kind`` came to at each layer, ``""`` where that is not decided yet; empty: nothing is decided.
-        shocks: For each of ``layers``, whether the mean was found to be a shock there.
+        reference: Token ids of the prompts that states are taken from; empty for the prompt itself.
+        layers: The kind that was used at each layer, ``""`` if a layer is not decided yet; empty if none is decided.
+        shocks: Whether the mean is a shock at each of ``layers``.
     """
 
     kind: str = "auto"
@@ -44,7 +44,7 @@ class Baseline:
             raise QueryError("baseline", f"{len(self.layers)} layers and {len(self.shocks)} shocks do not match.")
 
     def reference_of(self, token_ids: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
-        """The prompts it is taken from, for a prompt of these tokens."""
+        """The prompts that states are taken from, for a prompt of these tokens."""
         return self.reference or (token_ids,)
 
     def __str__(self) -> str:
@@ -54,7 +54,7 @@ class Baseline:
 
 
 def read_baseline(value: object, tokenize: Callable[[object], tuple[int, ...]]) -> Baseline:
-    """A ``Baseline`` from what a user wrote.
+    """Turn what a user wrote into a ``Baseline``.
 
     Args:
         value: A kind; ``(kind, texts)``; ``("counterfactual", prompt)``; or a ``Baseline``.
@@ -81,25 +81,25 @@ def read_baseline(value: object, tokenize: Callable[[object], tuple[int, ...]]) 
 
 
 def _taken_from(kind: str, *, given: bool) -> str:
-    """What other prompts a kind of baseline is taken from, as ``facts.BaselineFacts.reference``.
+    """What a kind of baseline is taken from; see ``facts.BaselineFacts.reference``.
 
     Args:
-        kind: As a user wrote it.
+        kind: The kind as a user wrote it.
         given: Whether prompts are given with it.
 
     Raises:
-        QueryError: if there is no such kind, or it is taken from none.
+        QueryError: if the kind is not known, or prompts are given and it uses none.
     """
     if kind not in BASELINES:
         raise QueryError("baseline", f"{kind!r} is not offered.", advice=ADVICE)
     takes = BASELINES[kind].reference
     if given and not takes:
-        raise QueryError("baseline", f"{kind} is taken from no text.", advice="Leave the texts out.")
+        raise QueryError("baseline", f"{kind} uses no texts.", advice="Leave the texts out.")
     return takes
 
 
 def _several(prompts: object) -> bool:
-    """Whether these are several prompts and not one, which may itself be a sequence of ids or of messages."""
+    """Whether these are several prompts. A single prompt may be a sequence too, of token ids or of messages."""
     return isinstance(prompts, Sequence) and not isinstance(prompts, str) and not _is_one(prompts)
 
 

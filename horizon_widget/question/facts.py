@@ -1,7 +1,7 @@
-"""What can be asked: each method, metric, baseline and site, with all that is known of it, once.
+"""The facts of each method, metric, baseline and site, stated once.
 
 Checks, the tables of ``docs/combinations.md``, and the labels and sentences of the page are made from these entries.
-The arithmetic of a method or metric is in ``compute``.
+The arithmetic is in ``compute``.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ class MethodFacts:
     """A way to measure influence.
 
     Attributes:
-        exact: Whether its values are exact effects; else they are estimates.
-        filled_by: Whether one task of it computes rows (cells with all their targets) or columns (targets with all
-            their sources). A key of ``schedule.parts.FILLINGS``.
+        exact: Whether its values are exact effects, not estimates.
+        filled_by: What one task computes: rows (cells with all their targets) or columns (targets with all their
+            sources). A key of ``schedule.parts.FILLINGS``.
         signed: Whether a value may be negative.
     """
 
@@ -38,17 +38,17 @@ METHODS: Mapping[str, MethodFacts] = {
 class Words:
     """How values of a metric are explained on the page.
 
-    The page fills in ``{metric}``, ``{quantity}`` (the metric, and its unit in brackets), ``{token}`` (whose prediction
-    is scored) and ``{amount}`` (of influence, with its unit).
+    The page fills in ``{metric}``, ``{quantity}`` (the metric, with its unit in brackets), ``{token}`` (the predicted
+    one) and ``{amount}`` (the influence, with its unit).
 
     Attributes:
-        positive: What a positive value says.
-        negative: What a negative value says.
-        row: What the numbers of a token's row are.
-        column: What the numbers of a token's column are.
-        low: The negative end of the colour scale.
-        high: Its positive end, where targets are coloured.
-        high_of_sources: Its positive end, where sources are coloured.
+        positive: The meaning of a positive value.
+        negative: The meaning of a negative value.
+        row: The meaning of the numbers in a token's row.
+        column: The meaning of the numbers in a token's column.
+        low: The label of the colour scale's negative end.
+        high: The label of its positive end if targets are coloured.
+        high_of_sources: The label of its positive end if sources are coloured.
     """
 
     positive: str
@@ -94,14 +94,14 @@ class MetricFacts:
     """A scalar of a prediction.
 
     Attributes:
-        unit: Of the metric and so of influence; may be empty.
-        choices: How many tokens a user may name, each with how that choice is called in the page's editor.
-        of_token: Whether it scores one token: the actual next one, where the user names none.
+        unit: The unit of the metric and so of influence; may be empty.
+        choices: The numbers of tokens that a user may name, each with the label of that choice in the page's editor.
+        of_token: Whether it scores one token. This is the actual next one if the user names none.
         divergence: Whether influence is how far a prediction moves, and so never negative.
-        differentiable: Whether its gradient at the unchanged prompt says something of it.
-        short: Its label where no token is named; by default its name.
-        named: Its label where tokens are named.
-        words: How its values are explained where no token is named.
+        differentiable: Whether its gradient at the unchanged prompt is informative.
+        short: The label if no token is named; by default the name.
+        named: The label if tokens are named.
+        words: How its values are explained if no token is named.
     """
 
     unit: str
@@ -132,19 +132,18 @@ METRICS: Mapping[str, MetricFacts] = {
         "nats", {0: "KL divergence of the prediction"}, divergence=True, differentiable=False, words=DIVERGENCE
     ),
 }
-OF_A_FUNCTION = MetricFacts("", {})  # the user's own, which is differentiable if torch can differentiate it
+OF_A_FUNCTION = MetricFacts("", {})  # of a user's own function
 
 
 @dataclass(frozen=True)
 class BaselineFacts:
-    """What a state may be replaced by.
+    """A kind of baseline.
 
     Attributes:
-        choice: How it is called in the page's editor.
+        choice: The label of this choice in the page's editor.
         note: What "removed" means with it.
-        reference: What other prompts it is taken from: any number of texts, which may be left out, or one prompt, which
-            may not.
-        stand_in: What is said, after "At layer 12", of a layer where it stands in for a baseline that is a shock.
+        reference: The other prompts that it uses: any number of texts (optional), or exactly one prompt.
+        stand_in: The sentence, after "At layer 12", for a layer where it stands in for a baseline that is a shock.
         short_stand_in: The same for the legend.
     """
 
@@ -181,7 +180,7 @@ class SiteFacts:
     """Where in a block states are read and overwritten.
 
     Attributes:
-        by_head: Whether one key-value head of it can be chosen.
+        by_head: Whether a single key-value head can be chosen.
     """
 
     by_head: bool = False

@@ -1,4 +1,4 @@
-"""What is scored at each prediction position: a value, without any arithmetic."""
+"""A metric: the scalar that is scored at each prediction position. A value without any arithmetic."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Metric:
     """The scalar ``m[j]`` scored at prediction position ``j``.
 
     Attributes:
-        name: What it is, whatever its label. ``"logprob"``: log p of a token; ``"logit"``; ``"centred_logit"``: logit
-            minus the mean logit, over all tokens that the model does not rule out by a logit of -inf; ``"contrast"``:
-            logit(a) - logit(b); ``"entropy"`` of the predicted distribution; ``"kl"``: its Kullback-Leibler divergence
-            from the clean one, where influence is KL(clean || ablated), never negative; ``"function"``: the user's own.
-        tokens: The tokens named: one for the first three (none: the actual next token), two for a contrast.
+        name: The kind of metric. ``"logprob"``: log p of a token; ``"logit"``; ``"centred_logit"``: logit minus the
+            mean logit over all tokens that the model does not rule out by a logit of -inf; ``"contrast"``: logit(a) -
+            logit(b); ``"entropy"`` of the predicted distribution; ``"kl"``: its Kullback-Leibler divergence from the
+            clean one, so that influence is KL(clean || ablated), never negative; ``"function"``: the user's own.
+        tokens: The named tokens: two for a contrast, else one, or none for the actual next token.
         function: ``(logits (T, V), input_ids (T,)) -> (T,)``, element ``j`` from ``logits[j]`` alone.
-        label: As shown, such as ``"logprob of ' Paris'"``; of a function, its name in Python.
+        label: The label that is shown, such as ``"logprob of ' Paris'"``; for a function, its name in Python.
     """
 
     name: str = "logprob"
@@ -34,12 +34,12 @@ class Metric:
 
     @property
     def facts(self) -> MetricFacts:
-        """What is known of this kind of metric."""
+        """The facts of this kind of metric."""
         return OF_A_FUNCTION if self.is_function else METRICS[self.name]
 
     @property
     def is_function(self) -> bool:
-        """Whether it is the user's own; of a map that was loaded, only its label is known."""
+        """Whether it is the user's own function. A loaded map knows only its label."""
         return self.name == FUNCTION
 
     @property
@@ -49,12 +49,12 @@ class Metric:
 
     @property
     def needs_actual_token(self) -> bool:
-        """Whether it scores the actual next token, so that there is no value after the last one."""
+        """Whether it scores the actual next token, so that the last position has no value."""
         return self.facts.of_token and not self.tokens
 
     @property
     def short(self) -> str:
-        """Its label where there is little room."""
+        """A short label."""
         return str(self) if self.tokens or self.is_function else self.facts.short or self.name
 
     @property
@@ -63,13 +63,13 @@ class Metric:
         return LEVEL if self.tokens else self.facts.words
 
     def __str__(self) -> str:
-        if self.is_function and self.label:  # which may be that of another metric
+        if self.is_function and self.label:  # the label may be the name of another metric
             return f"function {self.label}"
         return self.label or self.name
 
 
 def read_metric(value: object, token_id: Callable[[object], int], token_name: Callable[[int], str] = str) -> Metric:
-    """A ``Metric`` from what a user wrote.
+    """Turn what a user wrote into a ``Metric``.
 
     Args:
         value: A name; ``(name, token)``; ``("contrast", token, token)``; a function; or a ``Metric``.
@@ -83,7 +83,7 @@ def read_metric(value: object, token_id: Callable[[object], int], token_name: Ca
         if value.is_function and value.function is None:
             raise QueryError(
                 "metric",
-                f"{value.label or value.name} was a function, which no file holds.",
+                f"{value.label or value.name} was a function, and files do not hold functions.",
                 advice="Pass it as metric=.",
             )
         return _naming(value.name, value.tokens, token_id, token_name) if value.tokens else value
@@ -104,7 +104,7 @@ def _naming(
 
 
 def _advice() -> str:
-    """What may be written: each metric without tokens, and each with them."""
+    """Each way to write a metric, without tokens and with them."""
     plain = [f'"{name}"' for name, facts in METRICS.items() if 0 in facts.choices]
     named = [str((name, *EXAMPLES[:n])) for name, facts in METRICS.items() for n in facts.choices if n]
     return f"Use {', '.join(plain)}; {', '.join(named)}; or a function of (logits, input_ids)."

@@ -1,4 +1,4 @@
-"""The question that a map answers, checked where it is made."""
+"""The question that a map answers. It is checked when it is made."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from horizon_widget.question.metric import Metric
 
 @dataclass(frozen=True)
 class Query:
-    """What is asked of a model about a prompt.
+    """A question to a model about a prompt.
 
     Attributes:
-        token_ids: The prompt, ``x[0..T-1]``.
+        token_ids: The prompt's token ids ``x[0..T-1]``.
         method: How influence is measured. ``"ablation"``: the exact effect of replacing a state. Estimates:
             ``"gradient"``, its first-order approximation; ``"energy"``, an upper bound of that one's magnitude.
-        metric: The scalar scored at each prediction position.
-        baseline: What replaces a state.
-        site: Where in a block: ``"residual"``, the state entering it; ``"attention_output"`` and ``"mlp_output"``, what
-            it adds to the residual stream; ``"key"`` (before the rotary embedding) and ``"value"``, what its attention
-            exports.
-        head: Which key-value head, for keys and values; ``None``: all of them together.
+        metric: The scalar that is scored at each prediction position.
+        baseline: The rule by which a state is replaced.
+        site: Where in a block states are replaced. ``"residual"``: the state that enters it; ``"attention_output"`` and
+            ``"mlp_output"``: what it adds to the residual stream; ``"key"`` (before the rotary embedding) and
+            ``"value"``: what its attention exports.
+        head: For keys and values, the key-value head; ``None`` for all of them together.
         seed: Seeds the draws of ``"resample"``.
-        draws: How many draws ``"resample"`` averages over.
+        draws: Number of draws that ``"resample"`` averages over.
 
     Raises:
         QueryError: naming the field that is wrong.
@@ -52,13 +52,13 @@ class Query:
         if self.head is not None and not SITES[self.site].by_head:
             raise QueryError(
                 "head",
-                f"the site {self.site!r} has none.",
+                f"the site {self.site!r} has no heads.",
                 advice='Use site="key" or site="value".',
             )
         if not (self.is_exact or self.metric.facts.differentiable):
             raise QueryError(
                 "metric",
-                f"the gradient of {self.metric} at the clean state is zero, so {self.method!r} says nothing of it.",
+                f"the gradient of {self.metric} at the clean state is zero, so {self.method!r} cannot measure it.",
                 advice='Use method="ablation".',
             )
         self._check_lengths()
@@ -81,14 +81,14 @@ class Query:
         if kind == "counterfactual" and len(reference[0]) != self.n_tokens:
             raise QueryError(
                 "baseline",
-                f"the counterfactual prompt has {len(reference[0])} tokens and the prompt {self.n_tokens}; each state "
+                f"the counterfactual prompt has {len(reference[0])} tokens and the prompt {self.n_tokens}. Each state "
                 "is replaced by the one at the same position.",
                 advice="Make them equally long in tokens.",
             )
 
     @property
     def is_exact(self) -> bool:
-        """Whether the values are exact effects, and no estimates."""
+        """Whether the values are exact effects, not estimates."""
         return METHODS[self.method].exact
 
     @property
@@ -98,10 +98,14 @@ class Query:
 
     @property
     def default_baseline(self) -> str:
-        """What a layer's states are replaced by, unless that proves to be a shock there."""
+        """The kind of baseline of a layer, unless it proves to be a shock there."""
         if self.baseline.kind != "auto":
             return self.baseline.kind
         return "mean" if self.n_tokens >= 3 or self.baseline.reference else "zero"
+
+    def draws_of(self, baseline: str) -> int:
+        """Number of draws that effects under a kind of baseline are averaged over."""
+        return self.draws if baseline == "resample" else 1
 
     @property
     def n_tokens(self) -> int:
@@ -112,7 +116,7 @@ class Query:
     def n_targets(self) -> int:
         """Number of targets ``t = 1 .. n_targets``.
 
-        The last is ``T - 1`` where the metric needs the actual token, else ``T``, the token after the prompt.
+        The last is ``T - 1`` if the metric needs the actual token, else ``T``, the token after the prompt.
         """
         return self.n_tokens - 1 if self.metric.needs_actual_token else self.n_tokens
 
@@ -121,8 +125,8 @@ def check_layers(layers: object, n_layers: int) -> tuple[int, ...]:
     """Turn an argument ``layers`` (None, a number, or several) into layer numbers.
 
     Args:
-        layers: ``None`` for all, one layer, or an iterable of layers; negative numbers count from the last.
-        n_layers: How many the model has.
+        layers: ``None`` for all, one layer, or an iterable of layers. Negative numbers count from the last.
+        n_layers: Number of layers of the model.
 
     Raises:
         QueryError: if one is not a whole number or not in the model.
@@ -131,7 +135,7 @@ def check_layers(layers: object, n_layers: int) -> tuple[int, ...]:
         return tuple(range(n_layers))
     items = [layers] if isinstance(layers, (int, str)) or not hasattr(layers, "__iter__") else list(layers)
     if not items:
-        raise QueryError("layers", "none is named.", advice="Name at least one, or leave it out for all of them.")
+        raise QueryError("layers", "it is empty.", advice="Name at least one layer, or leave it out for all of them.")
     return tuple(check_index("layers", item, n_layers, allow_negative=True) for item in items)
 
 

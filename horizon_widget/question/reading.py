@@ -1,4 +1,4 @@
-"""From what a user writes to a query."""
+"""Turn what a user writes into a query."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from horizon_widget.question.tokens import Vocabulary
 
 @runtime_checkable
 class AskedModel(Protocol):
-    """What must be known of a model to read a question about it: part of ``models.model.Model``."""
+    """The part of ``models.model.Model`` that is needed to read a question about it."""
 
     n_layers: int
 
@@ -27,16 +27,16 @@ class AskedModel(Protocol):
         """How its tokens are shown."""
 
     def check_ready(self) -> None:
-        """Refuse a model that cannot be asked now."""
+        """Refuse a model that cannot be used now."""
 
     def tokenize(self, prompt: object) -> tuple[int, ...]:
-        """Token ids of a prompt, or ``QueryError``."""
+        """Token ids of a prompt; raises ``QueryError``."""
 
     def token_id(self, token: object) -> int:
-        """The id of a token as written, or ``QueryError``."""
+        """The id of a token as a user wrote it; raises ``QueryError``."""
 
     def site(self, name: str, head: int | None = None) -> Any:
-        """Where a site is, or ``QueryError``."""
+        """Where a site is; raises ``QueryError``."""
 
 
 def read_query(
@@ -51,11 +51,11 @@ def read_query(
     seed: int = 0,
     draws: int = 3,
 ) -> Query:
-    """A checked query.
+    """Make a checked query.
 
     Args:
-        model: From ``load_model``.
-        prompt: A text, token ids, chat messages, or a map, whose tokens are taken.
+        model: A model from ``load_model``.
+        prompt: A text, token ids, chat messages, or a map, for its tokens.
         method: As in ``Query``.
         metric: As for ``metric.read_metric``.
         baseline: As for ``baseline.read_baseline``.
@@ -77,19 +77,19 @@ def read_query(
     if replaced.layers and len(replaced.layers) != model.n_layers:
         raise QueryError(
             "baseline",
-            f"it is of a model with {len(replaced.layers)} layers, and this one has {model.n_layers}.",
+            f"it is from a model with {len(replaced.layers)} layers, and this one has {model.n_layers}.",
             advice="Use the baseline of a map of the same model.",
         )
     number = None if head is None else check_index("head", head, max(1, model.n_key_value_heads))
     query = Query(
         tuple(ids), method=method, metric=asked, baseline=replaced, site=site, head=number, seed=seed, draws=draws
     )
-    model.site(site, number)  # refuses what the architecture has not
+    model.site(site, number)  # refuses a site that the architecture lacks
     return query
 
 
 def query_of(model: AskedModel, prompt: object, arguments: dict[str, Any]) -> Query:
-    """A map's own query where the prompt is a map and nothing else is said, else ``read_query``."""
+    """Make a query as ``read_query`` does. If the prompt is a map, its query gives the defaults."""
     query = query_in(prompt)
     if query is not None:
         given: dict[str, Any] = {
@@ -105,23 +105,23 @@ def query_of(model: AskedModel, prompt: object, arguments: dict[str, Any]) -> Qu
 
 
 def query_in(prompt: object) -> Query | None:
-    """The query of a map that is given for a prompt; ``None``: it is no map."""
+    """The query of a map that is given as a prompt; ``None`` if it is not a map."""
     query = getattr(prompt, "query", None)
     return query if isinstance(query, Query) else None
 
 
 def check_model(model: object) -> None:
-    """Refuse what was not made by ``load_model``.
+    """Refuse an object that was not made by ``load_model``.
 
     Raises:
-        QueryError: naming what it is instead.
+        QueryError: naming the type of the object.
     """
     if not isinstance(model, AskedModel):
         raise QueryError("model", f"a {type(model).__name__} is not a loaded model.", advice="Use hw.load_model(…).")
 
 
 def read_positions(field: str, value: Any, query: Query) -> tuple[int, ...] | None:
-    """Sources or targets as a user gives them: ``None``, one, or several; sorted.
+    """Read sources or targets as a user gives them: ``None``, one, or several. Returns them sorted.
 
     Raises:
         QueryError: if one is out of range.
@@ -130,7 +130,7 @@ def read_positions(field: str, value: Any, query: Query) -> tuple[int, ...] | No
         return None
     items = list(value) if isinstance(value, Iterable) and not isinstance(value, str) else [value]
     if not items:
-        raise QueryError(field, "none is named.", advice="Name at least one, or leave it out for all of them.")
+        raise QueryError(field, "it is empty.", advice="Name at least one, or leave it out for all of them.")
     if field == "targets":
         if any(item == 0 for item in items):
             raise QueryError(field, "nothing predicts the first token.", advice="Targets begin at 1.")

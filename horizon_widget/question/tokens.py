@@ -10,9 +10,9 @@ from functools import cached_property
 from itertools import takewhile
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
-LONGEST_SPLIT = 8  # a character has at most 4 bytes; joined emoji tokens may carry a few more
+LONGEST_SPLIT = 8  # tokens; a character has at most 4 bytes, and joined emoji tokens may carry a few more
 WITH_ID = re.compile(r"(.*) #([0-9]{1,9})", re.DOTALL)  # a token's text and its id
-AT_ONCE = 64  # tokens decoded together
+AT_ONCE = 64  # number of tokens decoded together
 
 Decode = Callable[[Sequence[int]], str]
 
@@ -23,9 +23,8 @@ class Token:
 
     Attributes:
         id: Its number in the vocabulary.
-        text: The text it stands for. Where a character is split over several tokens, the whole character,
-            in each of them.
-        piece: ``None``, or ``(k, n)``: this token is the ``k``-th (from 1) of ``n`` that share a character.
+        text: The text it stands for. If several tokens share a character, each has the whole character.
+        piece: ``(k, n)`` for the ``k``-th (from 1) of ``n`` tokens that share a character; else ``None``.
     """
 
     id: int
@@ -34,36 +33,36 @@ class Token:
 
 
 def text_of(tokens: Iterable[Token]) -> str:
-    """The text of some tokens together, each character once."""
+    """The joined text of some tokens, with each character once."""
     return "".join(token.text for token in tokens if token.piece is None or token.piece[0] == 1)
 
 
 def n_shared(one: Sequence[object], other: Sequence[object]) -> int:
-    """How many items two sequences share at their beginning."""
+    """Number of items that two sequences share at their beginning."""
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def read_tokens(ids: Sequence[int], decode: Decode) -> list[Token]:
     """Split a prompt's text into the text of each token.
 
-    Byte-level vocabularies may cut a character into tokens that mean nothing alone; those are grouped until they
-    decode. The text of a group is what it adds to the group before it, so that vocabularies which drop a leading
-    space at the start of a text keep it here.
+    Byte-level vocabularies may cut a character into tokens that have no text alone. They are grouped until they decode.
+    The text of a group is what it adds to the group before it. So a leading space stays, even if the vocabulary drops
+    it at the start of a text.
 
     Args:
         ids: The token ids, in order.
         decode: Turns token ids into text, special tokens included.
 
     Returns:
-        One ``Token`` for each id; joined (each group once), their texts give the decoded prompt.
+        One ``Token`` for each id. Their joined texts (each group once) are the decoded prompt.
     """
-    groups: list[tuple[int, str]] = []  # how many tokens, and their text
-    before: list[int] = []  # from the last group that decoded on: what the text so far hangs on
+    groups: list[tuple[int, str]] = []  # number of tokens and their text
+    before: list[int] = []  # the context that the next group is decoded in: from the last group that decoded
     start = 0
     while start < len(ids):
         length, text, whole = _next_group(ids[start : start + LONGEST_SPLIT], before, decode)
         if not text and groups and REPLACEMENT in groups[-1][1]:
-            groups[-1] = (groups[-1][0] + length, groups[-1][1])  # more bytes of what will never be a character
+            groups[-1] = (groups[-1][0] + length, groups[-1][1])  # more bytes that make no character
         else:
             groups.append((length, text))
         group = [int(token_id) for token_id in ids[start : start + length]]
@@ -77,7 +76,7 @@ def read_tokens(ids: Sequence[int], decode: Decode) -> list[Token]:
 
 
 def _next_group(ids: Sequence[int], before: Sequence[int], decode: Decode) -> tuple[int, str, bool]:
-    """How many of these tokens make whole characters, the text they add, and whether there is such a number."""
+    """Number of first tokens that make whole characters (1 if no number does), their text, and whether one does."""
     prefix = decode(before) if before else ""
     first, longest = "", 0
     for n in range(1, len(ids) + 1):
@@ -86,7 +85,7 @@ def _next_group(ids: Sequence[int], before: Sequence[int], decode: Decode) -> tu
             first = added
             if not added and REPLACEMENT in prefix:
                 break
-        # Of U+FFFD itself, vocabularies with a token for each byte show three, until its last byte is there.
+        # A vocabulary with a token for each byte shows U+FFFD itself as three, until its last byte is there.
         if REPLACEMENT not in added or len(added) < longest:
             return n, added, True
         longest = len(added)
@@ -96,13 +95,13 @@ def _next_group(ids: Sequence[int], before: Sequence[int], decode: Decode) -> tu
 class Vocabulary:
     """How each token is shown on its own, and which token a text names.
 
-    A token's text is what it adds to a text that it continues, as within a prompt. Several tokens may have the same
-    text, such as the bytes that are no character alone; a name tells them apart.
+    A token's text is what it adds to a text that it continues. Several tokens may have the same text, such as single
+    bytes of a character. A name tells them apart.
 
     Args:
         size: Number of tokens; ids are ``0 .. size-1``.
         decode: Turns token ids into text, special tokens included.
-        before: An ordinary token, or none, after which a token continues a text.
+        before: An ordinary token that other tokens are decoded after, or none.
         opening: The special tokens that the tokenizer puts at the start of a text.
     """
 
@@ -111,11 +110,11 @@ class Vocabulary:
         self.decode, self._before, self._opening = decode, tuple(before), tuple(opening)
 
     def text(self, token: int) -> str:
-        """The text of a token where it continues a text."""
+        """The text that a token adds to a text."""
         return self._added(self._before, token)
 
     def name(self, token: int) -> str:
-        """The token's text, followed by ``" #"`` and its id where the text alone does not name it; see ``find``."""
+        """The token's text, followed by ``" #"`` and its id if the text alone does not name it; see ``find``."""
         text = self.text(token)
         return text if self.find(text) == ((token,), ()) else with_id(text, token)
 
@@ -126,7 +125,7 @@ class Vocabulary:
             name: A token's text, or its text, ``" #"`` and its id.
 
         Returns:
-            Those with this text, and those that are shown so at the start of a text alone.
+            The tokens with this text, and the tokens that have this text only at the start of a text.
         """
         match = WITH_ID.fullmatch(name)
         if match and int(match[2]) < self.size and self.text(int(match[2])) == match[1]:
@@ -145,12 +144,12 @@ class Vocabulary:
     def _text_of(self, ids: Sequence[int]) -> str:
         try:
             return self.decode(list(ids)) if ids else ""
-        except Exception:  # whatever a tokenizer makes of an id that it has no token for
+        except Exception:  # a tokenizer may raise anything for an id without a token
             return ""
 
     @cached_property
     def _texts(self) -> tuple[str, ...]:
-        """The text of every token. To decode many together, each after ``before``, takes a quarter of the time."""
+        """The text of every token. Many are decoded together, which takes a quarter of the time."""
         texts: list[str] = []
         for start in range(0, self.size, AT_ONCE):
             ids = range(start, min(start + AT_ONCE, self.size))
@@ -158,10 +157,10 @@ class Vocabulary:
         return tuple(texts)
 
     def _apart(self, ids: Sequence[int]) -> list[str]:
-        """The texts of some tokens, decoded together; none where they cannot be told from what is between them."""
+        """The texts of some tokens, decoded together with ``before`` between them; empty if they cannot be split."""
         first = self._text_of(self._before)
         between = self._added(self._before, self._before[0]) if self._before else ""
-        if not between or between.count(between[0]) > 1:  # it might overlap with itself
+        if not between or between.count(between[0]) > 1:  # its occurrences might overlap
             return []
         joined = self._text_of([*(part for token in ids for part in (*self._before, token)), *self._before])
         texts = joined[len(first) :].split(between)
@@ -169,12 +168,12 @@ class Vocabulary:
 
 
 def with_id(text: str, token: int) -> str:
-    """A token's text and its id."""
+    """The name of a token by its text and its id."""
     return f"{text} #{token}"
 
 
 def tell_apart(ids: Sequence[int], texts: Sequence[str]) -> list[str]:
-    """Texts of tokens for a table, each with its id where two different tokens have the same text, or one has none."""
+    """Texts of tokens for a table, with the id if different tokens have the same text, or if the text is empty."""
     ids_of: dict[str, set[int]] = {"": {-1}}
     for token, text in zip(ids, texts, strict=True):
         ids_of.setdefault(text, set()).add(token)
@@ -182,18 +181,18 @@ def tell_apart(ids: Sequence[int], texts: Sequence[str]) -> list[str]:
 
 
 def label_tokens(tokens: Sequence[Token]) -> list[str]:
-    """The text of each token of a prompt, with its id where that of a different one is the same."""
+    """The text of each token of a prompt, with its id if a different token has the same text."""
     return tell_apart([token.id for token in tokens], [token.text for token in tokens])
 
 
 @dataclass(frozen=True)
 class Word:
-    """Neighbouring tokens that people read as one word; nothing is said of its influence.
+    """Neighbouring tokens that people read as one word.
 
     Attributes:
-        text: With the space before it.
+        text: The word's text, with the space before it.
         start: Position of its first token.
-        stop: One after its last.
+        stop: Position after its last token.
     """
 
     text: str
@@ -204,10 +203,10 @@ class Word:
 def read_words(tokens: Sequence[Token]) -> list[Word]:
     """Group tokens into words: runs of letters and digits, runs of punctuation, single ideographs.
 
-    A token that spans several words belongs with all of them to one.
+    A token that spans several words makes them one word.
 
     Returns:
-        Words in order; every token is in exactly one, and joined, their texts give the prompt's.
+        Words in order. Every token is in exactly one, and their joined texts are the prompt's.
     """
     words: list[Word] = []
     for position, token in enumerate(tokens):
@@ -225,7 +224,7 @@ def _continues(word: str, text: str) -> bool:
         return True
     last, first = word[-1], text[0]
     if first.isspace() or last.isspace():
-        # Spaces stand before a word; several of them, of one kind, are one.
+        # Spaces stand before a word. Several spaces of one kind are grouped.
         return not word.strip() and (last == first or not first.isspace()) and "\n" not in word
     if _is_ideograph(last) or _is_ideograph(first):
         return False

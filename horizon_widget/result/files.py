@@ -1,4 +1,4 @@
-"""Files on disk, named by a path: read at once, and written whole or not at all."""
+"""Files on disk: read at once, and written whole or not at all."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ def as_path(path: str | PathLike[str]) -> Path:
     """The path that a user named, with ``~`` expanded.
 
     Raises:
-        MapFileError: if it is no path, such as an open file, or names an unknown user.
+        MapFileError: if it is not a path, such as an open file, or names an unknown user.
     """
     try:
         return Path(os.fsdecode(path)).expanduser()
     except TypeError as error:
         kind = type(path).__name__
-        raise MapFileError(f"A map is saved to a path, and {kind} is none.", advice='Name a file: "map.nc".') from error
+        raise MapFileError(f"A map is saved to a path, not to a {kind}.", advice='Name a file: "map.nc".') from error
     except RuntimeError as error:
         raise MapFileError(f"{path} names an unknown home folder.", advice="Write the path out.") from error
 
 
 def read(path: Path) -> bytes:
-    """What a regular file holds.
+    """The content of a regular file.
 
     Raises:
         MapFileError: if there is no such file, or it cannot be read.
@@ -42,14 +42,13 @@ def read(path: Path) -> bytes:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Make a file, or replace one, so that other programs see the old content or the new, and never a part.
+    """Make a file, or replace one. Other programs see the old content or the new content, never a part.
 
-    A file that is replaced keeps its permissions and, where the system allows it, its owner and group. It is refused
-    if it is read-only: if nobody has the permission to write it (root too is stopped then), or this user has not. A
-    symbolic link stays, and the file that it leads to is written.
+    A file that is replaced keeps its permissions and, if the system allows it, its owner and group. A read-only file is
+    refused, even to root if nobody has the permission to write it. A symbolic link stays, and its target is written.
 
     Raises:
-        MapFileError: if it cannot be written. An old file then stays as it was.
+        MapFileError: if the file cannot be written. An old file then stays as it was.
     """
     old = _status(path)
     if old is not None and not (old.st_mode & 0o222 and os.access(path, os.W_OK)):
@@ -58,11 +57,11 @@ def write(path: Path, content: bytes) -> None:
     draft = target.parent / f".{uuid.uuid4().hex}.part"
     try:
         with draft.open("xb") as file:
-            if old is not None:  # before the content is there to be read
-                _give(draft, old)
+            if old is not None:  # before the content can be read
+                _copy_permissions(old, draft)
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())  # some file systems notice only here that they are full
+            os.fsync(file.fileno())  # some file systems report only here that they are full
         draft.replace(target)
     except OSError as error:
         raise MapFileError(f"{path} cannot be written ({_reason(error)}).", advice="Name another file.") from error
@@ -72,7 +71,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def _status(path: Path) -> os.stat_result | None:
-    """Of the file that a path leads to; ``None`` if there is none. What is no regular file is refused."""
+    """The status of the regular file that a path leads to; ``None`` if there is no file."""
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -81,20 +80,20 @@ def _status(path: Path) -> os.stat_result | None:
         raise MapFileError(f"{path!r} leads nowhere ({_reason(error)}).", advice="Check the path.") from error
     if not stat.S_ISREG(status.st_mode):
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a device, a pipe or a socket"
-        raise MapFileError(f"{path} is {kind}, and no regular file.", advice="Name another file.")
+        raise MapFileError(f"{path} is {kind}, not a regular file.", advice="Name another file.")
     return status
 
 
-def _give(draft: Path, old: os.stat_result) -> None:
-    """Owner, group and mode; the mode last, since a change of owner may clear bits of it."""
+def _copy_permissions(old: os.stat_result, draft: Path) -> None:
+    """Copy owner, group and mode. The mode is last, because a change of owner may clear some of its bits."""
     if hasattr(os, "chown"):
         for owner, group in ((old.st_uid, -1), (-1, old.st_gid)):
-            with suppress(OSError):  # only root may give a file away
+            with suppress(OSError):  # only root may change the owner
                 os.chown(draft, owner, group)
-    with suppress(OSError):  # file systems without modes
+    with suppress(OSError):  # some file systems have no modes
         draft.chmod(stat.S_IMODE(old.st_mode))
 
 
 def _reason(error: Exception) -> str:
-    """Without the name of the draft."""
+    """The reason of an error, without the name of the draft."""
     return getattr(error, "strerror", None) or str(error)

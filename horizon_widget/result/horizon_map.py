@@ -26,9 +26,9 @@ class HorizonMap(MapStatistics):
     ``dataset`` is an ``xarray.Dataset`` with the variables and coordinates listed below.
 
     Args:
-        dataset: As made by ``HorizonMap.empty``.
+        dataset: A dataset as ``HorizonMap.empty`` makes it.
         tokens: The prompt's tokens.
-        query: The question it answers.
+        query: The question that the map answers.
     """
 
     def __init__(self, dataset: xr.Dataset, tokens: Sequence[Token], query: Query) -> None:
@@ -42,9 +42,9 @@ class HorizonMap(MapStatistics):
 
         Args:
             query: The question.
-            tokens: The prompt's tokens, ``T`` of them.
-            n_layers: ``L``.
-            attrs: What else to note, such as the model's name.
+            tokens: The prompt's ``T`` tokens.
+            n_layers: Number of layers ``L``.
+            attrs: More attributes, such as the model's name.
 
         Raises:
             QueryError: if the map would be too large to hold.
@@ -61,7 +61,7 @@ class HorizonMap(MapStatistics):
         values: npt.NDArray[np.floating],
         targets: Sequence[int] | None = None,
     ) -> None:
-        """Enter finished rows, or the given targets of them: ``values`` has shape ``(len(sources), len(targets))``."""
+        """Enter finished rows, or some targets of them; ``values`` has shape ``(len(sources), len(targets))``."""
         index = np.array(list(sources))
         influence = self.dataset["influence"].values
         if targets is None:
@@ -72,18 +72,18 @@ class HorizonMap(MapStatistics):
             self.done[layer, index] = ~np.isnan(influence[layer, index]).any(axis=-1)
 
     def record_targets(self, targets: Sequence[int], values: npt.NDArray[np.floating]) -> None:
-        """Enter finished columns: ``values`` has shape ``(n_layers, T, len(targets))``."""
+        """Enter finished columns; ``values`` has shape ``(n_layers, T, len(targets))``."""
         self.dataset["influence"].values[:, :, np.array(list(targets)) - 1] = values
         self.done[:] = self._finished(slice(None))
 
     def record_clean(self, clean_metric: npt.NDArray[np.floating], state_norm: npt.NDArray[np.floating]) -> None:
-        """Enter what the unchanged prompt gave: shapes ``(n_targets,)`` and ``(n_layers, T)``."""
+        """Enter values of the unchanged prompt, of shapes ``(n_targets,)`` and ``(n_layers, T)``."""
         self.dataset["clean_metric"].values[:] = clean_metric
         self.dataset["state_norm"].values[:] = state_norm
         self.dataset["sink"].values[:] = statistics.find_sinks(state_norm)
 
     def done_for(self, targets: Sequence[int] | None) -> Done:
-        """Which (layer, source) are computed for the given targets, shape ``(n_layers, T)``."""
+        """Whether each (layer, source) is computed for the given targets, shape ``(n_layers, T)``."""
         return self.done if targets is None else self._finished(np.array(list(targets)) - 1)
 
     def _finished(self, columns: Any) -> Done:
@@ -96,7 +96,7 @@ class HorizonMap(MapStatistics):
         sources: Sequence[int] | None = None,
         targets: Sequence[int] | None = None,
     ) -> HorizonMap:
-        """A copy that no later computation changes, with only the given influence (all by default)."""
+        """A copy that later computation does not change, with the given influence only (by default all of it)."""
         dataset = self.dataset.copy(deep=True)
         chosen = {"layer": layers, "source": sources, "target": targets}
         kept = np.ones(dataset["influence"].shape, dtype=bool)
@@ -114,7 +114,7 @@ class HorizonMap(MapStatistics):
             dataset["baseline_shock"].values[others] = False
         return HorizonMap(dataset, self.tokens, self.query)
 
-    # -- what it is --------------------------------------------------------------------------------------------
+    # -- properties --------------------------------------------------------------------------------------------
 
     @property
     def values(self) -> xr.DataArray:
@@ -123,15 +123,15 @@ class HorizonMap(MapStatistics):
 
     @property
     def computed_layers(self) -> tuple[int, ...]:
-        """Layers of which every source is computed."""
+        """The layers in which every source is computed."""
         return tuple(int(layer) for layer in np.flatnonzero(self.done.all(axis=1)))
 
     @property
     def baseline(self) -> Baseline:
-        """The baseline it was computed with, frozen: ``attribute(..., baseline=this)`` replaces states by the same.
+        """The baseline that the map was computed with, to be used for other maps: ``attribute(..., baseline=this)``.
 
-        Its rule, the prompts it was taken from, and what it came to at each layer that was prepared. With the same
-        model these give the same states, whatever prompt it is used for.
+        It holds the rule, the prompts that states were taken from, and the kind that was used at each prepared layer.
+        With the same model it gives the same states for every prompt.
         """
         asked = self.query.baseline
         layers = tuple(str(kind) for kind in self.dataset["baseline"].values)
@@ -142,7 +142,7 @@ class HorizonMap(MapStatistics):
 
     @property
     def words(self) -> tuple[Word, ...]:
-        """The prompt's tokens grouped into words; ``word.start`` to ``word.stop - 1`` are positions."""
+        """The prompt's tokens grouped into words. A word has the positions ``word.start`` to ``word.stop - 1``."""
         return tuple(read_words(self.tokens))
 
     # -- reading -----------------------------------------------------------------------------------------------
@@ -163,16 +163,17 @@ class HorizonMap(MapStatistics):
         """A part of the map, by number or by token text.
 
         Args:
-            layer: One layer, or several.
-            source: A position, several, or a token as it is shown, with its id or without: every position that has it.
-            target: Likewise.
-            offset: ``k``: the influence of each source on the target ``source + k``, instead of ``target``.
+            layer: One layer or several; all by default.
+            source: A position or several; or a token as it is shown, with or without its id, for every position that
+                has it. All by default.
+            target: As for ``source``.
+            offset: ``k``, instead of ``target``: selects the influence of each source on the target ``source + k``.
 
         Returns:
-            Influence, labelled; a dimension of which one number is named is dropped.
+            Labelled influence. A dimension for which a single number is given is dropped.
 
         Raises:
-            QueryError: if something is out of range, or no token has the text.
+            QueryError: if a number is out of range, or no token has the text.
         """
         values = self.values
         if layer is not None:
@@ -180,7 +181,7 @@ class HorizonMap(MapStatistics):
             values = values.isel(layer=list(index) if hasattr(layer, "__iter__") else index[0])
         if offset is not None:
             if target is not None:
-                raise QueryError("offset", "it is given beside a target.", advice="Give one of the two.")
+                raise QueryError("offset", "it is given together with a target.", advice="Give one of the two.")
             values = self._at_offset(values, offset)
         elif target is not None:
             values = values.isel(target=self._positions("target", target))
@@ -191,14 +192,14 @@ class HorizonMap(MapStatistics):
         if isinstance(source, str) and reaching.any():
             positions = np.array(positions)[reaching]
         elif not reaching.all():
-            raise QueryError("source", f"{source!r} has no target {offset} tokens ahead.", advice="Name a nearer one.")
+            raise QueryError("source", f"{source!r} has no target at offset {offset}.", advice="Use a smaller offset.")
         return values.isel(source=positions)
 
     def _at_offset(self, values: xr.DataArray, offset: int) -> xr.DataArray:
         check_index("offset", offset, self.query.n_targets + 1)
         sources = xr.DataArray(np.arange(0, self.query.n_targets - offset + 1), dims="source")
         if offset < 1:
-            raise QueryError("offset", "a state serves its own next token at the earliest.", advice="Begin at 1.")
+            raise QueryError("offset", "a state has no influence on its own or earlier tokens.", advice="Begin at 1.")
         return values.isel(source=sources, target=sources + offset - 1)
 
     def _positions(self, field: str, value: Any) -> Any:
@@ -207,7 +208,7 @@ class HorizonMap(MapStatistics):
             texts = [*(token.text for token in self.tokens), ""][field == "target" :]
             found = [index for index, shown in enumerate(zip(labels, texts, strict=False)) if value in shown]
             if not found:
-                raise QueryError(field, f"no token reads {value!r}.", advice="Mind its leading space.")
+                raise QueryError(field, f"no token is shown as {value!r}.", advice="Does it need a leading space?")
             return found
         if hasattr(value, "__iter__"):
             return [self._index(field, item) for item in value]
@@ -221,38 +222,38 @@ class HorizonMap(MapStatistics):
             raise QueryError(field, "nothing predicts the first token.", advice="Targets begin at 1.")
         return check_index(field, target, self.query.n_targets + 1) - 1
 
-    # -- elsewhere ---------------------------------------------------------------------------------------------
+    # -- files and figures -------------------------------------------------------------------------------------
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write it to one file (NetCDF), with its query, baseline, tokens, model identity and library versions.
+        """Write the map to one NetCDF file, with its query, baseline, tokens, model identity and library versions.
 
-        Variables, coordinates and attributes that you add to ``dataset`` are kept too. The file is written whole or
-        not at all. An old file is replaced and keeps its permissions; a read-only one is refused.
+        Variables, coordinates and attributes that you add to ``dataset`` are saved too. The file is written whole or
+        not at all. An old file is replaced and keeps its permissions. A read-only file is refused.
 
         Args:
-            path: Of a regular file; ``~`` is your home folder.
+            path: The path of the file; ``~`` is your home folder.
 
         Raises:
-            MapFileError: if it cannot be written, or no file can hold something that was added to ``dataset``.
+            MapFileError: if the file cannot be written, or cannot hold something that was added to ``dataset``.
         """
         map_file.write(path, self.dataset, self.tokens, self.query)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> HorizonMap:
-        """Read a map that ``save`` wrote, in this version of the package or an older one; needs no model and no torch.
+        """Read a map that this version of the package or an older one saved. Needs no model and no torch.
 
         Args:
-            path: Of a regular file; ``~`` is your home folder.
+            path: The path of the file; ``~`` is your home folder.
 
         Raises:
-            MapFileError: if the file is missing, damaged or no map.
+            MapFileError: if the file is missing, damaged or not a map.
         """
         return cls(*map_file.read(path))
 
     def plot(
         self, *, layer: int | None = None, source: int | None = None, target: int | None = None, ax: Any = None
     ) -> Any:
-        """A heat map by matplotlib (the extra ``plot``): of a layer (source, target), a source or a target (by layer).
+        """Draw a heat map by matplotlib (the extra ``plot``). Exactly one of layer, source and target is given.
 
         Args:
             layer: Draw this layer's map.
@@ -264,7 +265,7 @@ class HorizonMap(MapStatistics):
             The axes.
 
         Raises:
-            QueryError: if not exactly one of the three is named.
+            QueryError: if not exactly one of the three is given.
             HorizonError: if matplotlib is not installed.
         """
         return map_views.plot(self, layer=layer, source=source, target=target, ax=ax)

@@ -1,20 +1,20 @@
 """Maps as files: NetCDF, with the query and the tokens as JSON in it.
 
-Variables and attributes that a user adds to a map's dataset are kept too. What would not read back as it is, is refused
-by name when the map is saved.
+Variables and attributes that a user adds to a map's dataset are saved too. If one would not read back unchanged, saving
+the map is refused with its name.
 
-A file names the version of its form, ``VERSION``, which counts apart from the package's version. A file of an older
+A file has the version of its format, ``VERSION``, which is independent of the package's version. A file of an older
 version is read: ``MIGRATIONS[n]`` turns what version ``n`` stores into what version ``n + 1`` stores. A file of a newer
-version is refused with the advice to upgrade, by 0.1.0 as by every later reader.
+version is refused with the advice to upgrade.
 
-- A new attribute of the dataset needs nothing: attributes are kept whatever their names, and readers of any version
-  do without those that are missing.
-- A new variable goes into ``VARIABLES``; a new field of ``Query`` or ``Token`` into what writes and reads it. Both
-  raise ``VERSION`` and need a migration that gives older files a value. A user may have stored a variable of that
-  name: the migration renames it.
-- ``VERSION`` is raised for every change that an older reader would take for damage or misread. A key of ``about`` that
-  older readers may pass over needs no new version: it is read with ``about.get``.
-- A file of each version is kept in ``tests/unit/data``.
+- A new attribute of the dataset needs no new version. Attributes of any name are saved, and readers accept that some
+  are missing.
+- A new variable goes into ``VARIABLES``, a new field of ``Query`` or ``Token`` into the functions that write and read
+  it. Both raise ``VERSION`` and need a migration that gives older files a value. If a user has stored a variable of
+  that name, the migration renames it.
+- Raise ``VERSION`` for every change that an older reader would misread or report as damage. A key of ``about`` that
+  older readers may ignore needs no new version. Read it with ``about.get``.
+- ``tests/unit/data`` has a file of each version.
 """
 
 from __future__ import annotations
@@ -43,25 +43,23 @@ from horizon_widget.result.schema import COORDINATES, VARIABLES
 
 FORMAT, VERSION = "horizon_widget map", 1
 MIGRATIONS: dict[int, Callable[[xr.Dataset], xr.Dataset]] = {}
-# Not stored as variables of their own.
-REMADE = (*COORDINATES, "baseline")
-# Variables of a file alone -> their dimensions.
-INSIDE = {"about": "about_bytes", "baseline_names": "baseline_names_bytes"}
+REMADE = (*COORDINATES, "baseline")  # made anew when a file is read, and not stored as variables
+INSIDE = {"about": "about_bytes", "baseline_names": "baseline_names_bytes"}  # only in files: variable -> dimension
 COMPRESSED = {"influence": {"zlib": True, "complevel": 4, "shuffle": True}}
 
 
 def write(path: str | PathLike[str], dataset: xr.Dataset, tokens: Sequence[Token], query: Query) -> None:
-    """Write a map to one file, whole or not at all: see ``files.write``.
+    """Write a map to one file, whole or not at all; see ``files.write``.
 
     Raises:
-        MapFileError: if it cannot be written, or the dataset holds what no file can keep.
+        MapFileError: if the file cannot be written, or the dataset has something that a file cannot hold.
     """
     named = files.as_path(path)
     try:
         content = _encode(dataset, tokens, query)
     except MapFileError:
         raise
-    except Exception as error:  # whatever a dataset changed by hand comes to
+    except Exception as error:  # a dataset that was changed by hand may raise anything
         raise MapFileError(f"The map cannot be written ({_named(error)}).", advice=_advice(error)) from error
     files.write(named, content)
 
@@ -77,17 +75,17 @@ def _encode(dataset: xr.Dataset, tokens: Sequence[Token], query: Query) -> bytes
     for name, variable in dataset.variables.items():
         kept = restored.variables.get(name)
         if kept is None or not variable.identical(kept):  # type: ignore[no-untyped-call]
-            raise _refused(f"variable {name!r}", "it would not read back as it is")
+            raise _refused(f"variable {name!r}", "it would not read back unchanged")
     for name in dataset.attrs:
         if name not in restored.attrs or not _only(dataset, name).identical(_only(restored, name)):
-            raise _refused(f"attribute {name!r}", "it would not read back as it is")
+            raise _refused(f"attribute {name!r}", "it would not read back unchanged")
     return content
 
 
 def _stored(dataset: xr.Dataset, tokens: Sequence[Token], query: Query) -> xr.Dataset:
     for name in (*INSIDE, *INSIDE.values()):
         if name in dataset.variables or name in dataset.dims:
-            raise _refused(f"name {name!r}", "a file uses it itself")
+            raise _refused(f"name {name!r}", "files use it for something else")
     stored = dataset.drop_vars(REMADE).reset_coords().drop_encoding()
     about = {
         "query": _query_fields(query),
@@ -113,7 +111,7 @@ def _checked(attrs: dict[Any, Any]) -> dict[Any, Any]:
 
 
 def _as_netcdf(dataset: xr.Dataset, encoding: dict[str, Any]) -> bytes:
-    """A file made in memory, all of which is reserved first: where HDF5 fails to write, the process crashes later."""
+    """Make a file in memory. All memory is reserved first, because a failed write of HDF5 crashes the process later."""
     import h5netcdf
     import h5py
 
@@ -128,16 +126,16 @@ def _as_netcdf(dataset: xr.Dataset, encoding: dict[str, Any]) -> bytes:
 
 
 def _from_netcdf(content: bytes) -> xr.Dataset:
-    # Otherwise some versions of xarray turn a number of seconds into timedelta64.
+    # Some versions of xarray would turn a number of seconds into timedelta64.
     with xr.open_dataset(io.BytesIO(content), engine="h5netcdf", decode_timedelta=False) as opened:
         return opened.load()
 
 
 def _check_alone(stored: xr.Dataset) -> None:
-    """Name the variable that no file can keep, if it is one alone."""
+    """Find the variable that a file cannot hold, and refuse it by name."""
     for name, variable in stored.variables.items():
         try:
-            shown = variable[:0] if name in VARIABLES else variable  # the attributes alone: these values may be large
+            shown = variable[:0] if name in VARIABLES else variable  # only the attributes, since values may be large
             _from_netcdf(_as_netcdf(xr.Dataset({name: shown}), {}))
         except (ImportError, MemoryError):
             return
@@ -151,7 +149,7 @@ def _only(dataset: xr.Dataset, attribute: Any) -> xr.Dataset:
 
 def _refused(what: str, reason: str) -> MapFileError:
     return MapFileError(
-        f"The {what} of the map's dataset cannot be kept in a file ({reason}).",
+        f"The {what} of the map's dataset cannot be saved in a file ({reason}).",
         advice="Drop it, or give it another name or type.",
     )
 
@@ -162,17 +160,17 @@ def _named(error: Exception) -> str:
 
 def _advice(error: Exception) -> str:
     if isinstance(error, ImportError):
-        return "Install what reads NetCDF: pip install h5netcdf h5py."
-    if isinstance(error, (MemoryError, OSError)):  # HDF5 names the first like the second
+        return "Install the packages that read NetCDF: pip install h5netcdf h5py."
+    if isinstance(error, (MemoryError, OSError)):  # HDF5 raises OSError when memory runs out
         return "Is there enough memory?"
     return "Was its dataset changed by hand?"
 
 
 def read(path: str | PathLike[str]) -> tuple[xr.Dataset, tuple[Token, ...], Query]:
-    """Read a file that ``write`` wrote, checked, wholly into memory.
+    """Read a file that ``write`` wrote into memory, and check it.
 
     Raises:
-        MapFileError: if it is missing, damaged or no map.
+        MapFileError: if it is missing, damaged or not a map.
     """
     source = files.as_path(path)
     content = files.read(source)
@@ -180,10 +178,10 @@ def read(path: str | PathLike[str]) -> tuple[xr.Dataset, tuple[Token, ...], Quer
         stored = _from_netcdf(content)
     except ImportError as error:
         raise MapFileError(f"{source} cannot be read ({error}).", advice=_advice(error)) from error
-    except Exception as error:  # whatever the HDF5 library makes of foreign bytes
+    except Exception as error:  # the HDF5 library may raise anything for foreign bytes
         raise _damaged(source, f"it cannot be opened: {type(error).__name__}") from error
     if str(stored.attrs.get("format")) != FORMAT:
-        raise MapFileError(f"{source} is no map of horizon_widget.", advice="Maps are written by HorizonMap.save.")
+        raise MapFileError(f"{source} is not a map of horizon_widget.", advice="HorizonMap.save writes maps.")
     version = stored.attrs.get("version")
     if not isinstance(version, (int, np.integer)) or not 1 <= version <= VERSION:
         raise MapFileError(
@@ -194,16 +192,16 @@ def read(path: str | PathLike[str]) -> tuple[xr.Dataset, tuple[Token, ...], Quer
         for older in range(int(version), VERSION):
             stored = MIGRATIONS[older](stored)
         return _restore(stored)
-    except Exception as error:  # whatever a description written by hand comes to
+    except Exception as error:  # a file that was changed by hand may raise anything
         raise _damaged(source, f"{type(error).__name__}: {error}") from error
 
 
 def _damaged(source: Path, reason: str) -> MapFileError:
-    return MapFileError(f"{source} is damaged, or no map ({reason}).", advice="Compute and save the map again.")
+    return MapFileError(f"{source} is damaged, or not a map ({reason}).", advice="Compute and save the map again.")
 
 
 def _as_bytes(value: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """JSON as bytes: strings of NetCDF cannot hold NUL and lone surrogates, and JSON's escapes join some of these."""
+    """JSON as bytes. NetCDF's strings cannot hold NUL and lone surrogates, and JSON's escapes join some surrogates."""
     written = json.dumps(value, default=_plain, ensure_ascii=False)
     return np.frombuffer(written.encode("utf-8", "surrogatepass"), dtype=np.uint8)
 
@@ -225,7 +223,7 @@ def _query_fields(query: Query) -> dict[str, Any]:
 
 
 def _read_query(fields: dict[str, Any]) -> Query:
-    """A user's own function is not kept: the metric then has its label alone."""
+    """Make a query from its stored fields. A user's own metric has only its label, since files hold no functions."""
     metric, baseline = dict(fields.pop("metric")), dict(fields.pop("baseline"))
     metric["tokens"] = tuple(int(token) for token in metric["tokens"])
     if metric["name"] not in (*METRICS, FUNCTION):
@@ -256,24 +254,24 @@ def _restore(stored: xr.Dataset) -> tuple[xr.Dataset, tuple[Token, ...], Query]:
     dataset.attrs = _mapping(about["attrs"])
     for name, attrs in _mapping(about.get("attrs_of", {})).items():
         if name not in REMADE:
-            raise ValueError("it has attributes of what is not there")
+            raise ValueError("it has attributes of an unknown variable")
         dataset[name].attrs = _mapping(attrs)
     return dataset, tokens, query
 
 
 def _mapping(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise TypeError("its attributes are none")
+        raise TypeError("its attributes are not a mapping")
     return value
 
 
 def _read_token(fields: dict[str, Any]) -> Token:
     token_id, text, piece = fields["id"], fields["text"], fields["piece"]
     if type(token_id) is not int or not isinstance(text, str):
-        raise TypeError("a token's id is no number, or its text no text")
+        raise TypeError("a token's id is not a number, or its text is not a text")
     if piece is None:
         return Token(token_id, text)
     k, n = piece
     if not 1 <= k <= n:
-        raise ValueError("a token is no part of its character")
+        raise ValueError("a token is not a part of its character")
     return Token(token_id, text, (int(k), int(n)))

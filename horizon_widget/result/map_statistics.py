@@ -1,4 +1,4 @@
-"""A map's derived quantities, labelled; the arithmetic is in ``statistics``."""
+"""The derived quantities of a map, labelled. The arithmetic is in ``statistics``."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ OF_A_SOURCE = ("layer", "source", "source_token", "sink")
 
 
 class MapStatistics:
-    """What ``HorizonMap`` can say about itself.
+    """The statistics of a ``HorizonMap``.
 
     Args:
-        dataset: As made by ``HorizonMap.empty``.
-        query: The question it answers.
+        dataset: A dataset as ``HorizonMap.empty`` makes it.
+        query: The question that the map answers.
     """
 
     def __init__(self, dataset: xr.Dataset, query: Query) -> None:
@@ -33,22 +33,22 @@ class MapStatistics:
 
     @property
     def n_layers(self) -> int:
-        """``L``."""
+        """Number of layers ``L``."""
         return self.dataset.sizes["layer"]
 
     @property
     def window(self) -> int | None:
-        """The default window of shares and horizons, in tokens; ``None`` where the prompt is too short for one."""
+        """The default window of shares and horizons, in tokens; ``None`` if the prompt is too short for one."""
         return statistics.default_window(self.query.n_tokens, self.query.n_targets)
 
     def statistics_of(self, layer: int, sources: Sequence[int]) -> npt.NDArray[np.floating]:
-        """All of ``statistics.STATISTICS`` of some rows alone, shape ``(n_statistics, len(sources))``.
+        """All of ``statistics.STATISTICS`` for some rows, shape ``(n_statistics, len(sources))``.
 
-        NaN as for ``statistic``, and where the prompt is too short for a window.
+        NaN as for ``statistic``, and everywhere if the prompt is too short for a window.
 
         Args:
-            layer: The rows' layer.
-            sources: Their positions.
+            layer: The layer of the rows.
+            sources: The positions of the rows.
         """
         if self.window is None:
             return np.full((len(statistics.STATISTICS), len(sources)), np.nan)
@@ -61,16 +61,16 @@ class MapStatistics:
         """A statistic of ``statistics.STATISTICS`` for each (layer, source).
 
         Args:
-            name: Such as ``"own_share"``.
-            layers: Which layers; all by default.
-            window: ``K``; the map's own by default.
+            name: The name of the statistic, such as ``"own_share"``.
+            layers: The layers to include; all by default.
+            window: The window ``K`` in tokens; by default ``self.window``.
 
         Returns:
-            Dimensions (layer, source), the window in ``attrs``. NaN where a source has fewer than ``K`` later tokens,
-            is not computed, or has nothing above the noise floor.
+            The values, with dimensions (layer, source) and the window in ``attrs``. NaN if a source has fewer than
+            ``K`` later tokens, is not computed, or has nothing above the noise floor.
 
         Raises:
-            QueryError: if the name is not known, or the prompt too short for the window.
+            QueryError: if the name is not known, or the prompt is too short for the window.
         """
         known = {statistic.name: statistic for statistic in statistics.STATISTICS}
         if name not in known:
@@ -99,13 +99,13 @@ class MapStatistics:
         return self.statistic("expected_horizon", layers=layers, window=window)
 
     def half_horizon(self, *, layers: Any = None, window: int | None = None) -> xr.DataArray:
-        """Within how many tokens half of each state's influence lies; see ``statistic``."""
+        """Number of tokens ahead within which half of each state's influence lies; see ``statistic``."""
         return self.statistic("half_horizon", layers=layers, window=window)
 
     def later_influence(self, *, layers: Any = None, window: int | None = None) -> xr.DataArray:
-        """Total magnitude of each state's influence beyond its own next token, in the metric's unit; see ``statistic``.
+        """Total magnitude of each state's influence after its own next token, in the metric's unit; see ``statistic``.
 
-        Zero, and not NaN, where nothing is above the noise floor.
+        It is 0, not NaN, if nothing is above the noise floor.
         """
         return self.statistic("later_influence", layers=layers, window=window)
 
@@ -126,16 +126,16 @@ class MapStatistics:
     def offset_profile(
         self, *, layers: Any = None, sinks: bool = False, confidence: float = 0.95, seed: int = 0
     ) -> xr.Dataset:
-        """Each layer's mean magnitude of influence by offset, ``mean`` (layer, offset), over the sources that reach it.
+        """Each layer's mean magnitude of influence by offset, over the sources that reach the offset.
 
         Args:
-            layers: Which layers; all by default.
+            layers: The layers to include; all by default.
             sinks: Whether attention sinks count.
-            confidence: Of the bootstrap interval over sources, ``low`` to ``high``.
-            seed: Of the bootstrap.
+            confidence: The level of the bootstrap interval over sources, ``low`` to ``high``.
+            seed: Seeds the bootstrap.
 
         Returns:
-            ``mean``, ``low``, ``high`` and ``n_sources`` (how many reach the offset), each (layer, offset).
+            ``mean``, ``low``, ``high`` and ``n_sources`` (the number that reach the offset), each (layer, offset).
         """
         chosen, floor = self._chosen(layers)
         influence = np.where(self._counted(sinks)[:, None], chosen["influence"].values, np.nan)
@@ -148,24 +148,24 @@ class MapStatistics:
         )
 
     def advantage(self, *, layers: Any = None, sinks: bool = False) -> xr.DataArray:
-        """Who carries each prediction: each source's share of a column, (layer, source, target).
+        """Each source's share of the influence on a prediction, (layer, source, target).
 
         Args:
-            layers: Which layers; all by default.
-            sinks: Whether attention sinks count; else their share is 0.
+            layers: The layers to include; all by default.
+            sinks: Whether attention sinks count; if not, their share is 0.
         """
         chosen, floor = self._chosen(layers)
         influence = np.where(self._counted(sinks)[:, None], chosen["influence"].values, 0.0)
         return chosen["influence"].copy(data=statistics.advantage(influence, floor)).rename("advantage")
 
     def summary(self, *, layers: Any = None, window: int | None = None, sinks: bool = False) -> pd.DataFrame:
-        """One line for each layer: means over sources, their number, its baseline and noise floor.
+        """One line for each layer: means over sources, the number of sources, the baseline and the noise floor.
 
-        The means are those of ``statistics.STATISTICS``, over the sources that have the whole window ahead.
+        The means are of ``statistics.STATISTICS``, over the sources that have the whole window ahead.
 
         Args:
-            layers: Which layers; by default those of which something is computed.
-            window: ``K``; the map's own by default.
+            layers: The layers to include; by default those with computed values.
+            window: The window ``K`` in tokens; by default ``self.window``.
             sinks: Whether attention sinks count.
         """
         import pandas as pd
@@ -190,12 +190,12 @@ class MapStatistics:
     def strongest_links(
         self, n: int = 20, *, layers: Any = None, least_offset: int = 1, sinks: bool = False
     ) -> pd.DataFrame:
-        """The cells of the greatest magnitude.
+        """The cells of the greatest magnitude, one line for each.
 
         Args:
-            n: How many.
-            layers: Which layers; all by default.
-            least_offset: Leave out nearer targets.
+            n: Number of cells.
+            layers: The layers to include; all by default.
+            least_offset: Smallest offset of a cell.
             sinks: Whether attention sinks count as sources.
         """
         check_index("n", n, 10**9)
@@ -220,7 +220,7 @@ class MapStatistics:
         if window is None or window != int(window) or not 1 <= window <= self.query.n_targets:
             raise QueryError(
                 "window",
-                f"{window or 'none'} of the {self.query.n_tokens} tokens can be looked ahead.",
+                f"a prompt of {self.query.n_tokens} tokens has no window{'' if window is None else f' of {window}'}.",
                 advice="Shares and horizons need a longer prompt, or a window of at least 1.",
             )
         return int(window)
@@ -240,7 +240,7 @@ def _mean(values: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
 
 
 def _table_of_cells(dataset: xr.Dataset, index: tuple[npt.NDArray[np.integer], ...], query: Query) -> pd.DataFrame:
-    """One line for each cell, ``index`` giving its layer's, source's and target's places in the dataset."""
+    """One line for each cell. ``index`` has the layers, the sources and the target columns of the cells."""
     import pandas as pd
 
     layer, source, column = index

@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from horizon_widget.result.horizon_map import HorizonMap
 
 TOKENS_SHOWN = 200
-LONGEST_TEXT = 40  # of a token, in characters
+LONGEST_TEXT = 40  # characters of a token
 SHADE = "rgba(36, 113, 163, {:.2f})"  # readable on light and on dark pages
 
 
 def text(hmap: HorizonMap) -> str:
-    """What it is, and how much of it is computed."""
+    """A line about a map: what it is of, and how much of it is computed."""
     query, done, attrs = hmap.query, hmap.done, hmap.dataset.attrs
     baselines = ", ".join(dict.fromkeys(str(name) for name in hmap.dataset["baseline"].values if name))
-    share = 1.0 if done.all() else min(done.mean(), 0.99)  # what is not finished does not read 100%
+    share = 1.0 if done.all() else min(done.mean(), 0.99)  # an unfinished map never shows 100%
     metric = f"{query.metric} in {query.unit}" if query.unit else str(query.metric)
     parts = [
         f"{hmap.n_layers} layers x {query.n_tokens} tokens",
@@ -36,7 +36,7 @@ def text(hmap: HorizonMap) -> str:
 
 
 def html(hmap: HorizonMap) -> str:
-    """``text``, and the prompt shaded by own share at the middle one of the computed layers."""
+    """``text``, and the prompt shaded by own share at the middle of the computed layers."""
     layers = hmap.computed_layers
     shares = np.full(hmap.query.n_tokens, np.nan)
     caption = ""
@@ -67,7 +67,7 @@ def _tip(position: int, share: float) -> str:
 
 
 def visible(value: str) -> str:
-    """Text in which characters that steer or hide are written out."""
+    """Text in which control characters and invisible characters are written out."""
     return "".join(map(_visible, value))
 
 
@@ -115,7 +115,7 @@ def _label(axis: Any, name: str, chosen: Any) -> None:
     texts = chosen[f"{name}_token"].values if f"{name}_token" in chosen.coords else None
     step = max(1, len(numbers) // 40)
     marks = range(0, len(numbers), step)
-    # Dollar signs begin formulas in matplotlib.
+    # matplotlib reads dollar signs as formulas.
     labels = [str(numbers[k]) if texts is None else _short(texts[k]).replace("$", r"\$") for k in marks]
     axis.set_ticks(list(marks), labels=labels, **({"rotation": 90} if axis.axis_name == "x" else {}), fontsize=7)
     axis.set_label_text(f"{name} (token)" if texts is not None else name)

@@ -1,4 +1,4 @@
-"""A map as a page reads it: plain lists, dicts, numbers and texts. Needs no widget and no model."""
+"""A map as plain lists, dicts, numbers and texts for a page. Needs no widget and no model."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Token(TypedDict):
     """A token of the prompt.
 
     Attributes:
-        piece: [k, n] for the k-th of the n tokens that one character is split over.
-        id: Its number in the vocabulary, where a different token of the prompt has the same text; else null.
+        piece: [k, n] for the k-th of the n tokens that share a character; else null.
+        id: Its number in the vocabulary if a different token of the prompt has the same text; else null.
         word: The number of its word.
     """
 
@@ -30,7 +30,7 @@ class Token(TypedDict):
 
 
 class MetricWords(TypedDict):
-    """How values of a metric are explained: templates, as in ``question.facts.Words``."""
+    """Templates that explain values of a metric; see ``question.facts.Words``."""
 
     positive: str
     negative: str
@@ -42,11 +42,11 @@ class MetricWords(TypedDict):
 
 
 class Query(TypedDict):
-    """What the values are.
+    """The question that the values answer.
 
     Attributes:
-        exact: Whether they are exact effects; else they are estimates.
-        short_metric: The metric where there is little room.
+        exact: Whether the values are exact effects, not estimates.
+        short_metric: A short label of the metric.
         divergence: Whether influence is how far a prediction moves, and so never negative.
     """
 
@@ -64,7 +64,7 @@ class OfferedMetric(TypedDict):
     """A metric that can be chosen.
 
     Attributes:
-        n_tokens: How many tokens the reader names.
+        n_tokens: Number of tokens that the reader names.
     """
 
     name: str
@@ -78,7 +78,7 @@ class OfferedBaseline(TypedDict):
     Attributes:
         note: What "removed" means with it.
         needs_prompt: Whether the reader gives another prompt with it.
-        stand_in: What is said, after "At layer 12", of a layer where it stands in for a baseline that is a shock.
+        stand_in: The sentence, after "At layer 12", for a layer where it stands in for a baseline that is a shock.
         short_stand_in: The same for the legend.
     """
 
@@ -91,17 +91,17 @@ class OfferedBaseline(TypedDict):
 
 
 class Offered(TypedDict):
-    """What can be chosen; the first of each is the default."""
+    """The metrics and baselines that can be chosen. The first of each is the default."""
 
     metrics: list[OfferedMetric]
     baselines: list[OfferedBaseline]
 
 
 class Statistic(TypedDict):
-    """What tokens can be coloured by.
+    """A quantity that tokens can be coloured by.
 
     Attributes:
-        high: Null: the greatest value of the layer.
+        high: The upper end of the scale; null for the greatest value of the layer.
     """
 
     name: str
@@ -113,7 +113,7 @@ class Statistic(TypedDict):
 
 
 class Layer(TypedDict):
-    """How far a layer is.
+    """The progress of a layer.
 
     Attributes:
         baseline: Null before the layer is prepared.
@@ -131,7 +131,7 @@ class Layer(TypedDict):
 
 
 def describe(hmap: HorizonMap) -> dict[str, Any]:
-    """What a map is, by the names of the widget's traits; its values are in ``hmap.values`` and ``statistics_of``."""
+    """A map without its values, by the names of the widget's traits. ``hmap.values`` has the values."""
     return {
         "tokens": describe_tokens(hmap),
         "n_targets": hmap.query.n_targets,
@@ -149,7 +149,7 @@ def describe_progress(hmap: HorizonMap) -> dict[str, Any]:
 
 
 def describe_tokens(hmap: HorizonMap) -> list[Token]:
-    """Each token of the prompt."""
+    """The tokens of the prompt."""
     words = [number for number, word in enumerate(hmap.words) for _ in range(word.start, word.stop)]
     looks = [f"{token.piece} {token.text}" for token in hmap.tokens]
     names = tell_apart([token.id for token in hmap.tokens], looks)
@@ -165,7 +165,7 @@ def describe_tokens(hmap: HorizonMap) -> list[Token]:
 
 
 def describe_query(hmap: HorizonMap) -> Query:
-    """What the values are, as far as it is shown."""
+    """The question that the values answer, as far as it is shown."""
     attrs, metric = hmap.dataset.attrs, hmap.query.metric
     return {
         "method": attrs["method"],
@@ -180,7 +180,7 @@ def describe_query(hmap: HorizonMap) -> Query:
 
 
 def describe_offer() -> Offered:
-    """What metrics and baselines can be chosen on a page."""
+    """The metrics and baselines that can be chosen on a page."""
     return {
         "metrics": [
             {"name": name, "n_tokens": n_tokens, "label": label}
@@ -202,7 +202,7 @@ def describe_offer() -> Offered:
 
 
 def describe_statistics(hmap: HorizonMap) -> list[Statistic]:
-    """What tokens can be coloured by."""
+    """The quantities that tokens can be coloured by."""
     window = hmap.window or 1
     return [
         {
@@ -218,7 +218,7 @@ def describe_statistics(hmap: HorizonMap) -> list[Statistic]:
 
 
 def describe_layers(hmap: HorizonMap) -> list[Layer]:
-    """How far each layer is."""
+    """The progress of each layer."""
     dataset = hmap.dataset
     return [
         {
@@ -239,5 +239,5 @@ def describe_layers(hmap: HorizonMap) -> list[Layer]:
 
 
 def describe_sinks(hmap: HorizonMap) -> list[int]:
-    """Positions of attention sinks; none before the prompt has run."""
+    """Positions of attention sinks; empty before the prompt has run."""
     return [int(position) for position in np.flatnonzero(hmap.dataset["sink"].values)]

@@ -1,4 +1,4 @@
-"""What the dataset of a map holds: the one table by which it is made, checked when it is loaded, and described."""
+"""The dataset of a map: the table by which it is made, checked when it is loaded, and described."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Variable:
     """A variable of the dataset.
 
     Attributes:
-        dims: Its dimensions.
+        dims: The names of its dimensions.
         dtype: Its numpy type.
-        empty: Its value where nothing is computed.
-        meaning: What it is.
+        empty: Its value before anything is computed.
+        meaning: Its meaning, for the documentation.
         has_unit: Whether it is in the metric's unit.
     """
 
@@ -43,23 +43,27 @@ VARIABLES: Mapping[str, Variable] = {
     ),
     "clean_metric": Variable(("target",), "float32", np.nan, "the metric on the unchanged prompt", has_unit=True),
     "noise_floor": Variable(
-        ("layer",), "float32", np.nan, "what patching a state by itself gives; NaN: layer not prepared", has_unit=True
+        ("layer",),
+        "float32",
+        np.nan,
+        "greatest influence of a state replaced by itself; NaN: layer not prepared",
+        has_unit=True,
     ),
-    "baseline": Variable(("layer",), "U14", "", "what a state is replaced by"),
+    "baseline": Variable(("layer",), "U14", "", "the baseline that replaces states"),
     "baseline_shock": Variable(
         ("layer",), "bool", False, "whether the mean baseline is itself a shock to the model there"
     ),
-    "resample_positions": Variable(("draw", "source"), "int64", 0, "whose state takes the source's place"),
-    "state_norm": Variable(("layer", "source"), "float32", np.nan, "length of each state"),
+    "resample_positions": Variable(("draw", "source"), "int64", 0, "position of the state that replaces the source's"),
+    "state_norm": Variable(("layer", "source"), "float32", np.nan, "norm of each state"),
     "sink": Variable(("source",), "bool", False, "whether the token is an attention sink, which summaries leave out"),
 }
-# Coordinates that follow from the question and the tokens.
+# Coordinates, which follow from the query and the tokens.
 COORDINATES: Mapping[str, str] = {
     "layer": "from 0",
     "source": "position of the state, from 0",
     "target": "position of the predicted token, from 1",
     "source_token": "its text, with its id where a different token has the same text",
-    "target_token": "likewise; empty for the token after the prompt",
+    "target_token": "as source_token; empty for the token after the prompt",
     "offset": "target - source",
 }
 
@@ -74,9 +78,9 @@ def empty_dataset(query: Query, tokens: Sequence[Token], *, n_layers: int, attrs
 
     Args:
         query: The question.
-        tokens: The prompt's tokens, ``T`` of them.
-        n_layers: ``L``.
-        attrs: What else to note, such as the model's name.
+        tokens: The prompt's ``T`` tokens.
+        n_layers: Number of layers ``L``.
+        attrs: More attributes, such as the model's name.
 
     Raises:
         QueryError: if the map would be too large to hold.
@@ -113,9 +117,9 @@ def empty_dataset(query: Query, tokens: Sequence[Token], *, n_layers: int, attrs
 
 
 def with_coordinates(dataset: xr.Dataset, tokens: Sequence[Token], query: Query) -> xr.Dataset:
-    """A dataset with the coordinates that follow from the question and the tokens."""
+    """The dataset with the coordinates that follow from the query and the tokens."""
     source, target = np.arange(query.n_tokens), np.arange(1, query.n_targets + 1)
-    texts = np.array([*label_tokens(tokens), ""], dtype=object)  # the last: after the prompt
+    texts = np.array([*label_tokens(tokens), ""], dtype=object)  # the last is the token after the prompt
     return dataset.set_coords("sink").assign_coords(
         layer=np.arange(dataset.sizes["layer"]),
         source=source,
@@ -127,10 +131,10 @@ def with_coordinates(dataset: xr.Dataset, tokens: Sequence[Token], query: Query)
 
 
 def check(dataset: xr.Dataset, query: Query) -> None:
-    """Refuse a dataset that is none of a map of the query; coordinates need not be there yet.
+    """Refuse a dataset that does not fit a query. Coordinates may be missing.
 
     Raises:
-        ValueError: saying what does not fit.
+        ValueError: naming what does not fit.
     """
     sizes = sizes_of(query, dataset.sizes["layer"])
     for name, variable in VARIABLES.items():
@@ -144,7 +148,7 @@ def check(dataset: xr.Dataset, query: Query) -> None:
 
 
 def describe() -> str:
-    """The variables and coordinates, a line each."""
+    """The variables and coordinates, one line each."""
     variables = [
         f"``{name}`` ({', '.join(it.dims)}){', in the metric’s unit' * it.has_unit}: {it.meaning}"
         for name, it in VARIABLES.items()

@@ -1,9 +1,9 @@
 """Derived quantities of a map, as pure functions of arrays.
 
-Throughout, ``influence`` has shape ``(..., T, N)``: sources ``i = 0 .. T-1``, and targets ``t = 1 .. N`` in the last
-axis, so that column ``c`` is target ``c + 1`` and offset ``k = t - i``. NaN means not computed. ``noise_floor`` is a
-number, or an array that broadcasts against ``(..., 1, 1)``: magnitudes at or below it count as 0. Where only some rows
-are given, ``sources`` says which positions they are of, shape ``(T,)``; ``None``: all, from 0.
+``influence`` always has shape ``(..., T, N)``: sources ``i = 0 .. T-1``, and targets ``t = 1 .. N`` in the last axis.
+Column ``c`` is target ``c + 1``, and the offset is ``k = t - i``. NaN means not computed. ``noise_floor`` is a number,
+or an array that broadcasts against ``(..., 1, 1)``. Magnitudes at or below it count as 0. ``sources`` has the positions
+of the rows, shape ``(T,)``; ``None`` if all rows are given, from position 0.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ Array = npt.NDArray[np.floating]
 Positions = npt.NDArray[np.integer]
 
 SMALLEST_WINDOW = 2  # with a window of one offset every own share is 1 by construction
-# On SmolLM2-135M, over nine prompts of 4 to 85 tokens (prose, code, lists, Spanish), the first token's state is over 8
-# times as long as the median state at 18 to 24 of 30 layers; any other token's at 6 at most.
+# Measured on SmolLM2-135M over nine prompts of 4 to 85 tokens (prose, code, lists, Spanish): the norm of the first
+# token's state is over 8 times the median at 18 to 24 of 30 layers, of any other token's at 6 layers at most.
 SINK_NORM = 8.0
 SINK_LAYERS = 0.5
 
@@ -29,11 +29,11 @@ def default_window(n_tokens: int, n_targets: int | None = None) -> int | None:
     """Largest power of two that at least three quarters of the sources have ahead of them.
 
     Args:
-        n_tokens: ``T``.
-        n_targets: The last target; ``T - 1`` if not given.
+        n_tokens: Number of tokens ``T``.
+        n_targets: The last target; ``T - 1`` by default.
 
     Returns:
-        The window ``K`` in tokens, or ``None`` where the prompt is too short for one of at least two offsets.
+        The window ``K`` in tokens; ``None`` if the prompt is too short for a window of two offsets.
     """
     last = n_tokens - 1 if n_targets is None else n_targets
     window = 1
@@ -47,13 +47,13 @@ def by_offset(influence: Array, window: int, sources: Positions | None = None) -
     """Rearrange targets into offsets.
 
     Args:
-        influence: Shape ``(..., T, N)``.
-        window: ``K``.
+        influence: See the module.
+        window: The window ``K`` in tokens.
         sources: See the module.
 
     Returns:
-        Shape ``(..., T, K)``: element ``[..., i, k-1]`` is the influence at offset ``k``; a source with fewer than
-        ``K`` later targets is NaN throughout.
+        Influence of shape ``(..., T, K)``: element ``[..., i, k-1]`` is at offset ``k``. The row of a source with fewer
+        than ``K`` later targets is NaN.
     """
     values = each_offset(influence, window, sources)
     complete = _positions(influence, sources) + window <= influence.shape[-1]
@@ -65,16 +65,16 @@ def _positions(influence: Array, sources: Positions | None) -> Positions:
 
 
 def each_offset(influence: Array, n_offsets: int, sources: Positions | None = None) -> Array:
-    """As ``by_offset``, with NaN only at the offsets that a source does not have."""
+    """Like ``by_offset``, with NaN only at the offsets that a source does not have."""
     n_sources, n_targets = influence.shape[-2:]
-    # target i + k is column i + k - 1
+    # Target i + k is in column i + k - 1.
     column = _positions(influence, sources)[:, None] + np.arange(n_offsets)[None, :]
     values = influence[..., np.arange(n_sources)[:, None], np.minimum(column, n_targets - 1)]
     return np.where(column < n_targets, values, np.nan)
 
 
 def above_floor(influence: Array, noise_floor: Array | float) -> Array:
-    """Magnitudes, with those at or below the noise floor as 0; NaN stays."""
+    """Magnitudes, with 0 for those at or below the noise floor. NaN stays NaN."""
     magnitude = np.abs(influence)
     above: Array = np.where(magnitude <= noise_floor, 0.0, magnitude)
     return above
@@ -86,14 +86,14 @@ def horizon_distribution(
     """How the influence of each state is spread over offsets: ``p[i](k) = a[i,k] / sum_k' a[i,k']``.
 
     Args:
-        influence: Signed influence, shape ``(..., T, N)``.
-        window: ``K``, the number of offsets.
+        influence: See the module.
+        window: The window ``K`` in tokens.
         noise_floor: See the module.
         sources: See the module.
 
     Returns:
-        Shape ``(..., T, K)``, summing to 1 over the last axis; NaN where a source has fewer than ``K`` later targets,
-        is not computed, or has nothing above the noise floor.
+        Shares of shape ``(..., T, K)``, with sum 1 over the last axis. NaN if a source has fewer than ``K`` later
+        targets, is not computed, or has nothing above the noise floor.
     """
     magnitude = above_floor(by_offset(influence, window, sources), noise_floor)
     return _share(magnitude, axis=-1)
@@ -109,7 +109,7 @@ def _share(magnitude: Array, axis: int) -> Array:
 def own_share(
     influence: Array, window: int, noise_floor: Array | float = 0.0, sources: Positions | None = None
 ) -> Array:
-    """Share of a state's influence spent on its own next token, ``p(1)``; shape ``(..., T)``, 1 is myopic."""
+    """Share of a state's influence on its own next token, ``p(1)``; shape ``(..., T)``. 1 is myopic."""
     share: Array = horizon_distribution(influence, window, noise_floor, sources)[..., 0]
     return share
 
@@ -128,7 +128,7 @@ def half_horizon(
 ) -> Array:
     """Smallest ``k`` within which half of a state's influence lies; shape ``(..., T)``, between 1 and ``window``."""
     share = horizon_distribution(influence, window, noise_floor, sources)
-    # A half that is reached exactly must not be missed by a rounding error.
+    # The margin is for rounding errors where a half is reached exactly.
     reached = share.cumsum(axis=-1) >= 0.5 - 1e-6
     first = 1.0 + reached.argmax(axis=-1)
     half: Array = np.where(np.isnan(share).any(axis=-1), np.nan, first)
@@ -138,22 +138,22 @@ def half_horizon(
 def later_influence(
     influence: Array, window: int, noise_floor: Array | float = 0.0, sources: Positions | None = None
 ) -> Array:
-    """Total magnitude of a state's influence beyond its own next token, ``sum_{k=2..K} a[i,k]``; shape ``(..., T)``.
+    """Total magnitude of a state's influence after its own next token, ``sum_{k=2..K} a[i,k]``; shape ``(..., T)``.
 
-    NaN where a source has fewer than ``K`` later targets, or is not computed.
+    NaN if a source has fewer than ``K`` later targets, or is not computed.
     """
     total: Array = above_floor(by_offset(influence, window, sources), noise_floor)[..., 1:].sum(axis=-1)
     return total
 
 
 class OffsetProfile(NamedTuple):
-    """A layer's average reach; every field of shape ``(..., K)``, element ``k-1`` is offset ``k``.
+    """A layer's average reach. Every field has shape ``(..., K)``; element ``k-1`` is for offset ``k``.
 
     Attributes:
         mean: ``P(k)``, the mean magnitude of influence at offset ``k`` over the sources that have it.
-        low: Lower end of the bootstrap interval of ``mean``, sources drawn with replacement.
-        high: Its upper end.
-        n_sources: How many sources have offset ``k`` and are computed.
+        low: Lower end of the bootstrap interval of ``mean``; sources are drawn with replacement.
+        high: Upper end of this interval.
+        n_sources: Number of computed sources that have offset ``k``.
     """
 
     mean: Array
@@ -171,18 +171,18 @@ def offset_profile(
     resamples: int = 1000,
     seed: int = 0,
 ) -> OffsetProfile:
-    """Mean magnitude of influence by offset: ``P(k) = mean over i of a[i, i+k]``, over the ``i`` that reach so far.
+    """Mean magnitude of influence by offset: ``P(k) = mean over i of a[i, i+k]``, over the ``i`` with this offset.
 
     Args:
-        influence: Shape ``(..., T, N)``; rows of sources to be left out are NaN.
+        influence: See the module. Rows of sources to be left out are NaN.
         noise_floor: See the module.
-        n_offsets: Offsets ``1 .. n_offsets``; all by default.
-        confidence: Of the percentile interval (Efron & Tibshirani 1993, chapter 13).
-        resamples: How often sources are drawn.
-        seed: Of the draws.
+        n_offsets: The last offset; by default the last that exists.
+        confidence: The level of the percentile interval (Efron & Tibshirani 1993, chapter 13).
+        resamples: Number of bootstrap resamples.
+        seed: Seeds the bootstrap.
 
     Returns:
-        The profile. Where fewer than two sources reach an offset there is no interval, and NaN.
+        The profile. If fewer than two sources have an offset, the ends of its interval are NaN.
     """
     n_offsets = influence.shape[-1] if n_offsets is None else n_offsets
     values = above_floor(each_offset(influence, n_offsets), noise_floor)  # (..., T, K)
@@ -192,7 +192,7 @@ def offset_profile(
     n_sources = values.shape[-2]
     known = (~np.isnan(values)).astype(float)
     filled = np.nan_to_num(values)
-    # How often each source is drawn: a resample's mean is a weighted mean, so that all of them are two products.
+    # The number of times that each source is drawn. The means of all resamples are then a ratio of two products.
     weights = generator.multinomial(n_sources, np.full(n_sources, 1 / n_sources), size=resamples).astype(float)
     with np.errstate(invalid="ignore", divide="ignore"):
         drawn = (weights @ filled) / (weights @ known)  # (..., resamples, K)
@@ -210,35 +210,35 @@ def _mean_over_sources(values: Array) -> Array:
 
 
 def _quantile(drawn: Array, q: float) -> Array:
-    """Over the last but one axis; 0 / 0 of a resample without any source of an offset is left out."""
+    """Quantile over the last axis but one, without NaN. A resample has NaN if its sources all lack an offset."""
     empty: npt.NDArray[np.bool_] = np.asarray(np.isnan(drawn).all(axis=-2, keepdims=True))
     result: Array = np.nanquantile(np.where(empty, 0.0, drawn), q, axis=-2)
     return np.where(empty[..., 0, :], np.nan, result)
 
 
 def advantage(influence: Array, noise_floor: Array | float = 0.0) -> Array:
-    """Who carries a prediction: ``C[j](i) = a[i,j] / sum_i' a[i',j]``.
+    """Each source's share of the influence on a prediction: ``C[j](i) = a[i,j] / sum_i' a[i',j]``.
 
     Args:
-        influence: Shape ``(..., T, N)``; rows of sources to be left out are 0.
+        influence: See the module. Rows of sources to be left out are 0.
         noise_floor: See the module.
 
     Returns:
-        Shape ``(..., T, N)``, summing to 1 over sources; NaN where a column is not wholly computed, or has nothing
+        Shares of shape ``(..., T, N)``, with sum 1 over sources. NaN if a column is not fully computed, or has nothing
         above the noise floor.
     """
     return _share(above_floor(influence, noise_floor), axis=-2)
 
 
 def find_sinks(state_norm: Array) -> npt.NDArray[np.bool_]:
-    """Which positions are attention sinks: states of a huge norm at most layers (Xiao et al. 2024; Sun et al. 2024).
+    """Find attention sinks: states of a huge norm at most layers (Xiao et al. 2024; Sun et al. 2024).
 
     Args:
-        state_norm: Length of each state, shape ``(n_layers, T)``.
+        state_norm: Norm of each state, shape ``(n_layers, T)``.
 
     Returns:
-        Shape ``(T,)``: whether the length is over ``SINK_NORM`` times the layer's median at ``SINK_LAYERS`` of the
-        layers or more.
+        Whether the norm at a position is over ``SINK_NORM`` times the layer's median in at least a share
+        ``SINK_LAYERS`` of the layers, shape ``(T,)``.
     """
     median = np.median(state_norm, axis=1, keepdims=True)
     huge = np.asarray(state_norm > SINK_NORM * median)
@@ -250,13 +250,13 @@ class Statistic:
     """A quantity that tokens can be coloured by.
 
     Attributes:
-        name: As in Python.
-        label: As shown.
-        unit: As shown after a value; may be empty. ``None``: that of the metric.
+        name: The name in Python.
+        label: The name that is shown.
+        unit: The unit that is shown after a value; may be empty. ``None`` for the metric's unit.
         description: One sentence.
         compute: ``(influence, window, noise_floor, sources) -> (..., T)``.
         low: Least possible value.
-        high: Greatest possible value for a window of ``K`` tokens; ``None`` where there is none.
+        high: Greatest possible value for a window of ``K`` tokens; ``None`` if there is none.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Influence equals what a plain model with one hook gives, whatever is asked and however it is computed."""
+"""Influence equals plain forward passes with one hook, for every query and every execution strategy."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CELLS = [(0, 0), (0, 5), (1, 3), (2, 8), (3, 4), (3, 12)]
 
 
 def rows(model, cells=CELLS, **arguments):
-    """The engine's rows of some cells, all computed in one batch."""
+    """Rows of some cells, computed in one batch."""
     strategy = arguments.pop("strategy", None)
     query = read_query(model, SHORT, **arguments)
     engine = Engine(model, query, strategy=strategy)
@@ -55,7 +55,7 @@ def expect(model, got, cells=CELLS, *, baseline, tolerance=FLOAT32, site="residu
         expected = reference.ablated_row(model.hf_model, ids, layer, source, state, site=site, head=head, **asked)
         np.testing.assert_allclose(row[source:], expected[source:], atol=tolerance)
         assert (row[:source] == 0).all()
-    assert max(np.abs(row).max() for row in got) > 0.01, "the model must react for the comparison to mean anything"
+    assert max(np.abs(row).max() for row in got) > 0.01, "the comparison needs a model that reacts"
 
 
 @pytest.mark.parametrize("baseline", ["mean", "zero"])
@@ -64,14 +64,14 @@ def test_cells_equal_full_forward_passes_with_one_hook(any_model, baseline):
 
 
 @pytest.mark.parametrize("site", list(SITES)[1:])
-def test_so_do_the_other_sites(any_model, site):
+def test_other_sites_equal_full_forward_passes(any_model, site):
     if site_is_refused(any_model, site):
         return
     expect(any_model, rows(any_model, baseline="mean", site=site), baseline="mean", site=site)
 
 
 def site_is_refused(model, site):
-    """Whether a site that an architecture does not have, or has elsewhere, is refused by name."""
+    """Whether a site that an architecture lacks, or has in another place, is refused by name."""
     kind = model.config.model_type
     if kind not in ("mamba", "bloom") and not (
         kind == "opt" and site.endswith("output") and not model.config.do_layer_norm_before
@@ -83,7 +83,7 @@ def site_is_refused(model, site):
 
 
 @pytest.mark.parametrize("site", ["key", "value"])
-def test_so_does_each_key_value_head(any_model, site):
+def test_each_key_value_head_equals_full_forward_passes(any_model, site):
     if site_is_refused(any_model, site):
         return
     for head in {0, any_model.n_key_value_heads - 1}:
@@ -99,13 +99,13 @@ def test_so_does_each_key_value_head(any_model, site):
 
 @pytest.mark.parametrize("strategy", [SUFFIX, REPLAY, FULL])
 @pytest.mark.parametrize("architecture", architectures("llama", "gemma2", "gpt2", "falcon"))
-def test_the_three_ways_agree_with_the_hook_at_every_site(architecture, strategy, byte_tokenizer):
+def test_the_strategies_agree_with_the_hook_at_every_site(architecture, strategy, byte_tokenizer):
     model = hw.load_model(ARCHITECTURES[architecture](), tokenizer=byte_tokenizer)
     for site in SITES:
         expect(model, rows(model, baseline="mean", site=site, strategy=strategy), baseline="mean", site=site)
 
 
-def test_the_fastest_way_that_is_right_is_taken(any_model):
+def test_the_fastest_right_strategy_is_used(any_model):
     ids = any_model.tokenize(SHORT)
     strategy = thread.run(lambda: strategy_for(any_model, any_model.clean_run(ids), any_model.site("residual")))
     kind = any_model.config.model_type
@@ -114,7 +114,7 @@ def test_the_fastest_way_that_is_right_is_taken(any_model):
     assert strategy == (REPLAY if kind == "mamba" else FULL if eager_alibi else SUFFIX)
 
 
-def test_a_way_is_tried_once_for_each_site_and_again_for_longer_prompts(model, monkeypatch):
+def test_a_strategy_is_tried_once_for_each_site_and_again_for_longer_prompts(model, monkeypatch):
     tried = []
     first_that_agrees = trial.first_that_agrees
     monkeypatch.setattr(
@@ -140,7 +140,7 @@ METRICS = [
 @pytest.mark.parametrize(("metric", "asked"), METRICS, ids=[str(metric) for metric, _ in METRICS])
 @pytest.mark.parametrize("strategy", [SUFFIX, FULL])
 @pytest.mark.parametrize("architecture", architectures("llama", "gemma2", "opt, projected"))
-def test_every_metric(architecture, metric, asked, strategy, byte_tokenizer):
+def test_every_metric_equals_full_forward_passes(architecture, metric, asked, strategy, byte_tokenizer):
     model = hw.load_model(ARCHITECTURES[architecture](), tokenizer=byte_tokenizer)
     asked = asked | {"tokens": [model.token_id(token) for token in asked.get("tokens", "")]}
     got = rows(model, baseline="zero", metric=metric, strategy=strategy)
@@ -149,7 +149,7 @@ def test_every_metric(architecture, metric, asked, strategy, byte_tokenizer):
     assert len(got[0]) == len(SHORT) - 1 + after_the_prompt
 
 
-def test_a_function_that_computes_the_log_probability_gives_what_the_metric_gives(any_model):
+def test_a_function_for_the_log_probability_equals_the_metric(any_model):
     def same(logits, input_ids):
         following = torch.cat([input_ids[1:], input_ids[:1]])
         return torch.log_softmax(logits, -1).gather(-1, following[:, None])[:, 0]
@@ -173,7 +173,7 @@ def test_in_float64_the_agreement_is_to_rounding(build, byte_tokenizer):
     np.testing.assert_allclose(got[3:], expected[3:], rtol=1e-6, atol=1e-7)  # the map is float32
 
 
-# -- baselines -------------------------------------------------------------------------------------------------------
+# -- baselines -----------------------------------------------------------------------------------------------------
 
 
 def test_resample_averages_the_effects_of_its_draws(model):
@@ -203,7 +203,7 @@ def test_the_seed_decides_the_draws(model):
     assert not np.allclose(first.values.values[0], other.values.values[0])
 
 
-def test_a_counterfactual_s_states_take_the_place_of_those_at_the_same_position(model):
+def test_counterfactual_states_replace_those_at_the_same_position(model):
     other = "A dog ran away"
     got = rows(model, baseline=("counterfactual", other))
     ids, other_ids = model.tokenize(SHORT), model.tokenize(other)
@@ -240,7 +240,7 @@ def test_states_of_a_corpus_are_drawn_from_all_its_texts(model):
     assert drawn == set(range(len(pool)))
 
 
-def test_a_map_s_baseline_is_frozen_and_used_again_on_another_prompt(model):
+def test_a_map_s_baseline_gives_the_same_states_on_another_prompt(model):
     first = hw.attribute(model, PROMPT, baseline="mean", progress=False)
     assert isinstance(first.baseline, Baseline)
     again = hw.attribute(model, PROMPT, baseline=first.baseline, progress=False)
@@ -252,7 +252,7 @@ def test_a_map_s_baseline_is_frozen_and_used_again_on_another_prompt(model):
         np.testing.assert_allclose(row[source:], expected[source:], atol=FLOAT32)
 
 
-# -- what stays ------------------------------------------------------------------------------------------------------
+# -- the model itself ----------------------------------------------------------------------------------------------
 
 
 def test_attribution_leaves_the_model_as_it_was(model):
@@ -278,7 +278,7 @@ def test_demo_model_rows_equal_a_full_forward_pass_with_one_hook(demo_model, cel
 
 @pytest.mark.demo_model
 def test_the_key_of_the_story_is_used_where_it_returns(demo_model):
-    """The far link that the README shows."""
+    """The README shows this far link."""
     ids = demo_model.tokenize(STORY)
     texts = [token.text for token in demo_model.read_tokens(ids)]
     first, again = [position for position, text in enumerate(texts) if text == " key"]

@@ -1,4 +1,4 @@
-"""Nothing before a source moves; a state that leaves the last block moves its own position only."""
+"""Nothing before a source changes. A state that leaves the last block changes only its own position."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def full_logits(model, replacement):
 
 
 def test_nothing_before_a_source_moves_on_the_full_path(any_model):
-    """Before any masking: the plain model itself is causal, within float tolerance."""
+    """The plain model itself, without masking, is causal within float tolerance."""
     clean, ablated = full_logits(any_model, None), full_logits(any_model, torch.zeros(any_model.d_model))
     spread = float(clean.std())
     assert float((clean - ablated)[:SOURCE].abs().max()) < 1e-5 * spread
@@ -59,8 +59,8 @@ def test_a_state_that_leaves_the_last_block_moves_its_own_position_only(any_mode
 
 
 @pytest.mark.parametrize("site", ["key", "value"])
-def test_what_attention_exports_at_the_last_layer_is_read_by_later_positions(model, site):
-    """Unlike a state at the top, keys and values of the last block still serve the future."""
+def test_later_positions_read_keys_and_values_of_the_last_layer(model, site):
+    """Unlike a state after the last block, keys and values of the last block have influence on later tokens."""
     hmap = hw.attribute(model, SHORT, layers=-1, site=site, progress=False)
     later = hmap.values.sel(layer=3, source=4, target=slice(6, None))
     assert float(np.abs(later).max()) > 1e-3

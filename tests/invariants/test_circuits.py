@@ -1,4 +1,4 @@
-"""A model whose wiring is built by hand so that a state serves one offset alone has its whole horizon there."""
+"""In a model that is built by hand so that a state serves a single offset, the whole horizon is at this offset."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from transformers import GPT2Config, GPT2LMHeadModel
 import horizon_widget as hw
 
 N_POSITIONS, D_MODEL, VOCABULARY = 24, 64, 256
-CONTENT = slice(0, 16)  # what a token says
+CONTENT = slice(0, 16)  # the content of a token
 POSITION = slice(16, 16 + N_POSITIONS)  # one-hot, so that attention can point at a position
-FETCHED = slice(40, 56)  # where the last block puts what it has read
+FETCHED = slice(40, 56)  # the last block writes here what it has read
 SHARP = 200.0
 
 
 def reads_back(offset: int, *, layers: int = 3) -> GPT2LMHeadModel:
-    """Position j's prediction depends on the token at ``j + 1 - offset`` alone.
+    """A model in which position j's prediction depends only on the token at ``j + 1 - offset``.
 
     The last block's one head attends from each position to the one ``offset - 1`` before it and copies its content to
-    ``FETCHED``, which the unembedding reads; content that lies at the own position is not read. All other blocks add
-    nothing.
+    ``FETCHED``, which the unembedding reads. The content at the own position is not read. All other blocks add nothing.
     """
     config = GPT2Config(
         vocab_size=VOCABULARY, n_embd=D_MODEL, n_layer=layers, n_head=1, n_positions=N_POSITIONS,
@@ -35,7 +34,7 @@ def reads_back(offset: int, *, layers: int = 3) -> GPT2LMHeadModel:
             if ".ln_" in name and name.endswith("weight"):
                 parameter.fill_(1.0)
         words = torch.randn(VOCABULARY, 8, generator=generator)
-        # Mean 0 and one length, so that layer norms scale all tokens alike.
+        # The mean is 0 and all lengths are equal, so layer norms scale all tokens alike.
         words = torch.cat([words, -words], dim=1)
         words = 4 * words / words.norm(dim=1, keepdim=True)
         hf_model.transformer.wte.weight[:, CONTENT] = words
@@ -55,13 +54,13 @@ def reads_back(offset: int, *, layers: int = 3) -> GPT2LMHeadModel:
 @pytest.mark.parametrize("offset", [2, 3, 4])
 def test_the_horizon_distribution_is_one_at_the_offset_that_is_served(offset, byte_tokenizer):
     model = hw.load_model(reads_back(offset), tokenizer=byte_tokenizer)
-    # Another token's content takes a state's place; its position, which decides who attends to it, stays.
+    # Another token's content replaces a state's. Its position stays, and decides which positions attend to it.
     prompt, other = "the cat sat on mats.", "a dog ran in circle!"
     hmap = hw.attribute(model, prompt, baseline=("counterfactual", other), metric="logit", progress=False)
     shares = hmap.horizon_distribution(window=4)
     changed = np.array([a != b for a, b in zip(prompt, other, strict=True)])
     counted = changed & ~np.isnan(shares.values).any(axis=(0, 2))
-    counted[:1] = False  # position 0 is read by all that have nobody so far back
+    counted[:1] = False  # positions without a token so far back read position 0
     assert counted.sum() >= 10
     expected = np.zeros(4)
     expected[offset - 1] = 1.0

@@ -1,4 +1,4 @@
-"""Direct influence equals a full forward pass with all other positions clamped; indirect is the rest."""
+"""Direct influence equals a full forward pass with all other positions clamped. Indirect influence is the rest."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_direct_equals_clamped_forward_passes(any_model):
 
 
 @pytest.mark.parametrize("site", ["attention_output", "mlp_output", "key", "value"])
-def test_so_it_does_at_the_other_sites_and_for_other_metrics(model, site):
+def test_direct_equals_clamped_forward_passes_at_other_sites_and_metrics(model, site):
     got = direct_rows(model, site=site, metric="entropy")
     for (layer, source), row in zip(CELLS, got, strict=True):
         expected = reference.direct_row(
@@ -57,7 +57,7 @@ def test_so_it_does_at_the_other_sites_and_for_other_metrics(model, site):
 
 @pytest.mark.parametrize("strategy", [SUFFIX, REPLAY, FULL])
 @pytest.mark.parametrize("architecture", architectures("llama", "mistral", "gpt_neox"))
-def test_all_ways_agree(architecture, strategy, byte_tokenizer):
+def test_all_strategies_agree(architecture, strategy, byte_tokenizer):
     model = hw.load_model(ARCHITECTURES[architecture](), tokenizer=byte_tokenizer)
     ablation = Ablation(model, read_query(model, SHORT, baseline="zero"), strategy=strategy)
     got = thread.run(lambda: ablation.experiment.direct(CELLS, ablation.states(CELLS, "zero")))
@@ -70,12 +70,12 @@ def test_nothing_is_indirect_from_a_state_that_enters_the_last_block(any_model):
     np.testing.assert_allclose(parts["direct"], parts["total"], atol=1e-4)
 
 
-def test_direct_and_indirect_add_up_and_the_total_is_the_map_s(model):
+def test_direct_and_indirect_add_up_to_the_map_s_value(model):
     hmap = hw.attribute(model, SHORT, baseline="mean", progress=False)
     parts = hw.direct(model, hmap, 1, [2, 4])
     np.testing.assert_allclose(parts["direct"] + parts["indirect"], parts["total"], atol=1e-6)
     np.testing.assert_allclose(parts["total"], hmap.values.values[1, [2, 4]], atol=1e-5)
-    assert float(np.abs(parts["indirect"]).max()) > 1e-3, "something is indirect in the middle of a model"
+    assert float(np.abs(parts["indirect"]).max()) > 1e-3, "some influence is indirect in the middle of a model"
     own = [float(parts["indirect"].sel(source=source, target=source + 1)) for source in (2, 4)]
     np.testing.assert_allclose(own, 0.0, atol=1e-5), "a source's own next token needs nobody between"
 

@@ -70,7 +70,7 @@ def test_gradients_equal_central_differences(architecture, byte_tokenizer):
             np.testing.assert_allclose(float(got[layer, 0, source] @ direction), slope, rtol=1e-6, atol=1e-8)
 
 
-def test_with_the_zero_baseline_it_equals_captum(any_model):
+def test_the_gradient_with_the_zero_baseline_equals_captum(any_model):
     ids = torch.tensor([any_model.tokenize(SHORT)])
     target = 9
 
@@ -81,7 +81,7 @@ def test_with_the_zero_baseline_it_equals_captum(any_model):
     got = gradient_map(any_model)
     blocks = reference.blocks_of(any_model.hf_model)
     for layer in (1, 3):
-        # What leaves the block before, or enters it: Captum takes neither calls nor outputs with a None among them.
+        # The output of the block before, or the block's input. Captum takes no calls or outputs that contain None.
         enters = any_model.config.model_type == "falcon"
         captum = LayerGradientXActivation(forward, blocks[layer if enters else layer - 1])
         attribution = captum.attribute(ids, attribute_to_layer_input=enters)
@@ -105,7 +105,7 @@ def test_every_column_equals_autograd_through_hooks(any_model):
 
 @pytest.mark.parametrize("strategy", [SUFFIX, REPLAY, FULL])
 @pytest.mark.parametrize("site", SITES)
-def test_neither_way_nor_batching_changes_a_value(model, strategy, site):
+def test_strategy_and_batching_do_not_change_values(model, strategy, site):
     expected = gradient_map(model, site=site)
     for batched, rows in ((True, 10_000), (False, 30)):
         if strategy == FULL and batched:
@@ -128,7 +128,7 @@ def test_every_metric_has_its_gradient(model, metric):
 
 @pytest.mark.parametrize("site", SITES)
 def test_gradient_is_the_slope_of_ablation_at_every_site(model, site):
-    """Towards the baseline by a small step, the exact effect is the step times the gradient."""
+    """For a small step towards the baseline, the exact effect is the step times the gradient."""
     ids, layer, source = model.tokenize(SHORT), 1, 4
     got = gradient_map(model, site=site)[layer, source]
     state = reference.site_values(model.hf_model, ids, layer, site)[source]
@@ -160,14 +160,14 @@ def test_estimates_are_labelled_so_and_exact_values_are_not(model):
         assert ("estimate" in repr(hmap)) == (not exact)
 
 
-def test_frozen_parameters_have_gradients_to_states_all_the_same(model):
+def test_models_with_frozen_parameters_have_gradients(model):
     expected = gradient_map(model)
     model.hf_model.requires_grad_(False)
     np.testing.assert_array_equal(gradient_map(model), expected)
     np.testing.assert_allclose(gradient_map(model, strategy=FULL), expected, atol=1e-5)
 
 
-def test_what_has_no_gradient_is_refused(model):
+def test_a_metric_without_a_gradient_is_refused(model):
     with pytest.raises(hw.QueryError, match="metric: the gradient of kl at the clean state is zero"):
         hw.attribute(model, SHORT, method="gradient", metric="kl")
     with pytest.raises(hw.QueryError, match="metric: function argmax has no gradient"):

@@ -1,4 +1,4 @@
-"""A model that knows nothing shows no far links that a trained one would be proud of."""
+"""A random model has no far links as strong as those of the trained model."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def test_half_precision_agrees_with_a_hook_in_the_same_precision_within_its_nois
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_the_noise_floor_in_half_precision_lies_far_below_what_ablation_does(dtype, byte_tokenizer):
+def test_the_noise_floor_in_half_precision_is_far_below_ablation_effects(dtype, byte_tokenizer):
     hmap = hw.attribute(loaded(dtype, byte_tokenizer), PROMPT, progress=False)
     greatest = np.abs(hmap.values).max(["source", "target"])
     assert (hmap.dataset["noise_floor"] < 0.1 * greatest).all()
@@ -53,7 +53,7 @@ def test_the_noise_floor_in_half_precision_lies_far_below_what_ablation_does(dty
 
 @pytest.mark.demo_model
 def test_the_noise_floor_of_the_demo_model_in_both_precisions(demo_model):
-    """Not above the 1e-4 nats that values are trusted to; in bfloat16 far below what ablation does."""
+    """At most the tolerance of 1e-4 nats in float32, and far below ablation effects in bfloat16."""
     text = "The key to the old library was in a blue tin, and nobody but Anna knew where the key was."
     exact = hw.attribute(demo_model, text, layers=[5, 20], sources=3, progress=False)
     half = hw.load_model(copy.deepcopy(demo_model.hf_model).to(torch.bfloat16), tokenizer=demo_model.tokenizer)
@@ -76,7 +76,7 @@ def test_metrics_are_scored_in_float32_whatever_the_model_s_precision(byte_token
     assert set(seen) == {torch.float32}
 
 
-def test_what_is_below_the_floor_counts_as_nothing_in_shares(model):
+def test_influence_below_the_floor_counts_as_0_in_shares(model):
     hmap = hw.attribute(model, PROMPT, baseline="zero", progress=False)
     hmap.dataset["noise_floor"].values[:] = 1e9
     assert np.isnan(hmap.own_share()).all()

@@ -1,4 +1,4 @@
-"""Batch, order, attention implementation and threads change nothing beyond float tolerance."""
+"""Batch, order, attention implementation and threads change values by float tolerance at most."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.architectures import ARCHITECTURES
 from tests.conftest import PROMPT, architectures
 
 SHORT = PROMPT[:12]
-# Only one implementation; and Falcon with ALiBi adds its bias twice in transformers' eager attention.
+# These have one implementation. Falcon with ALiBi adds its bias twice in transformers' eager attention.
 ONE_ATTENTION = ("gemma2", "bloom", "mamba", "falcon, alibi")
 TEXT = st.text(alphabet=st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=2, max_size=9)
 

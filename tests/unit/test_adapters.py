@@ -1,4 +1,4 @@
-"""Models with adapters: switched on and off, changed, merged."""
+"""Models with adapters that are switched on and off, changed and merged."""
 
 import numpy as np
 import peft
@@ -20,7 +20,7 @@ def row(model):
 
 
 def plain_row(model, hf_model=None):
-    """What one hook and plain forward passes of the user's model say."""
+    """The row by plain forward passes of the user's model with one hook."""
     zero = torch.zeros(model.d_model)
     return reference.ablated_row(hf_model or model.hf_model, model.tokenize(SHORT), LAYER, SOURCE, zero)
 

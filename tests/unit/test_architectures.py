@@ -1,4 +1,4 @@
-"""Architectures that are not known: a clear error, and five lines that make one known."""
+"""Unknown architectures get a clear error, and a user can register one."""
 
 import re
 
@@ -34,7 +34,7 @@ class Floor(torch.nn.Module):
 
 
 class TowerModel(PreTrainedModel, GenerationMixin):
-    """A decoder-only model whose parts have names of its own."""
+    """A decoder-only model whose parts have unusual names."""
 
     config_class = TowerConfig
 
@@ -111,7 +111,7 @@ def test_an_unknown_architecture_says_how_to_register_it(tower, byte_tokenizer):
 
 @pytest.mark.usefixtures("registered")
 @pytest.mark.parametrize("site", ["residual", "value", "mlp_output"])
-def test_registered_it_gives_what_a_hook_gives(tower, site, byte_tokenizer, monkeypatch):
+def test_a_registered_architecture_agrees_with_a_hook(tower, site, byte_tokenizer, monkeypatch):
     model = hw.load_model(tower, tokenizer=byte_tokenizer)
     hmap = hw.attribute(model, SHORT, baseline="zero", site=site, progress=False)
     monkeypatch.setattr(reference, "BLOCKS", ("floors",))
@@ -146,7 +146,7 @@ def test_registered_it_gives_what_a_hook_gives(tower, site, byte_tokenizer, monk
         ({"attention_output": hw.Place("before_thinks")}, "attention_output"),
     ],
 )
-def test_a_wrong_registration_is_noticed_and_not_computed_with(tower, wrong, site, byte_tokenizer):
+def test_a_wrong_registration_is_refused(tower, wrong, site, byte_tokenizer):
     from dataclasses import replace
 
     hw.register_architecture("tower", replace(TOWER, **wrong))
@@ -158,7 +158,7 @@ def test_a_wrong_registration_is_noticed_and_not_computed_with(tower, wrong, sit
         del layout._LAYOUTS["tower"]
 
 
-def test_a_registration_that_does_not_fit_says_so(tower, byte_tokenizer):
+def test_a_registration_that_does_not_fit_is_refused(tower, byte_tokenizer):
     from dataclasses import replace
 
     hw.register_architecture("tower", replace(TOWER, blocks="stairs"))
@@ -170,7 +170,7 @@ def test_a_registration_that_does_not_fit_says_so(tower, byte_tokenizer):
 
 
 @pytest.mark.parametrize(("field", "site"), [("head", "key"), (None, "attention_output")])
-def test_what_an_architecture_does_not_have_is_refused_by_name(field, site, byte_tokenizer):
+def test_a_site_that_an_architecture_lacks_is_refused_by_name(field, site, byte_tokenizer):
     from tests.architectures import ARCHITECTURES
 
     mamba = hw.load_model(ARCHITECTURES["mamba"](), tokenizer=byte_tokenizer)

@@ -27,7 +27,7 @@ def test_the_map_is_labelled(model):
     assert "100% computed" in repr(hmap)
 
 
-def test_only_the_layers_asked_for_are_in_the_map(model):
+def test_the_map_has_only_the_layers_asked_for(model):
     hw.attribute(model, PROMPT, layers=[0], progress=False)
     hmap = hw.attribute(model, PROMPT, layers=[1, -1], progress=False)
     assert hmap.computed_layers == (1, 3)
@@ -36,7 +36,7 @@ def test_only_the_layers_asked_for_are_in_the_map(model):
     assert (hmap.values.values[0][~causal] == 0).all()
 
 
-def test_a_map_is_the_caller_s_own(model):
+def test_a_map_is_a_copy_for_the_caller(model):
     first = hw.attribute(model, PROMPT, layers=1, progress=False)
     before = first.values.values.copy()
     hw.attribute(model, PROMPT, progress=False)
@@ -45,7 +45,7 @@ def test_a_map_is_the_caller_s_own(model):
     assert hw.attribute(model, PROMPT, layers=1, progress=False).cell(1, 0, 1) != 7.0
 
 
-def test_the_stop_button_stops_within_a_part_keeps_what_is_done_and_the_next_call_works(model, monkeypatch):
+def test_the_stop_button_keeps_finished_rows_and_the_next_call_continues(model, monkeypatch):
     computed = []
     compute = Engine.compute
 
@@ -59,7 +59,7 @@ def test_the_stop_button_stops_within_a_part_keeps_what_is_done_and_the_next_cal
     model.cache.clear()
     engine = engine_for(model, Query(model.tokenize(PROMPT)))
     engine.rows_per_part = 16
-    with pytest.raises(hw.AttributionInterrupted, match="goes on from there") as stopped:
+    with pytest.raises(hw.AttributionInterrupted, match="continues from there") as stopped:
         hw.attribute(model, PROMPT, progress=False)
     assert isinstance(stopped.value, KeyboardInterrupt)
     assert len(computed) <= 4
@@ -122,7 +122,7 @@ def test_a_local_model_loads_nothing_of_remote_ones():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_every_public_name_is_there():
+def test_every_public_name_exists():
     for name in hw.__all__:
         assert getattr(hw, name) is not None
     with pytest.raises(AttributeError):
@@ -137,7 +137,7 @@ def test_the_demo_model_s_first_layer_shows_that_its_mean_is_a_shock(demo_model)
 
 
 @pytest.mark.demo_model
-def test_asked_for_by_name_the_mean_is_used_and_flagged(demo_model):
+def test_a_mean_baseline_asked_for_by_name_is_used_and_flagged(demo_model):
     prompt = " ".join(STORY.split()[:40])
     hmap = hw.attribute(demo_model, prompt, layers=[0], baseline="mean", progress=False)
     assert bool(hmap.dataset["baseline_shock"].values[0])

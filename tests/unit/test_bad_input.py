@@ -1,4 +1,4 @@
-"""Every mistake gets one message that names the field and says what to do."""
+"""Each mistake gets a message that names the field and says what to do."""
 
 import re
 
@@ -75,7 +75,7 @@ def test_layers_out_of_range(model, layers):
 @pytest.mark.parametrize(
     ("field", "value"), [("method", "magic"), ("metric", "loss"), ("baseline", "median"), ("site", "nowhere")]
 )
-def test_names_that_are_not_offered(model, field, value):
+def test_unknown_names_are_refused(model, field, value):
     with pytest.raises(hw.QueryError, match=re.escape(f"{field}: '{value}' is not offered")):
         hw.attribute(model, PROMPT, **{field: value})
 
@@ -93,7 +93,7 @@ def test_cells_out_of_range(model):
 
 
 @pytest.mark.parametrize("use", [hw.attribute, hw.HorizonWidget])
-def test_what_is_not_a_loaded_model_is_named(use):
+def test_an_object_that_is_not_a_loaded_model_is_refused(use):
     with pytest.raises(hw.QueryError, match="model: a str is not a loaded model"):
         use("demo", PROMPT)
 
@@ -137,17 +137,17 @@ def test_an_encoder_decoder_is_refused(byte_tokenizer):
         hw.load_model(t5, tokenizer=byte_tokenizer)
 
 
-def test_an_unknown_name_says_so():
+def test_an_unknown_model_name_is_refused():
     with pytest.raises(hw.ModelError, match="'no-such/model-anywhere' is neither a local folder"):
         hw.load_model("no-such/model-anywhere")
 
 
-def test_a_folder_without_a_model_says_so(tmp_path):
+def test_a_folder_without_a_model_is_refused(tmp_path):
     with pytest.raises(hw.ModelError, match="neither a local folder with a model"):
         hw.load_model(tmp_path)
 
 
-def test_models_in_memory_that_cannot_be_used(byte_tokenizer):
+def test_unusable_models_in_memory_are_refused(byte_tokenizer):
     with pytest.raises(hw.ModelError, match="needs its tokenizer"):
         hw.load_model(tiny_llama())
     with pytest.raises(hw.ModelError, match="training mode"):
@@ -158,7 +158,7 @@ def test_models_in_memory_that_cannot_be_used(byte_tokenizer):
         hw.load_model(tiny_llama(), tokenizer=byte_tokenizer, dtype="float32")
 
 
-def test_values_that_are_not_finite_are_reported_with_their_place_and_not_painted(model):
+def test_values_that_are_not_finite_are_reported_with_their_place(model):
     with torch.no_grad():
         model.hf_model.model.layers[2].mlp.down_proj.weight.fill_(float("nan"))
     with pytest.raises(hw.ModelError, match="not finite from layer 3, token 0 on"):

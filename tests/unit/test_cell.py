@@ -1,4 +1,4 @@
-"""What is found out about one cell, against plain hooks."""
+"""Questions about one cell are answered as plain hooks do."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LAYER, SOURCE, TARGET = 1, 3, 8
 
 
 def inspect(engine, cell, aspect):
-    """An ``Inspection`` from beginning to end: what it found."""
+    """Run an ``Inspection`` to its end and return its findings."""
     inspection = Inspection(engine, cell, aspect)
     while inspection.step():
         pass
@@ -31,7 +31,7 @@ def inspect(engine, cell, aspect):
 
 
 def replaced_by(model, baseline, draw=0, seed=0):
-    """What takes the state's place, from plain forward passes."""
+    """The state that replaces the source's, from plain forward passes."""
     states = reference.entering_states(model.hf_model, model.tokenize(SHORT))[LAYER]
     if baseline == "zero":
         return torch.zeros_like(states[SOURCE])
@@ -107,7 +107,7 @@ def test_verification_holds_for_every_architecture(any_model):
 
 
 def carried(model, site, layer, head, replacement):
-    """By plain hooks: one head's key or value at the source becomes what it is when the state is replaced."""
+    """The effect, by plain hooks, of one head's key or value at the source as it is when the state is replaced."""
     ids = model.tokenize(SHORT)
     columns = reference.site_module(model.hf_model, layer, site)[1]
     with reference.overwrite(model.hf_model, LAYER, "residual", SOURCE, replacement):
@@ -145,14 +145,14 @@ def test_carriers_under_several_draws_are_averaged(model):
 
 
 def test_carriers_of_another_site_are_refused_in_plain_words(model):
-    with pytest.raises(hw.QueryError, match="site: carriers are of a state entering a block"):
+    with pytest.raises(hw.QueryError, match="site: carriers are found for states that enter a block"):
         hw.carriers(model, SHORT, LAYER, SOURCE, TARGET, site="mlp_output")
 
 
 @pytest.mark.parametrize(
     ("cell", "field"), [((9, 0, 3), "layer"), ((1, 99, 3), "source"), ((1, 3, 99), "target"), ((1, 3, 3), "target")]
 )
-def test_what_is_no_cell_is_named(model, cell, field):
+def test_a_wrong_cell_is_refused_by_field(model, cell, field):
     for ask in (hw.predictions, hw.carriers, hw.verify):
         with pytest.raises(hw.QueryError, match=f"^{field}: "):
             ask(model, SHORT, *cell)
@@ -180,13 +180,13 @@ def test_every_aspect_is_plain_and_agrees_with_the_public_function(model, aspect
         assert [pytest.approx(line, abs=1e-5) for line in table.to_dict("records")] == found
 
 
-def test_robustness_of_a_prompt_of_two_tokens_is_what_can_be_had(model):
+def test_baseline_sensitivity_leaves_out_baselines_that_a_short_prompt_cannot_have(model):
     engine = exact_engine_for(model, read_query(model, "ab", baseline="zero"))
     found = thread.run(lambda: inspect(engine, Cell(1, 0, 1), "baseline_sensitivity"))
     assert [line["baseline"] for line in found] == ["zero"]
 
 
-def test_robustness_runs_the_prompt_once(model, monkeypatch):
+def test_baseline_sensitivity_runs_the_prompt_once(model, monkeypatch):
     runs = []
     clean_run = type(model).clean_run
     monkeypatch.setattr(type(model), "clean_run", lambda self, *args: runs.append(1) or clean_run(self, *args))
@@ -213,7 +213,7 @@ def test_a_far_link_of_a_real_model_is_seen_in_its_predictions(demo_model):
     actual = hw.predictions(demo_model, hmap, *cell).query("actual").iloc[0]
     assert actual["token"] == link["target_token"]
     change = np.log(actual["kept"]) - np.log(actual["removed"])
-    assert change == pytest.approx(link["influence"], abs=1e-3), "one draw, so the map's value is that of the tokens"
+    assert change == pytest.approx(link["influence"], abs=1e-3), "the map's value is the change of the prediction"
     verified = hw.verify(demo_model, hmap, *cell)
     assert verified.value == pytest.approx(link["influence"])
     assert abs(verified.difference) < 1e-4

@@ -1,4 +1,4 @@
-"""``docs/combinations.md`` says the truth."""
+"""``docs/combinations.md`` agrees with the package."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WRITTEN = {
 
 
 def table(title):
-    """``{(row, column): cell}`` of the table under a title, without markup."""
+    """The table under a title as ``{(row, column): cell}``, without markup."""
     lines = DOCUMENT.read_text().split(f"## {title}\n\n")[1].split("\n\n")[0].splitlines()
     rows = [[cell.strip().replace("`", "") for cell in line.strip("|").split("|")] for line in lines]
     header = [name.removesuffix(" (exact)").removesuffix(" (estimate)") for name in rows[0]]
@@ -86,7 +86,7 @@ def test_method_and_site(model, site, column, answer):
 
 
 def test_the_tables_follow_from_the_facts():
-    """``python scripts/combinations.py`` writes them."""
+    """``python scripts/combinations.py`` writes the tables."""
     text = DOCUMENT.read_text()
     assert text == combinations.current(text)
     assert all(cases(title) for title in combinations.TITLES)

@@ -1,4 +1,4 @@
-"""An edited prompt keeps the ids of what the edit leaves alone, and is shown as exactly the text that was asked for."""
+"""An edited prompt keeps the ids of unedited tokens, and is shown as exactly the text that was asked for."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ texts = st.lists(st.sampled_from(PIECES), max_size=6).map("".join) | st.text(max
 
 
 class Prompt:
-    """How one tokenizer reads, shows and edits."""
+    """Reads, shows and edits prompts with one tokenizer."""
 
     def __init__(self, name):
         self.tokenizer = TOKENIZERS[name]
@@ -43,7 +43,7 @@ class Prompt:
 
 @st.composite
 def prompts(draw, names, *, of_texts=False):
-    """A tokenizer and a prompt: any ids, or those of a text."""
+    """A tokenizer and a prompt of any ids, or of the ids of a text."""
     prompt = Prompt(draw(st.sampled_from(names)))
     any_ids = st.lists(st.integers(0, len(prompt.tokenizer) - 1), min_size=1, max_size=8).map(tuple)
     ids = draw(texts.map(prompt.ids) if of_texts else any_ids | texts.map(prompt.ids))
@@ -53,7 +53,7 @@ def prompts(draw, names, *, of_texts=False):
 
 @st.composite
 def edits(draw, names, *, of_texts=False):
-    """A prompt, and what stays at the beginning and at the end of its shown text, and what comes between."""
+    """A prompt, the beginning and the end of its shown text that stay, and a new middle."""
     prompt, ids = draw(prompts(names, of_texts=of_texts))
     shown = prompt.shown(ids)
     start = draw(st.integers(0, len(shown)))
@@ -62,7 +62,7 @@ def edits(draw, names, *, of_texts=False):
 
 @given(prompts(ALL))
 @settings(deadline=None)
-def test_what_is_not_edited_keeps_every_id(case):
+def test_unedited_tokens_keep_their_ids(case):
     prompt, ids = case
     assume(prompt.shown(ids))
     assert prompt.edit(ids, prompt.shown(ids)) == ids
@@ -70,20 +70,20 @@ def test_what_is_not_edited_keeps_every_id(case):
 
 @given(edits(EVERY_CHARACTER))
 @settings(deadline=None)
-def test_the_result_is_shown_as_the_text_that_was_asked_for(case):
+def test_an_edited_prompt_is_shown_as_the_text_asked_for(case):
     prompt, ids, before, new, after = case
     text = before + new + after
     assume(text)
     got = prompt.edit(ids, text)
     if (
         got is not None and got != ids[len(ids) - len(got) :]
-    ):  # without its first tokens, a text's first space is not shown
+    ):  # a text's first space is not shown if its first tokens are gone
         assert prompt.shown(got) == text
 
 
 @given(edits(ALL))
 @settings(deadline=None)
-def test_what_no_tokens_are_shown_as_is_refused_and_nothing_is_changed_silently(case):
+def test_a_text_that_no_tokens_are_shown_as_is_refused(case):
     prompt, ids, before, new, after = case
     text = before + new + after
     assume(text)
@@ -100,10 +100,10 @@ def test_what_no_tokens_are_shown_as_is_refused_and_nothing_is_changed_silently(
 @settings(deadline=None)
 def test_tokens_before_and_after_an_edit_keep_their_ids(case):
     prompt, ids, before, new, after = case
-    new = f"Ω{new}Ω"  # else it might be taken for what stood before or after
+    new = f"Ω{new}Ω"  # so that it differs from what is before and after
     groups = prompt.read(ids)
     whole = [i for i in range(1, len(ids)) if groups[i].piece is None or groups[i].piece[0] == 1]
-    assume(groups[0].text.strip() and before.startswith(groups[0].text))  # what is edited behind the first word
+    assume(groups[0].text.strip() and before.startswith(groups[0].text))  # the edit is after the first word
     got = prompt.edit(ids, before + new + after)
     n_before = max([i for i in [*whole, len(ids)] if before.startswith(prompt.shown(ids[:i]))], default=0)
     n_after = max([len(ids) - i for i in whole if len(text_of(groups[i:])) <= len(after)], default=0)
@@ -115,7 +115,7 @@ LLAMAS = ["llama 2", "llama 2, not legacy"]
 
 
 @pytest.mark.parametrize("name", LLAMAS)
-def test_what_is_appended_gets_no_space_and_no_other_beginning(name):
+def test_an_appended_text_gets_no_space_and_the_beginning_stays(name):
     prompt = Prompt(name)
     ids = prompt.ids("the cat sat")
     for more, pieces in ((".", ["."]), (" key", ["▁key"]), ("</s>", ["</s>"]), ("</s>Paris", ["</s>", "Paris"])):
@@ -123,7 +123,7 @@ def test_what_is_appended_gets_no_space_and_no_other_beginning(name):
 
 
 @pytest.mark.parametrize("name", LLAMAS)
-def test_a_first_token_that_is_taken_away_is_gone_and_none_is_added(name):
+def test_a_removed_first_token_is_gone_and_none_is_added(name):
     prompt = Prompt(name)
     ids = prompt.ids("the cat sat")
     assert prompt.shown(ids) == "<s> the cat sat"
@@ -178,7 +178,7 @@ def test_an_edit_begins_as_before_or_is_alike_and_replaces_no_special_token(name
     assert (prompt.edit(prompt.ids("the cat sat on the mat."), text) is not None) == is_edit
 
 
-def test_what_cannot_be_shown_is_named():
+def test_a_text_that_cannot_be_shown_is_refused():
     prompt = Prompt("unigram")
     ids = prompt.ids("the cat")
     with pytest.raises(hw.QueryError, match=r"^prompt: no tokens are shown as exactly this text: '東' becomes '<unk>'"):

@@ -1,4 +1,4 @@
-"""Several states at once, under several baselines; what a map will cost."""
+"""Effects of several states together, effects under several baselines, and the cost of a map."""
 
 import numpy as np
 import pytest
@@ -44,12 +44,12 @@ def test_several_values_of_one_head_can_be_replaced_together(model):
 
 
 @pytest.mark.parametrize("cells", [[], [(1, 2, 3)], [(9, 0)], [(0, 99)], 5, [1, 2]])
-def test_what_are_no_cells_is_named(model, cells):
+def test_wrong_cells_are_refused(model, cells):
     with pytest.raises(hw.QueryError, match="^(cells|layers): "):
         hw.ablate_together(model, SHORT, cells)
 
 
-def test_robustness_gives_the_cell_under_each_baseline_and_its_range(model):
+def test_baseline_sensitivity_gives_the_cell_under_each_baseline_and_its_range(model):
     got = hw.baseline_sensitivity(model, SHORT, 1, 3, 7, seed=2)
     assert list(got["baseline"].values) == ["mean", "zero", "resample"]
     for baseline in ("mean", "zero", "resample"):
@@ -58,17 +58,17 @@ def test_robustness_gives_the_cell_under_each_baseline_and_its_range(model):
     assert got.attrs["range"] == (got.values.min(), got.values.max())
 
 
-def test_robustness_of_a_map_s_cell_over_baselines_of_one_s_own(model):
+def test_baseline_sensitivity_of_a_map_s_cell_takes_any_baselines(model):
     hmap = hw.attribute(model, SHORT, layers=1, metric="logit", progress=False)
     other = ("counterfactual", "A dog ran aw")
     got = hw.baseline_sensitivity(model, hmap, 1, 3, 7, baselines=["zero", other])
     assert got.sizes == {"baseline": 2}
     assert got.attrs["unit"] == "logits"
-    with pytest.raises(hw.QueryError, match="baselines: none is named"):
+    with pytest.raises(hw.QueryError, match="baselines: it is empty"):
         hw.baseline_sensitivity(model, hmap, 1, 3, 7, baselines=[])
 
 
-def test_rows_and_columns_compute_what_is_asked_for_and_no_more(model):
+def test_rows_and_columns_compute_only_what_is_asked_for(model):
     row = hw.attribute(model, SHORT, sources=4, baseline="zero", progress=False)
     column = hw.attribute(model, SHORT, targets=[8], baseline="zero", progress=False)
     model.cache.clear()

@@ -1,4 +1,4 @@
-"""What a fingerprint sees of a model, and what leaves it as it is."""
+"""Which changes of a model its fingerprint shows."""
 
 import copy
 
@@ -11,7 +11,7 @@ from tests.conftest import tiny_llama
 
 @pytest.fixture(scope="module")
 def hf_model():
-    """With attributes of many kinds, several alike."""
+    """A model with attributes of many kinds, some of them equal."""
     model = tiny_llama()
     for layer, block in enumerate(model.model.layers):
         block.mlp.numbers = {"default": float(layer), "other": 1.0}
@@ -42,11 +42,11 @@ def test_a_change_is_seen_and_its_module_named(hf_model, layer, change):
     change(mlp)
     after = fingerprint(model)
     assert after != before
-    if "config" not in change.__code__.co_names:  # which all modules share
+    if "config" not in change.__code__.co_names:  # all modules share it
         assert first_difference(before, after).startswith(f"model.layers.{layer}.mlp")
 
 
-def test_passes_of_a_model_leave_it_as_it_is(hf_model):
+def test_forward_passes_do_not_change_the_fingerprint(hf_model):
     before = fingerprint(hf_model)
     ids = torch.arange(8)[None]
     hf_model(ids)

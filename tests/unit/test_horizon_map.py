@@ -60,18 +60,18 @@ def test_a_part_is_chosen_by_offset(metric):
     ],
     ids=str,
 )
-def test_a_part_that_there_is_not(named):
+def test_a_part_that_does_not_exist_is_refused(named):
     with pytest.raises(QueryError):
         make().select(**named)
 
 
 @pytest.mark.parametrize("source", [T - 3, T - 1, [0, T - 1]], ids=str)
-def test_a_source_without_a_target_so_far_ahead_is_refused(source):
+def test_a_source_without_a_target_at_the_offset_is_refused(source):
     with pytest.raises(QueryError, match="source"):
         make().select(offset=3, source=source)
 
 
-def test_of_a_tokens_positions_those_that_reach_the_offset_are_chosen():
+def test_a_token_s_positions_that_reach_the_offset_are_chosen():
     hmap = make()
     assert hmap.select(offset=3, source=" c")["source"].values.tolist() == [2, 5, 8]
     assert hmap.select(offset=3, source=T - 4).sizes == {"layer": L}
@@ -87,7 +87,7 @@ def test_rows_are_recorded():
     values = np.where(hmap.dataset["offset"].values[[2, 5]] >= 1, 0.5, 0.0)
     hmap.record(1, [2, 5], values)
     np.testing.assert_array_equal(hmap.values.values[1, [2, 5]], values.astype(np.float32))
-    # the last source predicts nothing here, so there is nothing to compute
+    # the last source has no target here
     assert np.argwhere(hmap.done).tolist() == [[0, T - 1], [1, 2], [1, 5], [1, T - 1], [2, T - 1]]
     assert hmap.computed_layers == ()
     hmap.record(1, range(T), np.zeros((T, T - 1)))
@@ -133,7 +133,7 @@ def test_a_map_too_large_to_hold_is_refused():
 # -- copies --------------------------------------------------------------------------------------------------------
 
 
-def test_a_snapshot_stays_as_it_is():
+def test_a_snapshot_does_not_change():
     hmap = make()
     copy = hmap.snapshot()
     before = copy.dataset.copy(deep=True)
@@ -167,7 +167,7 @@ def test_a_snapshot_holds_only_what_was_asked_for():
 # -- the baseline --------------------------------------------------------------------------------------------------
 
 
-def test_the_baseline_used_is_frozen():
+def test_the_baseline_holds_the_kinds_that_were_used():
     hmap = make()
     assert hmap.baseline == Baseline("mean", (hmap.query.token_ids,), ("mean",) * L, (False,) * L)
     hmap.dataset["baseline"].values[1] = "resample"
@@ -188,6 +188,6 @@ def test_a_baseline_with_its_own_reference_keeps_it():
     assert hmap.baseline == Baseline("counterfactual", other, ("",) * L, (False,) * L)
 
 
-def test_a_map_not_begun_has_decided_nothing():
+def test_an_empty_map_has_no_decided_baseline():
     hmap = empty()
     assert hmap.baseline == Baseline("auto", (hmap.query.token_ids,), ("",) * L, (False,) * L)

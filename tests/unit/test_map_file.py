@@ -116,7 +116,7 @@ def test_texts_with_nul_surrogates_and_great_length_survive(tmp_path, query):
     check_same(HorizonMap.load(tmp_path / "map.nc"), hmap)
 
 
-def test_a_loaded_map_goes_on_without_its_file(tmp_path):
+def test_a_loaded_map_works_without_its_file(tmp_path):
     hmap = make(QUERIES[0])
     hmap.save(tmp_path / "map.nc")
     loaded = HorizonMap.load(tmp_path / "map.nc")
@@ -127,7 +127,7 @@ def test_a_loaded_map_goes_on_without_its_file(tmp_path):
     check_same(HorizonMap.load(tmp_path / "map.nc"), loaded)
 
 
-def test_a_file_says_to_other_programs_what_it_holds(tmp_path):
+def test_other_programs_can_read_a_file(tmp_path):
     hmap = make(QUERIES[0])
     hmap.save(tmp_path / "map.nc")
     with xr.open_dataset(tmp_path / "map.nc", engine="h5netcdf") as other:
@@ -137,7 +137,7 @@ def test_a_file_says_to_other_programs_what_it_holds(tmp_path):
         assert other.attrs["format"] == map_file.FORMAT
 
 
-# -- what is no map ------------------------------------------------------------------------------------------------
+# -- files that are not a map --------------------------------------------------------------------------------------
 
 
 def refused(path):
@@ -149,7 +149,7 @@ def refused(path):
     return str(caught.value)
 
 
-def test_paths_that_lead_to_no_map(tmp_path):
+def test_paths_without_a_map_are_refused(tmp_path):
     refused(tmp_path / "missing.nc")
     refused(tmp_path)
     refused("a\0b")
@@ -186,7 +186,7 @@ def test_a_file_with_a_damaged_part_is_refused_or_reads(tmp_path):
     damaged = tmp_path / "damaged.nc"
     for start in rng.integers(8, len(whole) - 16, 100):
         damaged.write_bytes(whole[:start] + rng.bytes(16) + whole[start + 16 :])
-        with suppress(MapFileError):  # and nothing else; numbers may be damaged unseen
+        with suppress(MapFileError):  # no other error; damaged numbers may go unnoticed
             HorizonMap.load(damaged)
 
 
@@ -196,7 +196,7 @@ def test_a_foreign_netcdf_is_refused(tmp_path):
 
 
 def stored(folder):
-    """A saved map, as it lies in the file."""
+    """A saved map as the file stores it."""
     make(QUERIES[0]).save(folder / "whole.nc")
     with xr.open_dataset(folder / "whole.nc", engine="h5netcdf", decode_cf=False) as opened:
         return opened.load()
@@ -298,6 +298,6 @@ def test_tampered_files_are_refused(tmp_path, name):
     assert re.search(message, refused(tmp_path / "map.nc"))
 
 
-def test_an_untampered_copy_is_read(tmp_path):  # so that the tampering is what is refused
+def test_an_untampered_copy_is_read(tmp_path):  # so the tampering is the reason of the refusals
     with_about(lambda about: about)(stored(tmp_path)).to_netcdf(tmp_path / "map.nc", engine="h5netcdf")
     check_same(HorizonMap.load(tmp_path / "map.nc"), make(QUERIES[0]))

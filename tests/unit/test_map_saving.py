@@ -1,4 +1,4 @@
-"""Where a map is saved to, and what of its dataset the file keeps."""
+"""The paths that a map is saved to, and the parts of its dataset that the file keeps."""
 
 import io
 import os
@@ -48,7 +48,7 @@ except MapFileError as error:
 """
 
 
-def test_on_a_full_disk_the_old_file_stays_and_the_process_goes_on(tmp_path):
+def test_on_a_full_disk_the_old_file_stays_and_the_process_continues(tmp_path):
     path = tmp_path / "map.nc"
     path.write_bytes(b"old")
     command = [sys.executable, "-c", ON_A_FULL_DISK, str(path)]
@@ -60,7 +60,7 @@ def test_on_a_full_disk_the_old_file_stays_and_the_process_goes_on(tmp_path):
 
 
 @pytest.mark.parametrize("fault", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-def test_nothing_is_left_of_a_write_that_fails_at_its_end(tmp_path, monkeypatch, fault):
+def test_a_write_that_fails_at_its_end_leaves_no_file(tmp_path, monkeypatch, fault):
     path = tmp_path / "map.nc"
     path.write_bytes(b"old")
 
@@ -76,7 +76,7 @@ def test_nothing_is_left_of_a_write_that_fails_at_its_end(tmp_path, monkeypatch,
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_is_no_regular_file_is_not_replaced(tmp_path):
+def test_only_regular_files_are_replaced(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
@@ -84,7 +84,7 @@ def test_what_is_no_regular_file_is_not_replaced(tmp_path):
         listener.bind(str(tmp_path / "socket"))
         before = {path.name: path.lstat().st_ino for path in tmp_path.iterdir()}
         for name in before:
-            assert "no regular file" in refused(maps.make(), tmp_path / name)
+            assert "not a regular file" in refused(maps.make(), tmp_path / name)
     assert {path.name: path.lstat().st_ino for path in tmp_path.iterdir()} == before
 
 
@@ -102,7 +102,7 @@ def test_a_read_only_file_is_refused_to_root_too(tmp_path):
 def test_a_file_that_is_replaced_keeps_its_mode_and_owner(tmp_path, mode):
     path = tmp_path / "map.nc"
     path.write_bytes(b"old")
-    if os.geteuid() == 0:  # who alone can give a file to others
+    if os.geteuid() == 0:  # only root can change the owner
         os.chown(path, 12345, 12346)
     path.chmod(mode)
     before = path.stat()
@@ -124,7 +124,7 @@ def test_a_new_file_has_the_mode_that_the_umask_gives(tmp_path):
 
 def test_a_link_stays_and_the_file_that_it_leads_to_is_written(tmp_path):
     (tmp_path / "link.nc").symlink_to(tmp_path / "map.nc")
-    for metric in ("logprob", "entropy"):  # first there is no such file, then an old one
+    for metric in ("logprob", "entropy"):  # first there is no file, then an old one
         hmap = maps.make(metric=Metric(metric))
         hmap.save(tmp_path / "link.nc")
         assert same(HorizonMap.load(tmp_path / "map.nc"), hmap)
@@ -142,7 +142,7 @@ def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
         HorizonMap.load(unknown)
 
 
-def test_an_open_file_is_no_path(tmp_path):
+def test_an_open_file_is_not_a_path(tmp_path):
     maps.make().save(tmp_path / "map.nc")
     before = (tmp_path / "map.nc").read_bytes()
     with (tmp_path / "map.nc").open("r+b") as file:
@@ -153,14 +153,14 @@ def test_an_open_file_is_no_path(tmp_path):
     assert (tmp_path / "map.nc").read_bytes() == before
 
 
-def test_places_that_cannot_be_written(tmp_path):
+def test_unwritable_places_are_refused(tmp_path):
     (tmp_path / "file").touch()
     for path in (tmp_path / "missing" / "map.nc", tmp_path / "file" / "map.nc", "a\0b", "x" * 5000):
         refused(maps.make(), path)
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
-def test_without_hdf5_it_says_what_is_missing(tmp_path, monkeypatch):
+def test_without_hdf5_the_error_says_what_is_missing(tmp_path, monkeypatch):
     maps.make().save(tmp_path / "map.nc")
     monkeypatch.setitem(sys.modules, "h5netcdf", None)
     assert "pip install h5netcdf" in refused(maps.make(), tmp_path / "other.nc")
@@ -181,7 +181,7 @@ def with_attrs(name, **attrs):
 
 
 def packed(dataset):
-    """As read from a file that stores it rounded."""
+    """A dataset as read from a file that stores it rounded."""
     added = dataset.assign(rounded=("layer", np.array([0.1, 0.25, 0.3])))
     added["rounded"].encoding = {"dtype": "int16", "scale_factor": 0.5, "zlib": True, "source": "elsewhere.nc"}
     return added
@@ -212,7 +212,7 @@ KEPT = {
 
 
 @pytest.mark.parametrize("name", KEPT)
-def test_what_a_user_adds_survives(tmp_path, name):
+def test_additions_of_the_user_are_saved(tmp_path, name):
     hmap = maps.make()
     hmap.dataset = KEPT[name](hmap.dataset)
     hmap.save(tmp_path / "map.nc")
@@ -261,7 +261,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_no_file_can_hold_is_refused_by_name(tmp_path, name):
+def test_additions_that_a_file_cannot_hold_are_refused_by_name(tmp_path, name):
     change, named = REFUSED[name]
     hmap = maps.make()
     hmap.dataset = change(hmap.dataset)

@@ -10,7 +10,7 @@ from tests.maps import L, T, empty, magnitude, make, targets_of
 
 
 @pytest.mark.parametrize("window", [1, 2, 3, 5])
-def test_shares_and_horizons_are_those_of_a_plain_loop(window):
+def test_shares_and_horizons_equal_a_plain_loop(window):
     hmap = make()
     own, mean, half = (
         hmap.statistic(name, window=window) for name in ("own_share", "expected_horizon", "half_horizon")
@@ -36,7 +36,7 @@ def test_shares_and_horizons_are_those_of_a_plain_loop(window):
     assert own.attrs["window"] == window
 
 
-def test_statistics_of_some_rows_are_those_of_the_whole_layer():
+def test_statistics_of_some_rows_equal_those_of_the_whole_layer():
     hmap = make()
     hmap.dataset["noise_floor"].values[1] = np.median(np.abs(hmap.values.values[1]))
     sources = [T - 1, 0, 3]
@@ -56,7 +56,7 @@ def test_half_of_the_influence_lies_within_the_half_horizon(shares, half):
     assert statistics.half_horizon(-7 * influence, 4)[0] == half
 
 
-def test_a_source_with_nothing_ahead_has_no_half_horizon():
+def test_a_source_without_later_influence_has_no_half_horizon():
     influence = np.zeros((5, 4))
     assert np.isnan(statistics.half_horizon(influence, 2)).all()
 
@@ -70,7 +70,7 @@ def test_statistics_know_their_tokens_and_layers():
     assert hmap.half_horizon(layers=-1)["layer"].values.tolist() == [2]
 
 
-def test_what_cannot_be_summed_up_is_refused():
+def test_a_wrong_window_or_statistic_is_refused():
     with pytest.raises(QueryError, match="own_share"):
         make().statistic("magic")
     for window in (0, T, 1.5, -1):
@@ -87,7 +87,7 @@ def test_what_cannot_be_summed_up_is_refused():
 
 @pytest.mark.parametrize("sinks", [False, True])
 @pytest.mark.parametrize("metric", ["logprob", "entropy"])
-def test_the_profile_is_that_of_a_plain_loop(sinks, metric):
+def test_the_profile_equals_a_plain_loop(sinks, metric):
     hmap = make(metric=Metric(metric))
     hmap.values.values[1, 4, 7] = np.nan
     profile = hmap.offset_profile(sinks=sinks)
@@ -112,7 +112,7 @@ def test_the_profile_is_that_of_a_plain_loop(sinks, metric):
                 assert min(reaching) <= here["low"] <= here["high"] <= max(reaching) + 1e-6
 
 
-def test_the_bootstrap_interval_is_that_of_a_plain_loop():
+def test_the_bootstrap_interval_equals_a_plain_loop():
     hmap = make()
     influence = hmap.values.values[2].astype(float)
     profile = statistics.offset_profile(influence, 0.2, resamples=200, confidence=0.8, seed=5)
@@ -149,7 +149,7 @@ def test_the_profile_of_an_empty_map_is_empty():
     assert np.isnan(profile["low"]).all()
 
 
-def test_the_profile_depends_on_its_seed_alone():
+def test_the_profile_depends_only_on_its_seed():
     hmap = make()
     assert hmap.offset_profile(seed=3).identical(hmap.offset_profile(seed=3))
     assert not hmap.offset_profile(seed=3)["low"].equals(hmap.offset_profile(seed=4)["low"])
@@ -159,7 +159,7 @@ def test_the_profile_depends_on_its_seed_alone():
 
 
 @pytest.mark.parametrize("sinks", [False, True])
-def test_the_advantage_is_that_of_a_plain_loop(sinks):
+def test_the_advantage_equals_a_plain_loop(sinks):
     hmap = make(floor=1.2)  # hides whole columns
     hmap.values.values[0, 2, 6] = np.nan
     advantage = hmap.advantage(sinks=sinks)
@@ -180,7 +180,7 @@ def test_the_advantage_is_that_of_a_plain_loop(sinks):
     assert make().values.equals(make().values)
 
 
-def test_reading_changes_nothing():
+def test_reading_does_not_change_the_map():
     hmap = make()
     before = hmap.dataset.copy(deep=True)
     hmap.advantage(), hmap.offset_profile(), hmap.summary(), hmap.strongest_links(), hmap.horizon_distribution()
@@ -215,7 +215,7 @@ def test_recording_the_clean_run_finds_the_sinks():
 
 
 @pytest.mark.parametrize("sinks", [False, True])
-def test_the_summary_is_that_of_a_plain_loop(sinks):
+def test_the_summary_equals_a_plain_loop(sinks):
     hmap = make()
     table = hmap.summary(sinks=sinks)
     sources = range(0 if sinks else 1, T)
@@ -244,7 +244,7 @@ def test_the_summary_of_an_empty_map_has_no_sources():
 
 @pytest.mark.parametrize("sinks", [False, True])
 @pytest.mark.parametrize("least_offset", [-5, 1, 3])
-def test_the_strongest_links_are_those_of_a_plain_loop(sinks, least_offset):
+def test_the_strongest_links_equal_a_plain_loop(sinks, least_offset):
     hmap = make()
     hmap.values.values[0, 3, 8] = np.nan
     cells = [

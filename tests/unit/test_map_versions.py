@@ -1,7 +1,7 @@
 """Maps that older versions of the package wrote.
 
-Each file in ``data`` was written by the version in its name, and stays as that version wrote it. ``map-0.1.0.nc`` was
-made with ``byte_tokenizer`` (tests/conftest.py), the tiny Llama of tests/architectures.py and torch 2.13, by
+Each file in ``data`` was written by the version in its name and never changes. ``map-0.1.0.nc`` was made with
+``byte_tokenizer`` (tests/conftest.py), the tiny Llama of tests/architectures.py and torch 2.13, by
 
     hmap = hw.attribute(
         hw.load_model(tiny_llama(), tokenizer=byte_tokenizer), "Zoë has it", layers=[0, 2, 3], sources=[0, 2, 3, 5],
@@ -32,7 +32,7 @@ IDS = (57, 78, 127, 104, 220, 71, 64, 82, 220, 72, 83)
 REFERENCE = ((32, 77, 77, 64, 220, 71, 64, 67, 220, 72, 83), (51, 71, 68, 88, 220, 74, 68, 68, 79, 220, 72, 83))
 
 
-def test_a_map_of_0_1_0_is_read_as_it_was():
+def test_a_map_of_0_1_0_is_read_unchanged():
     hmap = hw.HorizonMap.load(DATA / "map-0.1.0.nc")
     metric = Metric("contrast", (83, 82), label="contrast 't' - 's'")
     assert hmap.query == Query(
@@ -85,6 +85,6 @@ def test_a_variable_can_be_added_as_the_documentation_says(tmp_path, monkeypatch
     assert version_of(tmp_path / "map.nc") == today + 1
     xr.testing.assert_identical(hw.HorizonMap.load(tmp_path / "map.nc").dataset, hmap.dataset)
 
-    monkeypatch.undo()  # the reader of before
+    monkeypatch.undo()  # the older reader
     with pytest.raises(MapFileError, match="Upgrade"):
         hw.HorizonMap.load(tmp_path / "map.nc")

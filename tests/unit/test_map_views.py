@@ -62,7 +62,7 @@ def test_the_table_keeps_odd_texts():
 # -- a line --------------------------------------------------------------------------------------------------------
 
 
-def test_the_line_says_what_it_is_a_map_of():
+def test_the_line_describes_the_map():
     line = repr(make(site="key", head=2, metric=Metric("logit", (3,), label="logit of ' a'")))
     for part in ("m", "3 layers x 8 tokens", "ablation", "logit of ' a' in logits", "resample, mean", "key, head 2"):
         assert part in line
@@ -72,7 +72,7 @@ def test_the_line_says_what_it_is_a_map_of():
     assert len(line.splitlines()) <= 3
 
 
-def test_the_line_of_an_estimate_not_begun():
+def test_the_line_of_an_empty_estimate():
     line = repr(make(fill=False, method="gradient", metric=Metric("function", label="mine"), attrs={"other": 1}))
     assert "gradient (an estimate)" in line
     assert "not prepared" in line
@@ -81,7 +81,7 @@ def test_the_line_of_an_estimate_not_begun():
     assert "in ," not in line
 
 
-def test_a_map_not_finished_does_not_read_100_percent():
+def test_an_unfinished_map_does_not_show_100_percent():
     hmap = make(n_tokens=200)
     hmap.record(0, [0], np.full((1, 199), np.nan))
     hmap = hmap.snapshot()
@@ -226,13 +226,13 @@ def test_pictures_of_odd_maps(pyplot):
 
 
 @pytest.mark.parametrize("named", [{}, {"layer": 0, "source": 1}, {"layer": 3}, {"source": N}, {"target": 0}], ids=str)
-def test_a_picture_of_one_thing_that_there_is(pyplot, named):
+def test_a_picture_needs_exactly_one_existing_selection(pyplot, named):
     with pytest.raises(QueryError):
         make().plot(**named)
     assert not pyplot.get_fignums()
 
 
-def test_without_matplotlib_it_says_what_to_install(monkeypatch):
+def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(HorizonError, match=r'pip install "horizon-widget\[plot\]"'):
         make().plot(layer=0)

@@ -1,4 +1,4 @@
-"""Memory: a limit is kept to, and running out of it is not the end."""
+"""A memory limit is respected, and running out of memory does not end a computation."""
 
 import os
 import subprocess
@@ -73,7 +73,7 @@ def test_when_memory_runs_out_smaller_parts_are_tried(model, monkeypatch, error)
     got = hw.attribute(model, PROMPT, baseline="zero", progress=False)
     np.testing.assert_allclose(got.values, expected.values, atol=1e-5)
     failed = [size for size in sizes if size > 3]
-    assert 0 < len(failed) < 10, "what did not fit once is not tried again and again"
+    assert 0 < len(failed) < 10, "a size that did not fit is not tried again"
 
 
 def test_the_same_for_gradients(model, monkeypatch):
@@ -91,7 +91,7 @@ def test_the_same_for_gradients(model, monkeypatch):
     np.testing.assert_allclose(got.values, expected.values, rtol=1e-4, atol=1e-5)
 
 
-def test_when_not_even_one_copy_fits_it_is_said_and_what_is_done_is_kept(model, monkeypatch):
+def test_when_one_copy_does_not_fit_finished_rows_are_kept_and_the_error_says_so(model, monkeypatch):
     hw.attribute(model, PROMPT, layers=2, baseline="zero", progress=False)
     monkeypatch.setattr(strategies, "run", lambda *a, **k: (_ for _ in ()).throw(MemoryError()))
     with pytest.raises(hw.ModelError, match="not enough memory for one copy of the prompt"):
@@ -108,7 +108,7 @@ model = hw.load_model("demo")
 text = "The key to the old library was kept in a blue tin on the shelf by the window. " * 4
 method, limit = sys.argv[1], int(float(sys.argv[2]) * 1e6)
 options = dict(method=method, memory_limit=limit, progress=False, baseline="zero")
-hw.attribute(model, text, layers=29, targets=5, sources=0, **options)  # loads what is loaded once
+hw.attribute(model, text, layers=29, targets=5, sources=0, **options)  # loads everything that is loaded once
 with Peak() as peak:
     hw.attribute(model, text, layers=[20, 29] if method == "ablation" else None, **options)
 print(peak.bytes / 1e6)
@@ -119,7 +119,7 @@ print(peak.bytes / 1e6)
 @pytest.mark.parametrize(("method", "limit"), [("ablation", 70), ("ablation", 400), ("gradient", 400)])
 def test_the_measured_peak_stays_within_the_limit(demo_model, method, limit):
     command = [sys.executable, "-c", MEASURE, method, str(limit)]
-    # One arena: what is freed in those of other threads is not always given back, and new work fits into it unseen.
+    # One arena. Other threads' arenas do not always return freed memory, and new work could use it unnoticed.
     environment = {**os.environ, "MALLOC_ARENA_MAX": "1"}
     done = subprocess.run(
         command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2], env=environment

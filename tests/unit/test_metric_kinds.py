@@ -1,4 +1,4 @@
-"""What a metric is, is told by its kind; a label is for reading alone."""
+"""The kind of a metric decides what it is. Its label is only shown."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def called(name):
 
 
 @pytest.mark.parametrize("name", ["kl", "entropy", "logprob", "contrast", "logprob of ' Paris'", "<lambda>", "\ud800"])
-def test_a_function_is_told_as_one_whatever_its_name(model, name):
+def test_a_function_is_shown_as_a_function_whatever_its_name(model, name):
     widget = hw.HorizonWidget(model, PROMPT, metric=called(name), baseline="zero")
     shown = name.encode("utf-8", "backslashreplace").decode()
     assert widget.query["words"] == asdict(LEVEL)
@@ -62,7 +62,7 @@ def test_a_function_without_a_name_is_a_function(model, function):
         (Metric("kl", label="how far it moves"), DIVERGENCE, "kl"),
     ],
 )
-def test_the_page_is_told_how_values_are_explained_beside_the_label(model, metric, words, short):
+def test_the_page_gets_words_that_explain_the_values(model, metric, words, short):
     widget = hw.HorizonWidget(model, PROMPT, metric=metric, baseline="zero")
     assert widget.query["words"] == asdict(words)
     assert widget.query["divergence"] == (words is DIVERGENCE)
@@ -71,7 +71,7 @@ def test_the_page_is_told_how_values_are_explained_beside_the_label(model, metri
     widget.close()
 
 
-def test_a_function_named_like_a_metric_is_neither_shown_nor_computed_as_that(model, tmp_path):
+def test_a_function_named_like_a_metric_stays_a_function(model, tmp_path):
     own = hw.attribute(model, PROMPT, layers=1, metric=called("kl"), baseline="zero", progress=False)
     plain = hw.attribute(model, PROMPT, layers=1, metric=first_logit, baseline="zero", progress=False)
     np.testing.assert_array_equal(own.values, plain.values)
@@ -80,7 +80,7 @@ def test_a_function_named_like_a_metric_is_neither_shown_nor_computed_as_that(mo
     own.save(tmp_path / "map.nc")
     loaded = hw.HorizonMap.load(tmp_path / "map.nc")
     assert (loaded.query.metric.name, str(loaded.query.metric)) == ("function", "function kl")
-    with pytest.raises(hw.QueryError, match="metric: kl was a function, which no file holds"):
+    with pytest.raises(hw.QueryError, match="metric: kl was a function, and files do not hold functions"):
         hw.attribute(model, PROMPT, metric=loaded.query.metric, progress=False)
     estimate = hw.attribute(model, PROMPT, layers=1, metric=called("kl"), method="gradient", progress=False)
     assert estimate.done.any()

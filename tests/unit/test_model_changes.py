@@ -1,4 +1,4 @@
-"""A model that its user changes after loading it: the values are those of a plain forward pass at that moment."""
+"""If a user changes a model after loading it, values equal plain forward passes of the changed model."""
 
 import copy
 import dataclasses
@@ -28,13 +28,13 @@ def row(model, **arguments):
 
 
 def plain_row(model):
-    """What one hook and plain forward passes of the user's model say."""
+    """The row by plain forward passes of the user's model with one hook."""
     zero = torch.zeros(model.d_model)
     return reference.ablated_row(model.hf_model, model.tokenize(SHORT), LAYER, SOURCE, zero)
 
 
 def assert_follows(model, change):
-    """After a change the values are others, and those of plain forward passes, in every answer."""
+    """After a change, values differ from before and equal plain forward passes, in every answer."""
     before = row(model)
     change(model.hf_model)
     after = row(model)
@@ -48,7 +48,7 @@ def assert_follows(model, change):
     np.testing.assert_allclose(estimate, expected, atol=1e-5)
 
 
-# -- what may change -------------------------------------------------------------------------------------------------
+# -- changes of a model --------------------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass
@@ -57,7 +57,7 @@ class Steering:
 
 
 class Steered(torch.nn.Module):
-    """A block's MLP, and a vector added to what it gives: its strength lies in an object, in a list."""
+    """A block's MLP with a vector added to its output. The strength is in a list in an object."""
 
     def __init__(self, inner, strength):
         super().__init__()
@@ -175,7 +175,7 @@ def test_another_dtype_is_followed(model):
     assert hw.attribute(model, SHORT, layers=3, progress=False).dataset.attrs["dtype"] == "float64"
 
 
-def test_a_model_that_lost_layers_is_refused_each_time(model):
+def test_a_model_that_has_lost_layers_is_refused_each_time(model):
     model.hf_model.model.layers = model.hf_model.model.layers[:3].eval()
     for _ in range(2):
         with pytest.raises(hw.ModelError, match=r"now has 3 layers.*It had 4 layers.*Load it again"):
@@ -198,7 +198,7 @@ def delete_head(model):
     del model.hf_model.lm_head
 
 
-def test_a_change_that_only_gradients_meet_is_followed(model):
+def test_a_change_that_affects_only_gradients_is_followed(model):
     class Detaching(torch.nn.Module):
         detaches = False
 
@@ -223,7 +223,7 @@ def test_links_of_an_old_map_are_not_mixed_with_values_of_a_changed_model(model)
         hw.direct_links(model, hmap, 5)
 
 
-def test_attributes_that_refer_to_each_other_without_end_or_change_meanwhile(model):
+def test_cyclic_and_changing_attributes_are_read(model):
     class Node:
         def __init__(self, next_one):
             self.next_one = next_one
@@ -246,11 +246,11 @@ def test_writing_on_and_the_map_are_of_the_same_model(model):
         assert float(hmap.dataset["clean_metric"].values[-1]) == pytest.approx(float(best), abs=1e-4)
 
 
-# -- a map that was begun before -------------------------------------------------------------------------------------
+# -- maps that were begun before a change --------------------------------------------------------------------------
 
 
 def attribute_after(model, n_passes, act):
-    """A map computed from the start, with something done to the model in one of the passes; how many these were."""
+    """Compute a map anew, with a change to the model in one forward pass. Returns the number of passes."""
     calls = 0
 
     def hook(_module, _args, _output):
@@ -278,7 +278,7 @@ def test_values_computed_while_the_model_changed_are_dropped(model):
     np.testing.assert_allclose(row(model)[SOURCE:], plain_row(model)[SOURCE:], atol=1e-4)
 
 
-def test_a_change_that_makes_no_difference_costs_nothing_computed(model):
+def test_a_change_without_effect_keeps_computed_rows(model):
     row(model)
     query = read_query(model, SHORT, baseline="zero")
     engine = engine_for(model, query)
@@ -286,14 +286,14 @@ def test_a_change_that_makes_no_difference_costs_nothing_computed(model):
     model.hf_model.model.layers[2].mlp.note = "seen"
     row(model)
     assert engine_for(model, query) is engine
-    assert engine.operations < 3 * computed, "a known row is computed again to compare, and no more"
+    assert engine.operations < 3 * computed, "only a known row is computed again, to compare"
     hw.attribute(model, SHORT, layers=LAYER, baseline="zero", progress=False)
     assert engine_for(model, query) is engine
 
 
-def test_a_change_that_only_replaced_states_meet_outdates_the_map(model):
+def test_a_change_that_affects_only_replaced_states_outdates_the_map(model):
     class AtZero(torch.nn.Module):
-        """Acts on states that are zero: no state of the unchanged prompt is."""
+        """Acts on states that are zero. No state of the unchanged prompt is zero."""
 
         added = 0.0
 
@@ -309,8 +309,8 @@ def test_a_change_that_only_replaced_states_meet_outdates_the_map(model):
     assert_follows(model, act)
 
 
-def test_a_change_that_is_taken_back_leaves_the_map_as_it_was(model):
-    """Another question has followed the change meanwhile."""
+def test_an_undone_change_keeps_the_map(model):
+    """Another query has traced the change meanwhile."""
     engine = engine_for(model, read_query(model, SHORT, baseline="zero"))
     list(compute(engine, Interest(layer=0, layers=[0])))
     for factor in (3, 1 / 3):
@@ -322,8 +322,8 @@ def test_a_change_that_is_taken_back_leaves_the_map_as_it_was(model):
     np.testing.assert_allclose(engine.map.values.values[LAYER, SOURCE, SOURCE:], plain_row(model)[SOURCE:], atol=1e-4)
 
 
-def test_a_model_whose_runs_differ_slightly_is_the_same_model_until_it_is_changed(model):
-    """As on GPUs, where some sums are taken in any order."""
+def test_slight_differences_between_runs_do_not_outdate_a_map(model):
+    """On GPUs the order of some sums varies."""
     block = model.hf_model.model.layers[0]
     block.mlp.register_forward_hook(lambda _module, _args, output: output + 1e-6 * torch.randn_like(output))
     engine = engine_for(model, read_query(model, SHORT, baseline="zero"))
@@ -338,7 +338,7 @@ def test_a_model_whose_runs_differ_slightly_is_the_same_model_until_it_is_change
         model.thread.run(engine.executor.check_model)
 
 
-def test_what_a_module_records_is_not_touched_by_our_passes(model):
+def test_our_passes_do_not_change_what_a_module_records(model):
     mlp = model.hf_model.model.layers[2].mlp
     mlp.records = []
 

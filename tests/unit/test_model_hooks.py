@@ -1,4 +1,4 @@
-"""Hooks and patched methods of a user's: whose they are, and that they act as in a plain forward pass."""
+"""Hooks and patched methods of a user act as they do in a plain forward pass."""
 
 import functools
 import types
@@ -19,7 +19,7 @@ LAYER, SOURCE = 1, 3
 
 
 def assert_as_plain(model, **arguments):
-    """A row equals that of plain forward passes with one hook."""
+    """Check that a row equals plain forward passes with one hook."""
     arguments = {"layers": LAYER, "sources": SOURCE, "baseline": "zero", "progress": False} | arguments
     got = hw.attribute(model, SHORT, **arguments).values.values[LAYER, SOURCE]
     zero = torch.zeros(model.d_model)
@@ -28,8 +28,8 @@ def assert_as_plain(model, **arguments):
 
 
 @pytest.mark.parametrize("package", ["torch_utils.hooks", "transformersx", "nnsight_tools", "accelerate_more.hooks"])
-def test_hooks_of_a_package_whose_name_begins_like_a_framework_s_are_the_user_s(model, package):
-    """One that acts on a position needs all of them."""
+def test_a_hook_of_a_package_named_like_a_framework_is_the_user_s(model, package):
+    """A hook that acts on one position needs all positions."""
 
     def silences_token_5(_module, _args, output):
         output = output.clone()
@@ -54,7 +54,7 @@ def test_a_patched_forward_that_acts_on_a_position_acts_on_that_position(model):
     assert has_user_hooks(model.hf_model)
 
 
-def test_hooks_of_a_framework_s_own_leave_the_fast_way(model):
+def test_hooks_of_a_framework_keep_the_fast_strategy(model):
     def of_transformers(_module, _args, _output):
         return None
 
@@ -65,7 +65,7 @@ def test_hooks_of_a_framework_s_own_leave_the_fast_way(model):
 
 @pytest.mark.parametrize("loaded", [True, False])
 def test_a_function_patched_over_a_forward_that_acts_on_a_position_acts_on_that_position(byte_tokenizer, loaded):
-    """By a decorator that copies the name of the module it is written in."""
+    """The function is patched by a decorator that copies the name of the module."""
     hf_model = tiny_llama()
     model = hw.load_model(hf_model, tokenizer=byte_tokenizer) if loaded else None
     mlp = hf_model.model.layers[2].mlp
@@ -83,7 +83,7 @@ def test_a_function_patched_over_a_forward_that_acts_on_a_position_acts_on_that_
     assert has_user_hooks(hf_model)
 
 
-def test_a_hook_is_given_the_module_that_it_was_put_on(model):
+def test_a_hook_is_called_with_its_own_module(model):
     names = {module: name for name, module in model.hf_model.named_modules()}
     target = model.hf_model.model.layers[2].mlp
     seen = set()
@@ -118,8 +118,8 @@ def test_a_hook_on_all_modules_of_the_process_that_acts_on_the_head(model, metri
     np.testing.assert_allclose(row[SOURCE:], expected[SOURCE : len(row)], atol=1e-4)
 
 
-def test_accelerate_s_hook_over_a_patched_forward_is_refused_and_the_model_left_as_it_is(byte_tokenizer):
-    """nnsight would run the class's ``forward``, in the user's own passes too."""
+def test_accelerate_s_hook_over_a_patched_forward_is_refused_and_the_model_unchanged(byte_tokenizer):
+    """nnsight would run the class's ``forward``, also in the user's own passes."""
     hf_model = tiny_llama()
     mlp = hf_model.model.layers[2].mlp
     mlp.forward = types.MethodType(lambda self, states: 2 * LlamaMLP.forward(self, states), mlp)
@@ -153,7 +153,7 @@ def test_compiled_modules(byte_tokenizer):
     assert_as_plain(hw.load_model(hf_model, tokenizer=byte_tokenizer))
 
 
-def test_one_block_at_two_layers_is_refused(byte_tokenizer):
+def test_a_block_used_at_two_layers_is_refused(byte_tokenizer):
     hf_model = tiny_llama()
     hf_model.model.layers[2] = hf_model.model.layers[1]
     with pytest.raises(hw.ModelError, match="LlamaForCausalLM uses one block at several layers"):

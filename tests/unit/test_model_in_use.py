@@ -1,4 +1,4 @@
-"""A model that its user trains, hooks into, changes or traces: a clear error, or the right result."""
+"""A model that its user trains, hooks into, changes or traces gives a clear error or the right result."""
 
 import threading
 
@@ -63,12 +63,12 @@ def test_a_user_s_hooks_are_part_of_the_model(model):
 
 
 def _mixes(values):
-    """Not a mere factor, which a norm would hide."""
+    """A change that is not a mere factor, which a norm would hide."""
     return 1.5 * values + values.roll(1, dims=-1)
 
 
 def _hooks_into(hf_model, path):
-    """A hook on a module's output; on its input, where the path ends so."""
+    """Hook into a module's output, or into its input if the path says so."""
     module = hf_model.get_submodule(path.removesuffix(", input"))
     if path.endswith(", input"):
         return module.register_forward_pre_hook(lambda _module, args: (_mixes(args[0]), *args[1:]))
@@ -113,7 +113,7 @@ def test_a_hook_on_any_module_is_part_of_the_model(model, path, layer):
     ("site", "path"),
     [("attention_output", "self_attn"), ("mlp_output", "mlp"), ("value", "self_attn.v_proj")],
 )
-def test_what_a_site_has_is_what_hooks_on_it_leave(model, site, path):
+def test_a_site_has_the_values_after_its_hooks(model, site, path):
     _hooks_into(model.hf_model, f"model.layers.1.{path}")
     ids = model.tokenize(SHORT)
     states = reference.site_values(model.hf_model, ids, 1, site)
@@ -124,7 +124,7 @@ def test_what_a_site_has_is_what_hooks_on_it_leave(model, site, path):
 
 
 def test_a_hook_that_a_trace_does_not_see_is_refused(byte_tokenizer):
-    """A module that runs another's ``forward`` is traced itself, and its hooks run after what is read."""
+    """A module that runs another's ``forward`` is traced itself, so its hooks run after the trace has read."""
     hf_model = ARCHITECTURES["llama"]()
     hf_model.model.norm.forward = type(hf_model.model.norm)(32).eval().forward
     model = hw.load_model(hf_model, tokenizer=byte_tokenizer)
@@ -138,7 +138,7 @@ def test_a_hook_that_a_trace_does_not_see_is_refused(byte_tokenizer):
 
 
 def test_a_hook_on_every_module_is_followed_or_refused(model):
-    """torch calls such hooks after a module's own, and so after what a trace reads of the whole model."""
+    """torch calls these hooks after a module's own, so they run after a trace has read the whole model."""
     before = row(model)
 
     def hook(module, _args, output):
@@ -155,7 +155,7 @@ def test_a_hook_on_every_module_is_followed_or_refused(model):
 
 
 def test_a_hook_that_acts_on_one_position_acts_on_that_position(model):
-    """Called on a part of the prompt, it would take another position for it."""
+    """In a pass over a part of the prompt it would act on another position."""
 
     def silences_token_5(_module, _args, output):
         output = output.clone()
@@ -166,7 +166,7 @@ def test_a_hook_that_acts_on_one_position_acts_on_that_position(model):
     np.testing.assert_allclose(row(model)[3:], expected_row(model)[3:], atol=1e-4)
 
 
-def test_questions_from_several_threads_are_answered_in_turn(model):
+def test_questions_from_several_threads_are_answered_one_by_one(model):
     expected = {source: row(model, source=source) for source in range(8)}
     model.cache.clear()
     got, errors = {}, []
@@ -187,8 +187,8 @@ def test_questions_from_several_threads_are_answered_in_turn(model):
         np.testing.assert_allclose(got[source], values, atol=1e-5)
 
 
-def test_the_user_s_own_traces_go_on_meanwhile(byte_tokenizer):
-    """In another cell or thread, over the same transformers model."""
+def test_the_user_s_own_traces_run_at_the_same_time(byte_tokenizer):
+    """The traces are in another cell or thread, of the same transformers model."""
     hf_model = ARCHITECTURES["llama"]()
     own = nnsight.TransformersModel(hf_model, tokenizer=byte_tokenizer)
     ids = torch.tensor([byte_tokenizer(SHORT)["input_ids"]])
@@ -223,7 +223,7 @@ def test_the_user_s_own_traces_go_on_meanwhile(byte_tokenizer):
 
 
 def test_a_model_spread_over_devices_by_accelerate(tmp_path, byte_tokenizer):
-    """Part of it on disk, the rest in memory: accelerate's hooks fetch weights when a module is called."""
+    """Part of it is on disk, the rest in memory. accelerate's hooks fetch weights when a module is called."""
     from transformers import AutoModelForCausalLM
 
     hf_model = ARCHITECTURES["llama"]()
@@ -233,7 +233,7 @@ def test_a_model_spread_over_devices_by_accelerate(tmp_path, byte_tokenizer):
     spread = AutoModelForCausalLM.from_pretrained(
         tmp_path / "model", device_map=places, offload_folder=tmp_path / "offload"
     ).eval()
-    assert spread.model.layers[1].mlp.up_proj.weight.device.type == "meta", "accelerate keeps nothing of it in memory"
+    assert spread.model.layers[1].mlp.up_proj.weight.device.type == "meta", "accelerate keeps this layer on disk"
     model = hw.load_model(spread, tokenizer=byte_tokenizer)
     expected = hw.load_model(hf_model, tokenizer=byte_tokenizer)
     for site in ("residual", "value"):
@@ -241,7 +241,7 @@ def test_a_model_spread_over_devices_by_accelerate(tmp_path, byte_tokenizer):
     np.testing.assert_allclose(row(model, method="gradient"), row(expected, method="gradient"), atol=1e-4)
 
 
-def test_a_model_kept_by_nobody_is_freed(byte_tokenizer):
+def test_an_unused_model_is_freed(byte_tokenizer):
     import gc
     import weakref
 

@@ -1,4 +1,4 @@
-"""A token is named as it is shown, whatever the tokenizer; two tokens never look the same in a table."""
+"""A token is named as it is shown, with every tokenizer. Two tokens never look the same in a table."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def llama2():
     return loaded(llama2_like())
 
 
-def test_every_token_has_a_name_of_its_own_that_names_it(any_tokenizer):
-    vocabulary = vocabulary_of(any_tokenizer, len(any_tokenizer) + 3)  # models know more tokens than they use
+def test_every_token_has_a_unique_name(any_tokenizer):
+    vocabulary = vocabulary_of(any_tokenizer, len(any_tokenizer) + 3)  # a model may know more than its tokenizer
     names = [vocabulary.name(token) for token in range(vocabulary.size)]
     assert len({*names}) == len(names)
     for token, name in enumerate(names):
@@ -45,7 +45,7 @@ def test_every_token_has_a_name_of_its_own_that_names_it(any_tokenizer):
         assert name in (vocabulary.text(token), f"{vocabulary.text(token)} #{token}")
 
 
-def test_a_text_names_the_one_token_that_is_shown_so_or_an_error_lists_all_that_are(any_tokenizer):
+def test_a_text_names_the_only_token_shown_so_or_an_error_lists_all(any_tokenizer):
     model = loaded(any_tokenizer)
     shown = {}
     for token in range(model.vocab_size):
@@ -97,11 +97,11 @@ def test_a_space_before_a_word_belongs_to_its_name(tokenizer, pieces):
     [
         (llama2_like(), "A", ["<0x41>", "A"]),
         (llama2_like(added=[" Paris"]), " Paris", ["▁Paris", " Paris"]),
-        (llama2_like(bos=False), "Paris", ["Paris", "▁Paris"]),  # at the start of a text, both
+        (llama2_like(bos=False), "Paris", ["Paris", "▁Paris"]),  # both, at the start of a text
         (unigram_like(), "key", ["▁key"]),  # only at the start of a text
     ],
 )
-def test_where_it_is_not_clear_which_is_meant_all_are_listed(tokenizer, text, pieces):
+def test_an_ambiguous_name_lists_all_its_tokens(tokenizer, text, pieces):
     model = loaded(tokenizer)
     with pytest.raises(hw.QueryError) as caught:
         model.token_id(text)
@@ -118,25 +118,25 @@ def test_many_tokens_that_look_the_same_are_not_all_listed(byte_tokenizer):
 
 
 @pytest.mark.parametrize("text", ["", "\ud800"])
-def test_what_no_token_is_shown_as_is_said(llama2, text):
+def test_a_name_that_no_token_has_is_refused(llama2, text):
     with pytest.raises(hw.QueryError, match="metric: no token is shown as"):
         llama2.token_id(text)
 
 
-def test_what_is_read_as_another_token_is_not_taken_for_it():
+def test_a_text_read_as_another_token_is_refused():
     model = loaded(wordpiece_like())
     with pytest.raises(hw.QueryError, match="no token is shown as ' Paris'. The tokenizer reads it as ' paris #5'"):
         model.token_id(" Paris")
 
 
-def test_a_token_that_the_tokenizer_has_and_the_model_has_not_is_none():
+def test_a_token_that_only_the_tokenizer_has_is_refused():
     tokenizer = gpt2_like(added=["<new>"])
     model = hw.load_model(sized_for(ARCHITECTURES["llama"](), gpt2_like()), tokenizer=tokenizer)
     with pytest.raises(hw.QueryError, match="metric: no token is shown as '<new>'"):
         model.token_id("<new>")
 
 
-def test_a_metric_of_a_token_is_of_the_one_that_the_map_shows(llama2):
+def test_a_metric_s_token_is_the_one_that_the_map_shows(llama2):
     paris = id_of(llama2.tokenizer, "▁Paris")
     ids = llama2.tokenize("the capital is Paris")
     assert [(token.id, token.text) for token in llama2.read_tokens(ids)][-1] == (paris, " Paris")
@@ -153,7 +153,7 @@ def test_labels_tell_tokens_of_the_same_text_apart(llama2):
     assert str(query.metric) == f"contrast 'A #{byte}' - 'A #{letter}'"
 
 
-def test_a_metric_of_another_model_s_map_is_named_as_this_model_shows_it(llama2):
+def test_a_metric_of_another_model_s_map_is_labelled_by_this_model(llama2):
     other = loaded(gpt2_like())
     metric = hw.attribute(other, PROMPT, layers=0, sources=1, metric=("logit", " Paris"), progress=False).query.metric
     again = hw.attribute(llama2, PROMPT, layers=0, sources=1, metric=metric, progress=False).query.metric
@@ -198,7 +198,7 @@ def test_pieces_of_a_character_are_told_apart(llama2):
 
 
 @pytest.mark.parametrize("pieces", [["<0x41>", "A"], ["▁Paris", "Paris"], ["<0x0A>", "<0xC3>"]])
-def test_what_the_page_is_told_of_a_metric_gives_the_same_metric(llama2, pieces):
+def test_the_page_can_ask_for_the_metric_that_it_shows(llama2, pieces):
     tokens = [id_of(llama2.tokenizer, piece) for piece in pieces]
     widget = hw.HorizonWidget(llama2, PROMPT, metric=("contrast", *tokens), baseline="zero")
     told = widget.asked["metric"]
@@ -209,7 +209,7 @@ def test_what_the_page_is_told_of_a_metric_gives_the_same_metric(llama2, pieces)
     widget.close()
 
 
-def test_the_page_is_told_the_id_of_a_token_that_looks_like_another(llama2):
+def test_the_page_gets_the_id_of_a_token_that_looks_like_another(llama2):
     byte, letter = id_of(llama2.tokenizer, "<0x41>"), id_of(llama2.tokenizer, "A")
     two_bytes = llama2.tokenize("the é")[-2:]
     widget = hw.HorizonWidget(llama2, [1, byte, letter, letter, *two_bytes], baseline="zero")
@@ -218,21 +218,21 @@ def test_the_page_is_told_the_id_of_a_token_that_looks_like_another(llama2):
     widget.close()
 
 
-def test_ids_that_the_tokenizer_has_no_token_for_have_no_text():
-    tokenizer = ByT5Tokenizer()  # in Python, and refuses such ids
+def test_ids_without_a_token_have_no_text():
+    tokenizer = ByT5Tokenizer()  # written in Python; it refuses ids without a token
     vocabulary = vocabulary_of(tokenizer, len(tokenizer) + 5)
     assert vocabulary.find("A") == ((68,), ())
     assert vocabulary.name(len(tokenizer) + 2) == f" #{len(tokenizer) + 2}"
 
 
-# -- a vocabulary as such ------------------------------------------------------------------------------------------
+# -- vocabularies --------------------------------------------------------------------------------------------------
 
 
 def plain(texts):
     return lambda ids: "".join(texts[i] for i in ids)
 
 
-def test_a_token_whose_text_reads_like_a_name_with_an_id_is_not_taken_for_that_one():
+def test_a_token_whose_text_looks_like_a_name_with_an_id_has_its_own_name():
     vocabulary = Vocabulary(3, plain(["A", "A", "A #0"]))
     names = [vocabulary.name(token) for token in range(3)]
     assert [vocabulary.find(name) for name in names] == [((0,), ()), ((1,), ()), ((2,), ())]
@@ -240,7 +240,7 @@ def test_a_token_whose_text_reads_like_a_name_with_an_id_is_not_taken_for_that_o
 
 
 @pytest.mark.parametrize("between", ["a", "aa", "ana", " the", "b"])
-def test_tokens_decoded_together_have_the_texts_that_they_have_alone(between):
+def test_tokens_decoded_together_have_the_same_texts_as_alone(between):
     texts = [between, "", "an", "a", "aa", "nana", " the", "the", "b", "x" + between, between + "x", between * 2]
     vocabulary = Vocabulary(len(texts), plain(texts), before=[0])
     for token, text in enumerate(texts):

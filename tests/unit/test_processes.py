@@ -1,4 +1,4 @@
-"""Processes forked from one that has a model, and what is sent between processes."""
+"""Processes forked from a process with a model, and objects sent between processes."""
 
 import copy
 import importlib
@@ -26,13 +26,13 @@ from horizon_widget.widget import trait_lock
 from tests.conftest import PROMPT, STORY
 from tests.stand_ins import remote_model
 
-LIMIT = 60  # seconds: a child that takes longer hangs
+LIMIT = 60  # seconds; a child that takes longer hangs
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on Windows")
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 
 
 def in_child(work):
-    """What ``work`` gives in a forked process, or the error that it raises there; a child that hangs is killed."""
+    """Run ``work`` in a forked process. Returns its result, raises its error, and kills a child that hangs."""
     context = multiprocessing.get_context("fork")
     receiving, sending = context.Pipe(duplex=False)
 
@@ -61,12 +61,12 @@ def row(model, **arguments):
     return hw.attribute(model, PROMPT[:12], **arguments).values.values[1, 3]
 
 
-# -- forks -------------------------------------------------------------------------------------------------------------
+# -- forks ---------------------------------------------------------------------------------------------------------
 
 
 @forks
 @pytest.mark.parametrize("method", ["ablation", "gradient"])
-def test_a_forked_process_computes_what_its_parent_does(model, method):
+def test_a_forked_process_computes_the_same_values(model, method):
     expected = row(model, method=method)
     model.cache.clear()
     np.testing.assert_array_equal(in_child(lambda: row(model, method=method)), expected)
@@ -76,7 +76,7 @@ def test_a_forked_process_computes_what_its_parent_does(model, method):
 
 @forks
 def test_a_pool_of_forked_processes_answers(model):
-    """A thread of the parent's has computed; each process makes its own."""
+    """A thread of the parent has computed. Each process makes its own thread."""
     expected = [row(model, sources=source) for source in range(4)]
     global _of_pool
     _of_pool = model
@@ -91,8 +91,8 @@ def _pooled_row(source):
 
 @forks
 @pytest.mark.demo_model
-def test_a_forked_process_computes_with_several_threads_where_its_parent_did(demo_model):
-    """OpenMP's threads of both the main thread and the model's are gone in the child."""
+def test_a_forked_process_computes_with_several_threads(demo_model):
+    """The OpenMP threads of the main thread and of the model thread are gone in the child."""
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
@@ -113,7 +113,7 @@ def test_a_forked_process_computes_with_several_threads_where_its_parent_did(dem
 
 @forks
 def test_a_fork_waits_for_the_computation_under_way(model):
-    """Else its hooks would stay on the child's model: the pass below overwrites what a block has put out."""
+    """Without waiting, the hooks of the computation under way would stay on the child's model."""
     expected = row(model)
     model.cache.clear()
     forking, handles = threading.Event(), []
@@ -130,13 +130,13 @@ def test_a_fork_waits_for_the_computation_under_way(model):
     begun = Future()
     thread.submit(computes)
     begun.result(LIMIT)
-    os.register_at_fork(before=forking.set)  # registered last, it is called first
+    os.register_at_fork(before=forking.set)  # the handler registered last is called first
     np.testing.assert_array_equal(in_child(lambda: row(model)), expected)
 
 
 @forks
-def test_a_fork_has_its_turn_between_pieces_of_work_that_follow_at_once(model):
-    """As those of a widget that fills its map."""
+def test_a_fork_waits_for_one_piece_of_queued_work_only(model):
+    """A widget that fills its map queues work like this."""
     expected = row(model)
     model.cache.clear()
     enough, ended = threading.Event(), threading.Event()
@@ -158,9 +158,7 @@ def test_a_fork_has_its_turn_between_pieces_of_work_that_follow_at_once(model):
 
 
 @forks
-def test_forked_in_the_middle_of_a_computation_a_process_says_that_it_cannot_use_models(
-    model, held_model_thread, monkeypatch
-):
+def test_a_process_forked_during_a_computation_refuses_to_use_models(model, held_model_thread, monkeypatch):
     monkeypatch.setattr(thread, "FORK_WAITS", 0.05)
     thread.submit(lambda: None)
     with pytest.raises(HorizonError, match=r"forked while a model was computing.*spawn"):
@@ -168,12 +166,12 @@ def test_forked_in_the_middle_of_a_computation_a_process_says_that_it_cannot_use
     with pytest.raises(HorizonError, match="forked while a model was computing"):
         in_child(lambda: in_child(lambda: row(model)))
     held_model_thread()
-    assert np.isfinite(row(model)).all(), "the parent goes on"
+    assert np.isfinite(row(model)).all(), "the parent still computes"
 
 
 @forks
-def test_forked_by_the_computation_itself_a_process_says_that_it_cannot_use_models(model):
-    """By a metric that uses a pool or a data loader, say."""
+def test_a_process_forked_by_a_computation_refuses_to_use_models(model):
+    """For example by a metric that uses a pool or a data loader."""
     refused = []
 
     def metric(logits, _ids):
@@ -188,8 +186,8 @@ def test_forked_by_the_computation_itself_a_process_says_that_it_cannot_use_mode
 
 
 @forks
-def test_a_remote_model_is_asked_from_a_forked_process(model):
-    """Its own thread, which waits for the host, is gone in the child too."""
+def test_a_forked_process_can_ask_a_remote_model(model):
+    """The thread of the remote model, which waits for the host, is gone in the child too."""
     remote = remote_model(copy.deepcopy(model.hf_model), model.tokenizer)
     expected = row(remote)
     remote.cache.clear()
@@ -198,7 +196,7 @@ def test_a_remote_model_is_asked_from_a_forked_process(model):
 
 @forks
 def test_a_model_on_a_gpu_is_refused_in_a_forked_process(model):
-    """Stood in for by the device's name: no forked process can use CUDA after its parent."""
+    """The device's name stands in for a GPU. No forked process can use CUDA after its parent."""
     row(model)
     model.device = torch.device("cuda:0")
     with pytest.raises(hw.ModelError, match=r"cuda:0.*forked process.*spawn"):
@@ -207,10 +205,10 @@ def test_a_model_on_a_gpu_is_refused_in_a_forked_process(model):
 
 @forks
 @pytest.mark.parametrize("lock", [Engines()._lock, idle._lock, trait_lock._left_lock, trait_lock._lock])
-def test_no_lock_of_another_thread_s_is_held_in_a_forked_process(widget, lock):
-    """Each is used by what the child does here: a map, another widget of it, traits that it sets."""
+def test_locks_held_by_other_threads_are_free_in_a_forked_process(widget, lock):
+    """The child uses each lock: it computes a map, opens another widget and sets traits."""
     widget.wait(timeout=LIMIT)
-    thread.run(lambda: None)  # the widget has told all
+    thread.run(lambda: None)  # the widget has no more to tell
     held, done = threading.Event(), threading.Event()
 
     def hold():
@@ -237,8 +235,8 @@ def test_no_lock_of_another_thread_s_is_held_in_a_forked_process(widget, lock):
 
 
 @forks
-def test_a_turn_of_the_forking_thread_s_goes_on_in_both_processes(widget):
-    """An observer that forks holds the lock for traits, which its own copy gives back."""
+def test_a_trait_lock_held_by_the_forking_thread_is_released_in_both_processes(widget):
+    """An observer that forks holds the trait lock, and its copy in the child releases it."""
 
     def nested():
         with trait_lock.held():
@@ -252,8 +250,8 @@ def test_a_turn_of_the_forking_thread_s_goes_on_in_both_processes(widget):
 
 @pytest.mark.waiting
 @forks
-def test_a_widget_in_a_forked_process_says_that_it_computes_nothing_there(widget, held_model_thread, monkeypatch):
-    """Its step is queued on a thread that does not exist there, and the lock may be held."""
+def test_a_widget_in_a_forked_process_says_that_it_does_not_compute(widget, held_model_thread, monkeypatch):
+    """Its step is queued on a thread that does not exist in the child, and the lock may be held."""
     widget.resume()
     with pytest.raises(HorizonError, match=r"copy in a forked process.*hw\.attribute"):
         in_child(lambda: widget.wait(timeout=LIMIT))
@@ -276,11 +274,11 @@ def test_a_widget_in_a_forked_process_says_that_it_computes_nothing_there(widget
         holder.join(LIMIT)
 
 
-# -- errors ------------------------------------------------------------------------------------------------------------
+# -- errors --------------------------------------------------------------------------------------------------------
 
 
 def _all_errors():
-    """Every exception class of the package, each module imported."""
+    """Every exception class of the package, with all modules imported."""
     for module in pkgutil.walk_packages(hw.__path__, "horizon_widget."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
@@ -294,7 +292,7 @@ def _all_errors():
 
 
 def _examples(kind):
-    """One as the package makes it, where its constructor takes more than a text."""
+    """Examples of an exception as the package makes it, if its constructor takes more than a text."""
     return {
         "QueryError": lambda: kind("prompt", "it is empty.", advice="Give a text."),
         "HostError": lambda: kind("lost", "It was lost.", advice="Again.", detail="a traceback", may_repeat=True),
@@ -306,7 +304,7 @@ def _examples(kind):
 
 @pytest.mark.parametrize("kind", _all_errors(), ids=lambda kind: kind.__name__)
 @pytest.mark.parametrize("sent", [lambda error: pickle.loads(pickle.dumps(error)), copy.copy, copy.deepcopy])
-def test_every_error_arrives_whole_in_another_process(kind, sent):
+def test_every_error_is_complete_in_another_process(kind, sent):
     error = _examples(kind)
     error.noted = ["anything"]
     arrived = sent(error)
@@ -316,7 +314,7 @@ def test_every_error_arrives_whole_in_another_process(kind, sent):
     assert vars(arrived) == vars(error)
 
 
-def test_the_errors_of_the_package_are_found():
+def test_the_list_of_errors_is_complete():
     names = {kind.__name__ for kind in _all_errors()}
     assert {"HorizonError", "QueryError", "AttributionInterrupted", "ProtocolError", "CancelledError"} <= names
 
@@ -332,44 +330,44 @@ def test_an_error_raised_in_a_pool_arrives_with_its_field_and_advice(model):
     assert caught.value.advice
 
 
-def test_what_was_finished_arrives_with_the_interruption(model):
+def test_an_interruption_brings_the_finished_rows(model):
     hmap = hw.attribute(model, PROMPT, layers=1, progress=False)
     arrived = pickle.loads(pickle.dumps(AttributionInterrupted(hmap)))
     assert isinstance(arrived, KeyboardInterrupt)
     np.testing.assert_array_equal(arrived.map.values.values, hmap.values.values)
 
 
-# -- what is copied and sent -------------------------------------------------------------------------------------------
+# -- copying and sending -------------------------------------------------------------------------------------------
 
 COPIES = pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))])
 
 
 @COPIES
-def test_a_model_in_memory_is_not_copied_and_the_error_says_what_to_do(model, copied):
+def test_a_model_in_memory_cannot_be_copied_and_the_error_says_what_to_do(model, copied):
     with pytest.raises(hw.ModelError, match=r"LlamaForCausalLM cannot be copied or pickled.*hw\.load_model"):
         copied(model)
     assert np.isfinite(row(model)).all()
 
 
 @pytest.mark.demo_model
-def test_a_model_loaded_by_name_says_by_which_name_to_load_it_again(demo_model):
+def test_the_error_for_a_model_loaded_by_name_says_how_to_load_it_again(demo_model):
     with pytest.raises(hw.ModelError, match=r"hw\.load_model and 'demo'"):
         pickle.dumps(demo_model)
 
 
-def test_a_remote_model_is_not_copied_either(model):
+def test_a_remote_model_cannot_be_copied(model):
     with pytest.raises(hw.ModelError, match="cannot be copied or pickled"):
         pickle.dumps(remote_model(model.hf_model, model.tokenizer))
 
 
 @COPIES
-def test_a_widget_is_not_copied_and_the_error_says_what_to_do(widget, copied):
+def test_a_widget_cannot_be_copied_and_the_error_says_what_to_do(widget, copied):
     with pytest.raises(HorizonError, match=r"widget cannot be copied or pickled.*widget\.map"):
         copied(widget)
 
 
 @COPIES
-def test_a_map_is_copied_and_sent(model, copied):
+def test_a_map_can_be_copied_and_sent(model, copied):
     hmap = hw.attribute(model, PROMPT, layers=1, metric=("contrast", "a", "b"), progress=False)
     arrived = copied(hmap)
     assert arrived.query == hmap.query
@@ -381,7 +379,7 @@ def test_a_map_is_copied_and_sent(model, copied):
     np.testing.assert_array_equal(hw.attribute(model, arrived, progress=False).query.token_ids, hmap.query.token_ids)
 
 
-def test_a_deep_copy_of_a_map_is_its_own(model):
+def test_a_deep_copy_of_a_map_is_independent(model):
     hmap = hw.attribute(model, PROMPT, layers=1, progress=False)
     copied = copy.deepcopy(hmap)
     copied.dataset["influence"].values[:] = 7.0
@@ -399,7 +397,7 @@ def test_a_deep_copy_of_a_map_is_its_own(model):
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_values_are_copied_and_sent(value, copied):
+def test_values_can_be_copied_and_sent(value, copied):
     arrived = copied(value)
     assert type(arrived) is type(value)
     assert vars(arrived) == vars(value)

@@ -1,4 +1,4 @@
-"""Texts, token ids and chat messages; tokens named in metrics."""
+"""Prompts (texts, token ids, chat messages), metrics and baselines as users write them."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def test_token_ids_give_the_map_of_their_text(model, as_ids):
     np.testing.assert_array_equal(of_ids.values, of_text.values)
 
 
-def test_a_map_stands_for_its_tokens(model):
+def test_a_map_as_prompt_gives_its_tokens(model):
     first = hw.attribute(model, "abcdef", layers=1, progress=False)
     assert hw.attribute(model, first, layers=1, metric="logit", progress=False).tokens == first.tokens
 
@@ -60,7 +60,7 @@ def test_chat_messages_go_through_the_model_s_template(chatting):
         ({"role": "user", "content": "hi"}, "it is a dict, not a text"),
     ],
 )
-def test_what_is_no_prompt_is_named(model, prompt, says):
+def test_a_wrong_prompt_is_refused(model, prompt, says):
     with pytest.raises(hw.QueryError, match=f"^prompt: .*{says}"):
         hw.attribute(model, prompt)
 
@@ -77,7 +77,7 @@ def test_what_is_no_prompt_is_named(model, prompt, says):
         (None, "is not offered"),
     ],
 )
-def test_what_is_no_metric_is_named(model, metric, says):
+def test_a_wrong_metric_is_refused(model, metric, says):
     with pytest.raises(hw.QueryError, match=f"^metric: .*{says}"):
         hw.attribute(model, PROMPT, metric=metric)
 
@@ -95,7 +95,7 @@ def test_what_is_no_metric_is_named(model, metric, says):
         (lambda logits: logits[:, 0], "failed: TypeError"),
     ],
 )
-def test_functions_that_are_no_metric_are_named(model, function, says):
+def test_a_wrong_metric_function_is_refused(model, function, says):
     with pytest.raises(hw.QueryError, match=f"^metric: .*{says}"):
         hw.attribute(model, PROMPT, metric=function, progress=False)
 
@@ -105,13 +105,13 @@ def test_functions_that_are_no_metric_are_named(model, function, says):
     [
         (("mean", []), "the reference is empty"),
         (("mean", ["a"]), "no reference text has a second token"),
-        (("zero", ["abc"]), "zero is taken from no text"),
+        (("zero", ["abc"]), "zero uses no texts"),
         (("magic", ["abc"]), "'magic' is not offered"),
         (("counterfactual", "ab"), "has 2 tokens and the prompt 31"),
         (5, "5 is not offered"),
     ],
 )
-def test_what_is_no_baseline_is_named(model, baseline, says):
+def test_a_wrong_baseline_is_refused(model, baseline, says):
     with pytest.raises(hw.QueryError, match=f"^baseline: .*{says}"):
         hw.attribute(model, PROMPT, baseline=baseline)
 
@@ -122,12 +122,12 @@ def test_a_baseline_of_another_model_is_noticed(model, byte_tokenizer):
     config = LlamaConfig(**{**model.config.to_dict(), "num_hidden_layers": 2})
     other = hw.load_model(LlamaForCausalLM(config).eval(), tokenizer=byte_tokenizer)
     foreign = hw.attribute(other, PROMPT, progress=False).baseline
-    with pytest.raises(hw.QueryError, match="it is of a model with 2 layers, and this one has 4"):
+    with pytest.raises(hw.QueryError, match="it is from a model with 2 layers, and this one has 4"):
         hw.attribute(model, PROMPT, baseline=foreign, progress=False)
 
 
-def test_heads_belong_to_keys_and_values(model):
-    with pytest.raises(hw.QueryError, match="head: the site 'residual' has none"):
+def test_only_keys_and_values_have_heads(model):
+    with pytest.raises(hw.QueryError, match="head: the site 'residual' has no heads"):
         hw.attribute(model, PROMPT, head=0)
     with pytest.raises(hw.QueryError, match="head: 2 is out of range"):
         hw.attribute(model, PROMPT, site="key", head=2)

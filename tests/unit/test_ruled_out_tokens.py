@@ -1,4 +1,4 @@
-"""Models that rule tokens out, as for a vocabulary padded to a round size: logits of minus infinity."""
+"""Models that rule out tokens by logits of minus infinity, as in a vocabulary padded to a round size."""
 
 import numpy as np
 import pytest
@@ -63,7 +63,7 @@ def ruling_out(ruled_out_by, tokenizer, architecture="llama", dtype=torch.float3
 
 @BY
 @pytest.mark.parametrize("metric", METRICS)
-def test_values_are_those_of_plain_passes_over_the_tokens_that_are_possible(ruled_out_by, metric, byte_tokenizer):
+def test_values_equal_plain_passes_over_the_possible_tokens(ruled_out_by, metric, byte_tokenizer):
     model = ruling_out(ruled_out_by, byte_tokenizer)
     hmap = hw.attribute(model, SHORT, layers=1, sources=3, baseline="zero", metric=metric, progress=False)
     zero = torch.zeros(model.d_model)
@@ -74,8 +74,8 @@ def test_values_are_those_of_plain_passes_over_the_tokens_that_are_possible(rule
 
 
 @BY
-def test_a_model_is_entered_as_fast_as_if_it_ruled_nothing_out(ruled_out_by, byte_tokenizer):
-    """Differences of two infinities are none. What a hook on the whole model does, only whole passes show."""
+def test_ruled_out_tokens_keep_the_fast_strategy(ruled_out_by, byte_tokenizer):
+    """Two infinite logits agree. A hook on the whole model needs full passes."""
     model = ruling_out(ruled_out_by, byte_tokenizer)
     hw.attribute(model, SHORT, layers=1, sources=3, baseline="zero", progress=False)
     strategies = {_hook_on_head: "replay", _hook_on_model: "full"}
@@ -84,7 +84,7 @@ def test_a_model_is_entered_as_fast_as_if_it_ruled_nothing_out(ruled_out_by, byt
 
 @BY
 @pytest.mark.parametrize("metric", ["logprob", "centred_logit", "entropy"])
-def test_gradients_are_those_of_plain_passes(ruled_out_by, metric, byte_tokenizer):
+def test_gradients_equal_plain_passes(ruled_out_by, metric, byte_tokenizer):
     model = ruling_out(ruled_out_by, byte_tokenizer)
     got = hw.attribute(model, SHORT, targets=8, baseline="zero", metric=metric, method="gradient", progress=False)
     ids = model.tokenize(SHORT)
@@ -119,7 +119,7 @@ def test_the_gradient_of_entropy_equals_central_differences(ruled_out_by, byte_t
         assert float(by_state[source] @ direction) == pytest.approx(slope, rel=1e-6, abs=1e-9)
 
 
-def test_a_slice_of_the_vocabulary_may_be_padding_alone(byte_tokenizer):
+def test_a_slice_of_the_vocabulary_may_be_all_padding(byte_tokenizer):
     """The normaliser goes through the vocabulary slice by slice."""
     import transformers
 
@@ -135,7 +135,7 @@ def test_a_slice_of_the_vocabulary_may_be_padding_alone(byte_tokenizer):
     np.testing.assert_allclose(hmap.values.values[1, 3, 3:], expected[3:], atol=2e-5)
 
 
-def test_predictions_give_a_token_that_is_ruled_out_no_probability(byte_tokenizer):
+def test_predictions_give_a_ruled_out_token_no_probability(byte_tokenizer):
     model = ruling_out(_hook_on_head, byte_tokenizer)
     table = hw.predictions(model, SHORT, 1, 3, 9, baseline="zero", n=model.vocab_size)
     assert len(table) == model.vocab_size
@@ -144,14 +144,14 @@ def test_predictions_give_a_token_that_is_ruled_out_no_probability(byte_tokenize
     assert table["removed"].sum() == pytest.approx(1, abs=1e-5)
 
 
-def test_the_metric_of_a_token_that_is_ruled_out_is_refused(byte_tokenizer):
+def test_the_metric_of_a_ruled_out_token_is_refused(byte_tokenizer):
     model = ruling_out(_hook_on_head, byte_tokenizer)
     with pytest.raises(hw.ModelError, match="logprob of '. #250' is not finite on the unchanged prompt"):
         hw.attribute(model, SHORT, metric=("logprob", 250), progress=False)
 
 
 def test_an_infinite_divergence_is_refused(byte_tokenizer):
-    """A token that is possible on the unchanged prompt, and that the replaced state rules out."""
+    """A token is possible on the unchanged prompt, and the replaced state rules it out."""
     hf_model = ARCHITECTURES["llama"]()
     token = int(reference.clean_logits_of(hf_model, list(byte_tokenizer(SHORT)["input_ids"]))[8].argmax())
 

@@ -4,7 +4,7 @@ import pytest
 from horizon_widget.result import statistics
 
 
-def test_the_default_window_is_the_largest_power_of_two_that_three_quarters_of_the_sources_have_ahead():
+def test_three_quarters_of_the_sources_have_the_default_window_ahead():
     for n_tokens in range(2, 300):
         window = statistics.default_window(n_tokens)
         ahead = n_tokens - 1 - np.arange(n_tokens)
@@ -29,7 +29,7 @@ def test_offsets_are_counted_from_the_source_to_the_predicted_token():
     assert np.isnan(by_offset[4]).all()
 
 
-def test_a_state_that_serves_one_offset_alone_has_that_horizon():
+def test_a_state_that_serves_a_single_offset_has_that_horizon():
     influence = np.zeros((12, 11))
     for source in range(9):
         influence[source, source + 3 - 1] = -2.0  # offset 3
@@ -48,7 +48,7 @@ def test_shares_of_signed_influence_use_magnitudes_and_sum_to_one():
     np.testing.assert_allclose(distribution[1, 2], expected)
 
 
-def test_influence_below_the_noise_floor_counts_as_nothing():
+def test_influence_below_the_noise_floor_counts_as_0():
     influence = np.array([[1.0, 1e-6, 1e-6, 1e-6]] * 5)
     assert statistics.own_share(influence, 2, noise_floor=1e-5)[0] == 1.0
     assert np.isnan(statistics.own_share(np.full((5, 4), 1e-6), 2, noise_floor=1e-5)).all()
@@ -62,13 +62,13 @@ def test_a_row_not_computed_has_no_share(missing):
     assert not np.isnan(statistics.own_share(influence, 4)[1])
 
 
-def test_influence_on_later_tokens_leaves_out_the_own_next_one_and_all_beyond_the_window():
+def test_later_influence_is_after_the_own_next_token_and_within_the_window():
     influence = np.zeros((6, 5))
     influence[1, 1:] = [8.0, -2.0, 0.5, 4.0]  # offsets 1 to 4
     assert statistics.later_influence(influence, 3)[1] == 2.5
     assert statistics.later_influence(influence, 3, noise_floor=0.5)[1] == 2.0
-    assert statistics.later_influence(influence, 3)[0] == 0.0, "nothing is no influence, and not no value"
-    assert np.isnan(statistics.later_influence(influence, 3)[3:]).all(), "too little text behind it"
+    assert statistics.later_influence(influence, 3)[0] == 0.0, "no influence is 0, not NaN"
+    assert np.isnan(statistics.later_influence(influence, 3)[3:]).all(), "too few later tokens"
     influence[1, 4] = np.nan
     assert statistics.later_influence(influence, 3)[1] == 2.5
     influence[1, 3] = np.nan

@@ -10,7 +10,7 @@ def decode_with(tokenizer):
     return lambda ids: tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
 
 
-def test_a_character_split_over_tokens_is_named_in_each_of_them(byte_tokenizer):
+def test_each_token_of_a_split_character_has_the_whole_character(byte_tokenizer):
     ids = byte_tokenizer("a🎉é")["input_ids"]
     tokens = read_tokens(ids, decode_with(byte_tokenizer))
     assert [token.text for token in tokens] == ["a", *["🎉"] * 4, *["é"] * 2]
@@ -40,8 +40,8 @@ def test_the_replacement_character_itself_is_one_character(byte_tokenizer):
     ]
 
 
-def test_so_it_is_where_each_byte_is_a_token():
-    """These vocabularies show three of them until its last byte is there."""
+def test_the_replacement_character_is_one_character_if_each_byte_is_a_token():
+    """These vocabularies show three replacement characters until the last byte is there."""
     tokenizer = llama2_like()
     for text in ("the\ufffdcat", "\ufffd\ufffd", "é\ufffd🎉"):
         tokens = read_tokens(tokenizer(text, add_special_tokens=False)["input_ids"], decode_with(tokenizer))
@@ -49,7 +49,7 @@ def test_so_it_is_where_each_byte_is_a_token():
         assert [token.piece for token in tokens if token.text == "\ufffd"][:3] == [(1, 3), (2, 3), (3, 3)]
 
 
-def test_a_token_without_text_stays_one_of_its_own():
+def test_a_token_without_text_stays_a_token():
     texts = ["", "a", "", "b"]
     tokens = read_tokens(range(4), lambda ids: "".join(texts[i] for i in ids))
     assert [(token.text, token.piece) for token in tokens] == [(text, None) for text in texts]
@@ -81,7 +81,7 @@ def words_of(*texts):
         (["New York", "ers"], ["New Yorkers"]),
     ],
 )
-def test_words_as_people_read_them(texts, words):
+def test_tokens_are_grouped_into_words(texts, words):
     assert words_of(*texts) == words
 
 

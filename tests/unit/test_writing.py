@@ -1,4 +1,4 @@
-"""The model writes on, as transformers' own greedy generation does."""
+"""A model continues a prompt as transformers' own greedy generation does."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def without_end(hf_model):
     return hf_model
 
 
-def test_it_writes_what_greedy_generation_writes(any_model):
+def test_writing_equals_greedy_generation(any_model):
     ids = any_model.tokenize(PROMPT)
     got = any_model.write_on(ids, 12)
     assert got == generated(any_model.hf_model, ids, 12)
     assert 1 <= len(got) <= 12
 
 
-def test_it_stops_after_a_token_that_ends_the_text(model):
+def test_writing_stops_after_an_end_of_text_token(model):
     ids = model.tokenize(PROMPT)
     whole = model.write_on(ids, 12)
     assert len(set(whole)) > 2
@@ -43,7 +43,7 @@ def test_it_stops_after_a_token_that_ends_the_text(model):
     assert got == whole[: whole.index(end) + 1] == generated(model.hf_model, ids, 12)
 
 
-def test_it_stops_where_the_context_ends_and_says_so_where_there_is_no_room(byte_tokenizer):
+def test_writing_stops_at_the_end_of_the_context_and_refuses_a_full_one(byte_tokenizer):
     model = hw.load_model(without_end(ARCHITECTURES["gpt2"]("sdpa")), tokenizer=byte_tokenizer)
     assert model.context_length == 64
     ids = [*range(1, 61)]
@@ -52,7 +52,7 @@ def test_it_stops_where_the_context_ends_and_says_so_where_there_is_no_room(byte
         model.write_on([*range(1, 65)], 1)
 
 
-def test_keys_and_values_are_kept(model, monkeypatch):
+def test_writing_keeps_keys_and_values(model, monkeypatch):
     lengths = []
     model.hf_model.register_forward_pre_hook(
         lambda module, args, kwargs: lengths.append(args[0].shape[1]), with_kwargs=True
@@ -61,7 +61,7 @@ def test_keys_and_values_are_kept(model, monkeypatch):
     assert lengths == [len(PROMPT)] + [1] * (len(written) - 1)
 
 
-def test_it_stops_between_tokens_when_told(model):
+def test_writing_can_be_stopped_between_tokens(model):
     without_end(model.hf_model)
     writing = Writing(model, model.tokenize(PROMPT), 50)
     assert writing.step()
@@ -78,7 +78,7 @@ def test_a_model_in_training_mode_is_refused(model):
         model.write_on(model.tokenize(PROMPT), 2)
 
 
-def test_what_is_no_number_is_not_written(model):
+def test_logits_that_are_nan_are_refused(model):
     with torch.no_grad():
         model.hf_model.model.norm.weight.fill_(float("nan"))
     with pytest.raises(hw.ModelError, match="logits that are NaN"):
@@ -92,7 +92,7 @@ TEXT = "the cat sat on the mat"
 
 @pytest.fixture(params=["here", "on a host"])
 def appending(request):
-    """A model whose tokenizer puts ``<|endoftext|>`` behind each text."""
+    """A model whose tokenizer appends ``<|endoftext|>`` to each text."""
     tokenizer = gpt2_like(append_eos=True)
     hf_model = sized_for(ARCHITECTURES["llama"](), tokenizer)
     for config in (hf_model.config, hf_model.generation_config):
@@ -126,7 +126,7 @@ def in_the_page_s_editor(widget):
 
 
 @pytest.mark.parametrize("write", [in_python, in_the_page, in_the_page_s_editor])
-def test_it_goes_on_before_the_end_of_text_that_the_tokenizer_put_behind_the_user_s_text(opened, write):
+def test_writing_continues_before_an_end_of_text_that_the_tokenizer_appended(opened, write):
     model, end = opened._model, opened._model.tokenizer.eos_token_id
     assert opened.map.query.token_ids[-1] == end
     write(opened)
@@ -138,14 +138,14 @@ def test_it_goes_on_before_the_end_of_text_that_the_tokenizer_put_behind_the_use
     assert "<|endoftext|>" not in opened.prompt[: len(text) + 5]
 
 
-def test_what_was_selected_of_that_token_is_let_go(opened):
+def test_a_selection_of_the_appended_token_is_cleared(opened):
     last = len(opened.tokens) - 1
     opened.selected_source, opened.selected_target, opened.pinned_sources = last, last, [2, last]
     opened.write_on(3)
     assert (opened.selected_source, opened.selected_target, opened.pinned_sources) == (None, None, [2])
 
 
-def test_after_an_end_of_text_of_the_user_s_own_or_the_model_s_nothing_is_written(appending, opened):
+def test_nothing_is_written_after_an_end_of_text_of_the_user_or_the_model(appending, opened):
     ids = appending.tokenize(TEXT)
     with pytest.raises(hw.QueryError, match=r"prompt: it already ends with an end-of-text token \('<\|endoftext\|>'\)"):
         appending.write_on(ids, 3)
@@ -159,5 +159,5 @@ def test_after_an_end_of_text_of_the_user_s_own_or_the_model_s_nothing_is_writte
     assert opened.map.query.token_ids == ids
 
 
-def test_a_token_that_ends_texts_and_begins_them_is_written_on_from_alone(appending):
+def test_a_lone_token_that_ends_and_begins_texts_can_be_continued(appending):
     assert len(appending.write_on([appending.tokenizer.bos_token_id], 3)) >= 1

@@ -179,21 +179,21 @@ export interface Controls {
 /** A token of the prompt. */
 export interface Token {
   readonly text: string;
-  /** [k, n] for the k-th of the n tokens that one character is split over. */
+  /** [k, n] for the k-th of the n tokens that share a character; else null. */
   readonly piece: readonly number[] | null;
-  /** Its number in the vocabulary, where a different token of the prompt has the same text; else null. */
+  /** Its number in the vocabulary if a different token of the prompt has the same text; else null. */
   readonly id: number | null;
   /** The number of its word. */
   readonly word: number;
 }
 
-/** What the values are. */
+/** The question that the values answer. */
 export interface Query {
   readonly method: string;
-  /** Whether they are exact effects; else they are estimates. */
+  /** Whether the values are exact effects, not estimates. */
   readonly exact: boolean;
   readonly metric: string;
-  /** The metric where there is little room. */
+  /** A short label of the metric. */
   readonly short_metric: string;
   readonly unit: string;
   /** Whether influence is how far a prediction moves, and so never negative. */
@@ -202,7 +202,7 @@ export interface Query {
   readonly site: string;
 }
 
-/** What can be chosen; the first of each is the default. */
+/** The metrics and baselines that can be chosen. The first of each is the default. */
 export interface Offered {
   readonly metrics: readonly OfferedMetric[];
   readonly baselines: readonly OfferedBaseline[];
@@ -226,18 +226,18 @@ export interface Asked {
   readonly remote: boolean;
 }
 
-/** What tokens can be coloured by. */
+/** A quantity that tokens can be coloured by. */
 export interface Statistic {
   readonly name: string;
   readonly label: string;
   readonly unit: string;
   readonly low: number;
-  /** Null: the greatest value of the layer. */
+  /** The upper end of the scale; null for the greatest value of the layer. */
   readonly high: number | null;
   readonly description: string;
 }
 
-/** How far a layer is. */
+/** The progress of a layer. */
 export interface Layer {
   /** Null before the layer is prepared. */
   readonly baseline: string | null;
@@ -283,11 +283,11 @@ export interface Problem {
 
 /** A token that is probable at the target. */
 export interface Prediction {
-  /** Its text; with its id where another one's is the same. */
+  /** Its text, with its id if another token has the same text. */
   readonly token: string;
   /** Its probability on the unchanged prompt. */
   readonly kept: number;
-  /** With the state replaced by the baseline; the mean over its draws. */
+  /** Its probability with the state replaced by the baseline; the mean over the draws. */
   readonly removed: number;
   /** Whether it is the token that follows in the prompt. */
   readonly actual: boolean;
@@ -314,23 +314,23 @@ export interface Carrier {
   readonly head: number;
   /** `"key"` or `"value"`. */
   readonly site: string;
-  /** Of that key or value alone, in the metric's unit. */
+  /** The influence of this key or value alone, in the metric's unit. */
   readonly influence: number;
 }
 
-/** A cell's value, and the same from separate forward passes. */
+/** A cell's value, and the same value from separate forward passes. */
 export interface Verification {
-  /** The map's. */
+  /** The value in the map. */
   readonly value: number;
-  /** From full forward passes of the transformers model itself, with one hook. */
+  /** The value from full forward passes of the transformers model itself, with one hook. */
   readonly reference: number;
   /** `value - reference`. */
   readonly difference: number;
-  /** How many passes that took: one over the unchanged prompt, and one for each draw. */
+  /** Number of these passes: one over the unchanged prompt, and one for each draw. */
   readonly passes: number;
 }
 
-/** How values of a metric are explained: templates, as in `question.facts.Words`. */
+/** Templates that explain values of a metric; see `question.facts.Words`. */
 export interface MetricWords {
   readonly positive: string;
   readonly negative: string;
@@ -344,7 +344,7 @@ export interface MetricWords {
 /** A metric that can be chosen. */
 export interface OfferedMetric {
   readonly name: string;
-  /** How many tokens the reader names. */
+  /** Number of tokens that the reader names. */
   readonly n_tokens: number;
   readonly label: string;
 }
@@ -357,7 +357,7 @@ export interface OfferedBaseline {
   readonly note: string;
   /** Whether the reader gives another prompt with it. */
   readonly needs_prompt: boolean;
-  /** What is said, after "At layer 12", of a layer where it stands in for a baseline that is a shock. */
+  /** The sentence, after "At layer 12", for a layer where it stands in for a baseline that is a shock. */
   readonly stand_in: string;
   /** The same for the legend. */
   readonly short_stand_in: string;
