@@ -28,7 +28,7 @@ const RESAMPLED = SHOCK.map((layer, i) =>
 );
 
 describe("the whole map", () => {
-  it("says of how much of it it isAboveNoise", async () => {
+  it("says how much of it it summarises", async () => {
     const within = opened({ sinks: [0] });
     expect(within.find(".overview-title").textContent).toContain("no layer is computed yet");
     tellLayer(within.model, 2);
