@@ -1,6 +1,6 @@
 /** The development page: the views over made-up values. `?theme=dark&width=800&source=3&target=74&layers=12…` */
 
-/** As one comes from a host: longer than its room, with paths that do not break. */
+/** A message from a host, longer than its room, with long paths. */
 const REMOTE_TRACEBACK = [
   "Traceback (most recent call last):",
   ...Array.from({ length: 24 }, (_, n) => [
@@ -54,7 +54,7 @@ kernel.change({
 const store = new Store(kernel);
 mount(store, room);
 store.kernel.greet();
-// What has been computed stays.
+// Computed values stay.
 if (query.has("host"))
   kernel.change({
     state: "computing",

@@ -1,4 +1,4 @@
-/** One view of a store: an element in the page, with a shadow root of its own, and all that has to go with it. */
+/** One view of a map: an element with its own shadow root, its parts, and its clean-up. */
 
 import { signal } from "@preact/signals-core";
 import { css } from "./page/colour";
@@ -44,12 +44,12 @@ const STYLES = [
   surroundingsStyle,
 ].join("\n");
 
-/** Puts a view of a map into `container`; returns the way to take it out again. */
+/** Puts a view of a map into `container`; returns a function that removes it. */
 export function mount(store: Store, container: HTMLElement, map = store.maps.main): () => void {
   const root = h("div", {
     class: "horizon-widget",
     "data-state": "empty",
-    // JupyterLab sees keys of a shadow root as keys of its host, and takes the arrows for itself.
+    // JupyterLab would otherwise handle the arrow keys itself.
     "data-lm-suppress-shortcuts": "true",
   });
   const shadow = root.attachShadow({ mode: "open" });
@@ -77,7 +77,7 @@ export function mount(store: Store, container: HTMLElement, map = store.maps.mai
     timePainting: (since) => timer.start(since),
   };
 
-  // In the order in which they are painted.
+  // Parts are painted in this order.
   frames.watch(() => {
     const { theme, paper, ink, palette } = surroundings.value;
     setAttribute(root, "data-theme", theme);
@@ -102,12 +102,12 @@ export function mount(store: Store, container: HTMLElement, map = store.maps.mai
   const page = h("div", { class: "page" }, ...parts.map(({ element }) => element), spoken);
   shadow.append(page);
 
-  // Another reading has other cells.
+  // A cursor on a cell of another reading is removed.
   frames.watch(() => {
     const cell = view.cursor.value;
     if (cell !== null && !isShown(map, cell)) view.cursor.value = null;
   });
-  // Last, so that `ready` is only said of what has been painted.
+  // Last, so that `ready` is set only after the paint.
   frames.watch(() => {
     setAttribute(root, "data-state", stateOf(store, map));
     setAttribute(root, "data-connection", store.kernel.connection.state.value);
@@ -133,7 +133,7 @@ function stateOf(store: Store, map: InfluenceMap): string {
   return state === "ready" && !map.complete.value ? "computing" : state;
 }
 
-/** Notes as `data-painted-ms` how long a click took until its picture was on the screen. */
+/** Records in `data-painted-ms` the time from a click until its picture was on the screen. */
 class PaintTimer {
   readonly #root: HTMLElement;
   #request: number | null = null;
@@ -144,7 +144,7 @@ class PaintTimer {
 
   start(since: number): void {
     this.stop();
-    // The first frame paints; when the second begins, that has been shown.
+    // The first frame paints; its picture is on the screen when the second begins.
     this.#request = requestAnimationFrame(() => {
       this.#request = requestAnimationFrame(() => {
         this.#request = null;

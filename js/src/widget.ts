@@ -1,4 +1,4 @@
-/** The entry for anywidget: adapts the host, and nothing else. `initialize` owns the connection, `render` a view. */
+/** The entry for anywidget. `initialize` makes the store, `render` a view. */
 
 import { type Model, ModelTransport } from "./kernel/transport";
 import { Store } from "./state/store";
@@ -15,8 +15,8 @@ interface Widget {
 }
 
 /**
- * Hosts call this once for each model. They hand `initialize` and every `render` another object for the same model, so
- * what the views share is kept here.
+ * Hosts call this once per model. They give `initialize` and each `render` different objects for the same model, so the
+ * store that views share is kept here.
  */
 export default function widget(): Widget {
   let shared: Store | undefined;
@@ -33,7 +33,7 @@ export default function widget(): Widget {
       const store = shared ?? new Store(new ModelTransport(model));
       const own = store !== shared;
       const close = mount(store, el);
-      // Not in `initialize`: hosts run that for widgets nobody looks at, and hello lets the kernel use idle time.
+      // Not in `initialize`: hosts run that for widgets that are not shown, and hello lets the kernel use idle time.
       store.kernel.greet();
       return once(signal, () => {
         close();
@@ -43,7 +43,7 @@ export default function widget(): Widget {
   };
 }
 
-/** Cleans up once, whether the host calls or aborts, or both. */
+/** Runs `cleanup` once, whether the host calls it, aborts, or both. */
 function once(signal: AbortSignal | undefined, cleanup: () => void): () => void {
   let done = false;
   const run = (): void => {

@@ -26,7 +26,7 @@ describe("what the card says", () => {
     expect(tiny(0.0602)).toBe("0.060");
   });
 
-  it("isAboveNoise what is read from the token itself from what is passed on, and where they cancel", () => {
+  it("tells what is read from the token itself from what is passed on, and where they cancel", () => {
     const note = (direct: number, indirect: number): string =>
       directNote({ total: direct + indirect, direct, indirect, mayBeIndirect: true });
     expect(note(3, 0.5)).toBe("Read mostly from this token itself.");

@@ -5,7 +5,7 @@ import { ASK_AFTER_MS } from "../src/state/inquiry";
 import { type FakeModel, finding, openStore, tellLayer, WORDS, welcome } from "./fake";
 
 const HELLO = { type: "hello", protocol_version: PROTOCOL_VERSION };
-/** What a reader is promised: a silence is said within this time of a question. */
+/** The page shows within this time that the kernel does not answer. */
 const PROMISED_MS = 3000;
 
 function pings(model: FakeModel): number[] {

@@ -262,7 +262,7 @@ describe("progress", () => {
     expect(offered()).toEqual(["Cancel"]);
   });
 
-  it("isAboveNoise a screen reader when it has ended", async () => {
+  it("tells a screen reader when it has ended", async () => {
     const { model, all } = opened({ progress });
     await frame();
     model.fromKernel({ progress: { ...progress, done: 1, seconds_left: null, filling: "complete" } });
@@ -282,7 +282,7 @@ describe("progress", () => {
 describe("status", () => {
   const failure = { title: "n_tokens: too many.", advice: "Use fewer.", detail: "" };
 
-  it("isAboveNoise an error with its advice and details, as text", () => {
+  it("tells an error with its advice and details, as text", () => {
     const error = { title: "No memory", advice: "Use less.", detail: "<b>Traceback</b>" };
     const { root, find } = opened({ state: "error", error });
     expect(root.dataset["state"]).toBe("error");
@@ -291,7 +291,7 @@ describe("status", () => {
     expect(find(".status-detail").textContent).toBe("<b>Traceback</b>");
   });
 
-  it("isAboveNoise what could not be done, until it is dismissed", async () => {
+  it("tells what could not be done, until it is dismissed", async () => {
     const within = opened();
     within.model.tell({ type: "failed", field: "n_tokens", problem: failure });
     await frame();
@@ -332,7 +332,7 @@ describe("status", () => {
     });
   });
 
-  it("isAboveNoise of a silent kernel first, whatever else there is to tell", () => {
+  it("tells of a silent kernel first, whatever else there is to tell", () => {
     vi.useFakeTimers({
       toFake: ["setTimeout", "clearTimeout", "requestAnimationFrame", "cancelAnimationFrame"],
     });

@@ -16,7 +16,7 @@ import { Store } from "../src/state/store";
 
 type Callback = (...args: never[]) => void;
 
-/** happy-dom lays nothing out, and has no `offsetParent`. */
+/** happy-dom has no layout, and no `offsetParent`. */
 if (!("offsetParent" in HTMLElement.prototype))
   Object.defineProperty(HTMLElement.prototype, "offsetParent", {
     get(this: HTMLElement): Element | null {
@@ -24,7 +24,7 @@ if (!("offsetParent" in HTMLElement.prototype))
     },
   });
 
-/** happy-dom finds no way up from a focus that is in the shadow root of another view. */
+/** happy-dom gives each shadow root a focus that is in another one. */
 const activeElement = Object.getOwnPropertyDescriptor(ShadowRoot.prototype, "activeElement");
 Object.defineProperty(ShadowRoot.prototype, "activeElement", {
   get(this: ShadowRoot): Element | null {
@@ -32,14 +32,14 @@ Object.defineProperty(ShadowRoot.prototype, "activeElement", {
   },
 });
 
-/** A model like anywidget's, that counts its listeners and remembers what was sent and saved. */
+/** A model like anywidget's. It counts its listeners, and records what was sent and saved. */
 export class FakeModel {
   readonly sent: unknown[] = [];
   readonly saved: Record<string, unknown>[] = [];
   readonly #listeners = new Map<string, Set<Callback>>();
   readonly #state: Record<string, unknown>;
   #unsaved: Record<string, unknown> = {};
-  /** Whether the kernel is: hosts throw then. */
+  /** Whether the kernel is gone; hosts throw then. */
   gone = false;
 
   constructor(traits: Partial<Traits> | Record<string, unknown> = {}) {
@@ -69,7 +69,7 @@ export class FakeModel {
     this.sent.push(content);
   }
 
-  /** What was sent, pings left out. */
+  /** What was sent, without pings. */
   get asked(): unknown[] {
     return this.sent.filter((content) => (content as { readonly type?: unknown }).type !== "ping");
   }
@@ -102,7 +102,7 @@ export class FakeModel {
   }
 }
 
-/** What hosts hand over: another object for the same model, each time. */
+/** What hosts give: another object for the same model, each time. */
 export function proxy(model: FakeModel): Model {
   return {
     get: (name) => model.get(name),
@@ -114,7 +114,7 @@ export function proxy(model: FakeModel): Model {
   };
 }
 
-/** Little-endian floats that begin at a byte no float would begin at. */
+/** Little-endian floats at an unaligned byte offset. */
 export function unaligned(values: readonly number[]): DataView {
   const bytes = new ArrayBuffer(4 * values.length + 8);
   const view = new DataView(bytes, 3, 4 * values.length);
@@ -125,7 +125,7 @@ export function unaligned(values: readonly number[]): DataView {
 export const WORDS = ["Anna", " kept", " the", " key", " to", " the", " old", " key"];
 export const N_LAYERS = 4;
 
-/** What the kernel isAboveNoise of a query with this metric. */
+/** The kernel's description of a query with this metric. */
 export function queryOf(metric: keyof typeof facts.metrics, changes: Partial<Query> = {}): Query {
   return { ...INITIAL.query, method: "ablation", ...facts.metrics[metric], ...changes };
 }
@@ -169,7 +169,7 @@ export function traits(changes: Partial<Traits> = {}): Traits {
   };
 }
 
-/** Influence of a made-up map: far from zero, both signs. */
+/** Influence in a made-up map: far from zero, of both signs. */
 export function influence(layer: number, source: number, target: number): number {
   if (target <= source) return 0;
   if (source === 3 && target === 7) return 3.76;
@@ -196,12 +196,12 @@ export function tellLayer(
   );
 }
 
-/** All layers, to each token that is predicted. */
+/** Sends all layers. */
 export function tellMap(model: FakeModel, nTargets = WORDS.length - 1): void {
   for (let layer = 0; layer < N_LAYERS; layer += 1) tellLayer(model, layer, undefined, 1, nTargets);
 }
 
-/** The same values, without a store. */
+/** The same values without a store. */
 export function rows(nTargets = WORDS.length - 1, layers: readonly number[] = [0, 1, 2, 3]): Rows {
   const map = new Rows(WORDS.length, nTargets, N_LAYERS, 0);
   for (const layer of layers)
@@ -244,7 +244,7 @@ export function finding<A extends Aspect>(
   return { type: "finding", map_id: 1, ...cell, aspect, found, problem };
 }
 
-/** A store over a stand-in, greeted and answered. */
+/** A store over a stand-in. */
 export function openStore(changes: Partial<Traits> | Record<string, unknown> = {}): {
   readonly model: FakeModel;
   readonly store: Store;

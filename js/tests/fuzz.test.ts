@@ -1,4 +1,4 @@
-/** Thousands of odd messages and traits, into a view that somebody uses meanwhile. */
+/** Sends thousands of odd messages and traits into a view that is used meanwhile. */
 
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ASPECTS, PROTOCOL_VERSION, type Problem, type Traits } from "../src/kernel/protocol";
@@ -71,7 +71,7 @@ class Fuzz {
     return Array.from({ length: this.pick([0, 1, 2, 2, 2, 3]) }, one);
   }
 
-  /** Of this map or another; not all have buffers of a right length. */
+  /** A message about this map or another; its buffers may have a wrong length. */
   message(nTokens: number): unknown {
     const layer = this.below(N_LAYERS);
     const cell = { layer, source: this.below(9), target: this.below(10) };
@@ -179,7 +179,7 @@ function show(): Shown {
   return { model, store, page, close };
 }
 
-/** No element but ours, and nothing that would run. */
+/** Expects only the widget's own elements, and no code. */
 function expectNoMarkup(page: ShadowRoot): void {
   expect(page.querySelector("img, script, iframe, object, embed, link, x-planted, animate, base")).toBeNull();
   for (const element of page.querySelectorAll("*"))
@@ -189,7 +189,7 @@ function expectNoMarkup(page: ShadowRoot): void {
     }
 }
 
-/** What the reader could do at any moment. */
+/** Does something that a reader could do. */
 function use(fuzz: Fuzz, { page, store }: Shown): void {
   const elements = [
     ...page.querySelectorAll<HTMLElement>("button, [data-position], input, select, [tabindex]"),
@@ -213,7 +213,7 @@ function use(fuzz: Fuzz, { page, store }: Shown): void {
 
 let mapId = 100;
 
-/** The kernel comes to its senses: everything valid, another map. */
+/** The kernel sends another map in the usual form. */
 function recover({ model, store, page }: Shown): void {
   mapId += 1;
   model.fromKernel(traits({ map_id: mapId }));

@@ -1,21 +1,21 @@
-/** Opening and closing, fifty times: nothing stays behind. */
+/** Opens and closes a widget fifty times; nothing is left behind. */
 
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import widget from "../src/widget";
 import { FakeModel, proxy, tellMap, traits, welcome } from "./fake";
 
 const ROUNDS = 50;
-/** A stand-in page is slow to build. */
+/** happy-dom is slow. */
 const TIMEOUT = { timeout: 120_000 };
 
-/** The prototype that everything has its listeners from. */
+/** The prototype that has `addEventListener`. */
 const listening = ((): EventTarget => {
   let prototype: EventTarget = HTMLElement.prototype;
   while (!Object.hasOwn(prototype, "addEventListener")) prototype = Object.getPrototypeOf(prototype);
   return prototype;
 })();
 
-/** Listeners on what outlives a view: all but the elements of the widget itself. */
+/** Listeners on whatever outlives a view, not on elements of the widget. */
 class Listeners {
   readonly #open = new Map<string, number>();
   readonly #unsubscribe: (() => void)[] = [];

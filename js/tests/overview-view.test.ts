@@ -28,7 +28,7 @@ const RESAMPLED = SHOCK.map((layer, i) =>
 );
 
 describe("the whole map", () => {
-  it("says of how much of it it isAboveNoise", async () => {
+  it("says how much of it it summarises", async () => {
     const within = opened({ sinks: [0] });
     expect(within.find(".overview-title").textContent).toContain("no layer is computed yet");
     tellLayer(within.model, 2);
@@ -95,7 +95,7 @@ describe("where each layer’s influence goes", () => {
     );
   });
 
-  it("says which offset of a range the tokens are coloured by, and isAboveNoise of that one", async () => {
+  it("says which offset of a range the tokens are coloured by, and tells of that one", async () => {
     const n = 100;
     const tokens = Array.from({ length: n }, (_, word) => ({ text: " a", piece: null, id: null, word }));
     const within = opened({ tokens, n_targets: n - 1, selected_layer: 0, selected_offset: 38 });
@@ -163,7 +163,7 @@ describe("where each layer’s influence goes", () => {
     }
   });
 
-  it("isAboveNoise nothing of a layer before half of its sources are here", () => {
+  it("tells nothing of a layer before half of its sources are here", () => {
     const map = rows(7, []);
     const summary = new MapSummary(map);
     const what = { layers: SHOCK, sinks: [0], withSinks: false, ownShare: -1 };
@@ -204,7 +204,7 @@ describe("where each layer’s influence goes", () => {
 });
 
 describe("own share by layer", () => {
-  it("chooses the layer by keys, and isAboveNoise each layer’s numbers", async () => {
+  it("chooses the layer by keys, and tells each layer’s numbers", async () => {
     const within = await whole();
     const plot = within.find(".spread-plot");
     expect(plot.getAttribute("aria-valuetext")).toBe(

@@ -1,4 +1,4 @@
-/** What is seen of a model on another machine: where a request is, and what its host does not allow. */
+/** The page of a remote model: where its request is, and what its host does not allow. */
 
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { finding, frame, tellLayer, traits } from "./fake";

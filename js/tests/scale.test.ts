@@ -52,7 +52,7 @@ describe("the scale", () => {
     expect(scaleOf(even({ 1: 900, 2: 0.7 }), ROW, resampled)).toBe(1000);
   });
 
-  it("does not blow up below the noise floor, and is not led astray by what is no number", () => {
+  it("is not enlarged below the noise floor, and ignores NaN", () => {
     expect(scaleOf(even({ 0: 0.0001 }), ROW, layers)).toBe(0.1);
     expect(scaleOf(even({ 0: Number.POSITIVE_INFINITY, 1: 0.7, 2: Number.NaN }), ROW, layers)).toBe(0.8);
     expect(scaleOf(even({ 0: Number.NEGATIVE_INFINITY }), ROW, layers)).toBeNaN();

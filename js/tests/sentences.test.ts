@@ -92,7 +92,7 @@ describe("a token without a value", () => {
 });
 
 describe("labels", () => {
-  it("isAboveNoise an estimate from an exact value, and names a site that is not the residual stream", () => {
+  it("tells an estimate from an exact value, and names a site that is not the residual stream", () => {
     expect(queryLabels(QUERY)).toEqual(["exact ablation", "log p (nats)"]);
     expect(queryLabels({ ...QUERY, exact: false, method: "gradient", site: "value, head 1" })).toEqual([
       "estimated gradient",

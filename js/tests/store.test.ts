@@ -154,7 +154,7 @@ describe("the selection", () => {
     expect(store.maps.main.statistic.value?.name).toBe("own_share");
   });
 
-  it("isAboveNoise whether what it asks for is here", () => {
+  it("tells whether what it asks for is here", () => {
     const { model, store } = openStore();
     const complete = (): boolean => store.maps.main.complete.value;
     expect(complete()).toBe(false);

@@ -116,7 +116,7 @@ describe("the lines of pins", () => {
     });
   });
 
-  it("are solid where the state is needed, dashed where removal would help, and absent where it isAboveNoise nothing", () => {
+  it("are solid where the state is needed, dashed where removal would help, and absent where it tells nothing", () => {
     const line = { pin: 1, value: -1, alpha: 255 };
     expect(imagesOf([line], 3, "light")).toBe(
       "none, repeating-linear-gradient(to right, rgb(167, 140, 65) 0 4px, transparent 4px 7px), none, none",

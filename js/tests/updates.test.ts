@@ -1,4 +1,4 @@
-/** What is on the screen follows whatever it was painted from: as if the view had been opened just now. */
+/** After any change, the page looks as if it had been opened just now. */
 
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { Traits } from "../src/kernel/protocol";

@@ -1,4 +1,4 @@
-/** The entry: what a host calls, what its views share, and what a reader is told of the state of things. */
+/** The entry: what a host calls, what its views share, and the state that is shown. */
 
 import { afterEach, describe, expect, it } from "vitest";
 import { PROTOCOL_VERSION } from "../src/kernel/protocol";

@@ -1,9 +1,9 @@
-/** Whether the kernel answers: each question is followed by a ping, and a silence is noticed. */
+/** Whether the kernel answers. A ping follows each message, and a missing answer is noticed. */
 
 import { type ReadonlySignal, signal } from "@preact/signals-core";
 import { type FromBrowser, PROTOCOL_VERSION } from "./protocol";
 
-/** How long the kernel may take to answer before the reader is told: what is left of three seconds is for the host. */
+/** How long the kernel may take to answer. The reader is told within three seconds; the rest of them is for the host. */
 export const PATIENCE_MS = 2200;
 
 /** `silent`: no answer in time; `refused`: the kernel speaks another version of the protocol. */
@@ -14,7 +14,7 @@ export class Connection {
   readonly #send: (message: FromBrowser) => void;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #number = 0;
-  /** Something was asked after the ping that is under way. */
+  /** Whether something was sent after the pending ping. */
   #askedSince = false;
 
   constructor(send: (message: FromBrowser) => void) {
@@ -25,7 +25,7 @@ export class Connection {
     return this.#state;
   }
 
-  /** Says hello to the kernel, once, when the first view opens: from then on it may use idle time. */
+  /** Says hello when the first view opens; the kernel may then use idle time. */
   greet(): void {
     if (this.#state.peek() !== "new") return;
     this.#state.value = "greeting";
@@ -33,7 +33,7 @@ export class Connection {
     this.#wait();
   }
 
-  /** Something was asked: one ping is under way at a time, however fast the clicks. */
+  /** Something was sent. At most one ping is pending at a time. */
   asked(): void {
     if (this.#state.peek() === "new" || this.#state.peek() === "refused") return;
     if (this.#timer !== undefined) {
@@ -44,21 +44,21 @@ export class Connection {
     this.#wait();
   }
 
-  /** While the kernel is silent: asks at once, not when the next ping is due. */
+  /** Pings a silent kernel at once. */
   askAgain(): void {
     if (this.#state.peek() !== "silent") return;
     this.#ping();
     this.#wait();
   }
 
-  /** Something came from the kernel: it is there, whether or not it has read the last question. */
+  /** Something came from the kernel, whether or not it has read the last message. */
   heard(): void {
     if (this.#state.peek() === "refused" || this.#state.peek() === "new") return;
-    // Values may come from before the question: what is waited for is its own answer.
+    // Values may have been sent earlier, so the pending ping still waits for its answer.
     if (this.#timer !== undefined) this.#wait();
     const wasSilent = this.#state.peek() === "silent";
-    this.#state.value = "connected"; // before hello, which may be answered at once
-    // Meanwhile values may have been lost.
+    this.#state.value = "connected"; // before hello: its answer may come at once
+    // Values may have been lost meanwhile.
     if (wasSilent) this.#hello();
   }
 

@@ -25,7 +25,7 @@ export class ProtocolError extends Error {}
 const TYPES: readonly unknown[] = ["welcome", "pong", "rejected", "failed", "finding", "values"];
 
 /**
- * Reads a message as it came. Checked is what can be wrong between a page and its own kernel: the type, and the length of
+ * Reads a message as it came. It checks what can be wrong between a page and its own kernel: the type, and the length of
  * the buffers. Throws `ProtocolError`.
  */
 export function read(content: unknown, buffers: readonly DataView[]): ToBrowser {
@@ -50,7 +50,7 @@ function values(head: ValuesHead, buffers: readonly DataView[]): Values {
 
 const LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
-/** Little-endian float32, wherever in its buffer it begins: hosts do not align what they receive. */
+/** Reads little-endian float32 at any byte offset: hosts do not align buffers. */
 export function floats(view: DataView): Float32Array {
   const copy = new Float32Array(Math.floor(view.byteLength / 4));
   if (LITTLE_ENDIAN) {

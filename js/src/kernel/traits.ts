@@ -82,7 +82,7 @@ export function isMostlyShock(layer: Layer | undefined): boolean {
   return layer?.shock === true && !layer.replaced;
 }
 
-/** Whether a value isAboveNoise anything: up to the noise floor it counts as zero, and is not coloured. */
+/** Whether a value is above the noise floor. Others count as zero, and are not coloured. */
 export function isAboveNoise(value: number, noiseFloor: number | null): boolean {
   return Math.abs(value) > (noiseFloor ?? 0);
 }

@@ -1,16 +1,16 @@
-/** How the views reach whatever holds the values: a kernel through anywidget, or a stand-in. */
+/** How the page reaches the kernel: through anywidget, or a stand-in. */
 
 import type { Controls, FromBrowser } from "./protocol";
 import { TRAITS } from "./traits";
 
 export interface Transport {
   get(trait: string): unknown;
-  /** Sets traits and sends them on. */
+  /** Sets traits here and in the kernel. */
   set(changes: Partial<Controls>): void;
-  /** Calls back when any trait may have changed; returns the way to stop that. */
+  /** Calls back when any trait may have changed; returns a function that ends this. */
   onChange(listener: () => void): () => void;
   send(message: FromBrowser): void;
-  /** Calls back with each message as it came, unchecked; returns the way to stop that. */
+  /** Calls back with each message, unchecked; returns a function that ends this. */
   onMessage(listener: (content: unknown, buffers: readonly DataView[]) => void): () => void;
 }
 
@@ -43,7 +43,7 @@ export class ModelTransport implements Transport {
   }
 
   onChange(listener: () => void): () => void {
-    // Its own function, so that `off` can never take away somebody else's listener.
+    // A function of its own, so that `off` removes no other listener.
     const changed = (): void => listener();
     for (const name of TRAITS) this.#model.on(`change:${name}`, changed);
     return () => {
@@ -62,16 +62,16 @@ export class ModelTransport implements Transport {
   }
 }
 
-/** Hosts throw where the kernel is gone: the silence that follows is what the reader is told. */
+/** Hosts throw where the kernel is gone; the page notices that by the missing answer. */
 function attempt(send: () => void): void {
   try {
     send();
   } catch {
-    // Nobody to tell.
+    // The missing answer is noticed by `Connection`.
   }
 }
 
-/** Hosts hand buffers over as `DataView`, `ArrayBuffer` or typed arrays. */
+/** Hosts give buffers as `DataView`, `ArrayBuffer` or typed arrays. */
 function views(buffers: unknown): DataView[] {
   if (!Array.isArray(buffers)) return [];
   return buffers.flatMap((buffer: unknown) => {

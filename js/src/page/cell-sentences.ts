@@ -1,13 +1,13 @@
-/** What the card of a cell says of what was found out about it. */
+/** Sentences of the card of a cell. */
 
 import type { Carrier, Findings, Layer, Query } from "../kernel/protocol";
 import { isMostlyShock } from "../kernel/traits";
 import { number, plural, signed, withUnit } from "./format";
 
-/** A separate pass agrees within this share of the value (of 1, where that is smaller), or within the noise floor. */
+/** A separate pass agrees if it differs by at most this share of the value (or of 1, if larger), or by the noise floor. */
 const AGREES = 1e-4;
 
-/** `exact · baseline mean`: how far a cell's number can be trusted. */
+/** `exact · baseline mean`: how reliable a cell's value is. */
 export function valueKind({ exact }: Query, layer: Layer | undefined): string {
   const kind = exact ? "exact" : "an estimate";
   if (layer === undefined || layer.baseline === null) return kind;
@@ -27,12 +27,12 @@ export function tiny(value: number): string {
   return Math.abs(value) < 1e-3 ? value.toExponential(1).replaceAll("-", "−") : number(value);
 }
 
-/** A part of an effect of this share of it (of 1, where that is smaller) is what rounding leaves. */
+/** A part of an effect below this share of it (or of 1, if larger) is a rounding error. */
 const ROUNDING = 1e-5;
 
 /**
- * The two parts of a cell's effect as they are shown, what rounding leaves as 0. A token passes it on where it lies between
- * the source and the position that predicts the target, which is the one before it.
+ * The two parts of a cell's effect, with rounding errors set to 0. Only a token between the source and the position that
+ * predicts the target (the one before it) can pass the effect on.
  */
 export function partsOf(
   { total, direct, indirect }: Findings["direct"],
@@ -44,7 +44,7 @@ export function partsOf(
   return { total, direct: shown(direct), indirect: mayBeIndirect ? shown(indirect) : 0, mayBeIndirect };
 }
 
-/** Which part of an effect does not pass through other tokens, in words. */
+/** How much of an effect is direct. */
 export function directNote({ total, direct, indirect, mayBeIndirect }: ReturnType<typeof partsOf>): string {
   if (!mayBeIndirect) return "Indirect is 0: no token lies between.";
   if (direct * indirect < 0)
@@ -80,7 +80,7 @@ export interface Verified {
   readonly words: string;
 }
 
-/** What a separate pass gave, and whether that is the same. */
+/** The result of a separate pass, and whether it agrees. */
 export function verified(
   { value, reference, difference, passes }: Findings["verification"],
   unit: string,

@@ -1,4 +1,4 @@
-/** Colours of data. Zero is always the background; strength is opacity, on a root scale; ink stays readable on it. */
+/** Colours of data. Zero is the background. Opacity shows strength, on a square-root scale. Ink stays readable. */
 
 export type Rgb = readonly [number, number, number];
 export type Theme = "light" | "dark";
@@ -13,9 +13,9 @@ export interface Palette {
 }
 
 /**
- * Blue and orange of one lightness and one chroma (OKLCH .52 .13 and .72 .13), so that neither sign looks stronger;
- * they stay apart in the common forms of colour blindness, which spare the blue–yellow axis. The teal ends where the
- * page's own ink can still be read on it.
+ * Blue and orange have the same lightness and chroma (OKLCH .52 .13 and .72 .13), so that neither sign looks stronger.
+ * They differ in the common forms of colour blindness, which spare the blue–yellow axis. The teal is no darker than the
+ * page's ink allows.
  */
 export const PALETTES: { readonly [T in Theme]: Palette } = {
   light: { needed: [46, 105, 178], hindering: [162, 78, 16], amount: [57, 155, 149] },
@@ -23,8 +23,8 @@ export const PALETTES: { readonly [T in Theme]: Palette } = {
 };
 
 /**
- * Pinned tokens, in the order of their pins. Apart from each other and from the colours of influence in the common forms
- * of colour blindness (OKLab .13 and .07 at least), and 3 : 1 against the paper; each pin carries its number too.
+ * Colours of pinned tokens, in order. They differ from each other and from the colours of influence in the common forms
+ * of colour blindness (by OKLab .13 and .07 at least), with a contrast of 3 : 1 to the paper. Each pin also has a number.
  */
 export const PIN_COLOURS: { readonly [T in Theme]: readonly Rgb[] } = {
   light: [
@@ -47,7 +47,7 @@ export function pinColour(theme: Theme, number: number): Rgb {
   return colours[number % colours.length] ?? BLACK;
 }
 
-/** Opacity 0..255 of a signed value: the root makes small values visible, the hue carries the sign. */
+/** Opacity 0..255 of a signed value. The square root makes small values visible; the hue shows the sign. */
 export function alphaOf(value: number, scale: number): number {
   const alpha = Math.round(255 * Math.sqrt(Math.min(1, Math.abs(value) / scale)));
   return Number.isNaN(alpha) ? 0 : alpha;
@@ -83,7 +83,7 @@ const READABLE = 4.5;
 const BLACK: Rgb = [0, 0, 0];
 const WHITE: Rgb = [255, 255, 255];
 
-/** The page's ink where it can be read on `ground`, else its opposite, else black or white: one of them always can. */
+/** The page's ink where it is readable on `ground`; else its opposite; else black or white. */
 export function inkOn(ground: Rgb, ink: Rgb): Rgb {
   const [opposite, last] = luminance(ink) < 0.18 ? [WHITE, BLACK] : [BLACK, WHITE];
   return [ink, opposite].find((candidate) => contrast(candidate, ground) >= READABLE) ?? last;
@@ -96,7 +96,7 @@ export function css(colour: Rgb, alpha = 255): string {
     : `rgba(${r}, ${g}, ${b}, ${Number((alpha / 255).toFixed(4))})`;
 }
 
-/** Reads a computed colour; null where it is none or see-through. */
+/** Parses a computed colour; null where it is none or transparent. */
 export function opaque(value: string): Rgb | null {
   const hex = /^\s*#([0-9a-f]{6}|[0-9a-f]{3})\s*$/i.exec(value)?.[1];
   if (hex !== undefined) {

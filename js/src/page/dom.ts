@@ -1,4 +1,4 @@
-/** Elements are made here, and only here; text reaches the page as text. */
+/** Makes elements. Text reaches the page as text, never as markup. */
 
 import { untracked } from "@preact/signals-core";
 
@@ -15,7 +15,7 @@ export function h<K extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
-/** Touches the page only where something changes; false takes the attribute away. */
+/** Changes the page only where the value differs; false removes the attribute. */
 export function setAttribute(element: Element, name: string, value: string | number | boolean): void {
   if (value === false) element.removeAttribute(name);
   else if (element.getAttribute(name) !== String(value === true ? "" : value))
@@ -26,7 +26,7 @@ export function setText(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Listens until the returned function is called. A paint that sets an event off does not follow what is read then. */
+/** Listens until the returned function is called. Signals read by the listener are not tracked. */
 export function listen<K extends keyof HTMLElementEventMap>(
   element: HTMLElement,
   type: K,

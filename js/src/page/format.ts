@@ -1,35 +1,35 @@
-/** Tokens and numbers as they are shown. */
+/** Tokens and numbers as text. */
 
 import type { Token } from "../kernel/protocol";
 import { isFurtherPiece } from "../kernel/traits";
 import { isInvisible } from "./invisible";
 
-/** A stretch of a token: as it is, or a mark that stands for something invisible. */
+/** A part of a token: its own text, or a mark in place of invisible characters. */
 export interface Part {
   readonly mark: boolean;
   readonly text: string;
 }
 
 const MINUS = "−";
-/** In the text, a line break is marked and breaks the line too. */
+/** In the text, a line break is marked, and it also breaks the line. */
 const BREAKS: Readonly<Record<string, string>> = { "\n": "↵\n", "\r": "␍", "\t": "⇥\t" };
 const NAMED: Readonly<Record<string, string>> = { "\n": "↵", "\r": "␍", "\t": "⇥" };
 
-/** The parts of a token as set in the text. Pieces of a split character: the first shows it, the others a dot. */
+/** The parts of a token in the text. Of a split character, the first piece shows it; the others show a dot. */
 export function parts(token: Token): Part[] {
   if (isFurtherPiece(token)) return [{ mark: true, text: "·" }];
   if (token.text === "") return [{ mark: true, text: "∅" }];
   return split(token.text, BREAKS);
 }
 
-/** One line, within quotes, for sentences. */
+/** A token in quotes, on one line, for sentences. */
 export function quote(token: Token | undefined, longest = 24): string {
   if (token === undefined) return "“?”";
   const piece = token.piece === null ? "" : `, piece ${token.piece[0]} of ${token.piece[1]}`;
   return `“${oneLine(token, longest)}”${idNote(token)}${piece}`;
 }
 
-/** Tokens that are read as one, within one pair of quotes; pieces of one character show it once. */
+/** Several tokens in one pair of quotes; a split character appears once. */
 export function quoteAll(tokens: readonly Token[], longest = 24): string {
   const [first, ...rest] = tokens;
   if (first === undefined || rest.length === 0) return quote(first, longest);
@@ -37,12 +37,12 @@ export function quoteAll(tokens: readonly Token[], longest = 24): string {
   return quote({ ...first, text, piece: null, id: null }, longest);
 }
 
-/** ` #318`: the number of a token that looks like a different one. */
+/** ` #318`: the id of a token that looks like a different one. */
 function idNote({ id }: Token): string {
   return id === null ? "" : ` #${id}`;
 }
 
-/** As short as it can be told from others: for the columns of a heat map. */
+/** A short label that still differs from others, for the columns of a heat map. */
 export function shortLabel(token: Token, longest: number): string {
   const piece = token.piece === null ? "" : ` ${token.piece.join("/")}`;
   return `${oneLine(token, longest).trim() || "␣"}${idNote(token)}${piece}`;
@@ -80,7 +80,7 @@ function picture(character: string, named: Readonly<Record<string, string>>): st
   return `⟨U+${code.toString(16).toUpperCase().padStart(4, "0")}⟩`;
 }
 
-/** A few digits, as many as mean something: 31.8, 3.76, 0.20, 0.0042, 3e−9, 16. */
+/** A number with its significant digits: 31.8, 3.76, 0.20, 0.0042, 3e−9, 16. */
 export function number(value: number): string {
   const magnitude = Math.abs(value);
   if (Number.isInteger(magnitude)) return value < 0 ? MINUS + magnitude : String(magnitude);
@@ -96,7 +96,7 @@ export function signed(value: number): string {
   return value > 0 ? `+${number(value)}` : number(value);
 }
 
-/** The end of a scale: no digits that say nothing (0, 16, 2.5). */
+/** The end of a scale, without trailing zeros: 0, 16, 2.5. */
 export function mark(value: number): string {
   return String(Number(value.toPrecision(3))).replace("-", MINUS);
 }

@@ -1,4 +1,4 @@
-/** Paints of one view: at most one per animation frame, however often the signals behind it change. */
+/** Runs the paints of one view, each at most once per animation frame. */
 
 import { effect, type ReadonlySignal, untracked } from "@preact/signals-core";
 
@@ -15,15 +15,15 @@ export class Frames {
   #disposed = false;
 
   /**
-   * Runs `act` in the next frame, and again in the next frame after any signal has changed whose value it read when it
-   * ran last. What is watched first runs first.
+   * Runs `act` in the next frame, and again in the next frame after a change of any signal that its last run read.
+   * Acts run in the order in which they were added.
    */
   watch(act: () => void): void {
     this.#watched.push({ act, due: true, stop: () => undefined });
     this.#schedule();
   }
 
-  /** Runs `act` in the next frame after `signal` has changed, whatever else it reads: for events, not for paints. */
+  /** Runs `act` in the next frame after a change of `signal`, and of no other signal that it reads. For events, not paints. */
   on(signal: ReadonlySignal<unknown>, act: () => void): void {
     let before = signal.peek();
     this.watch(() => {
@@ -33,12 +33,12 @@ export class Frames {
     });
   }
 
-  /** Something to undo when the view goes. */
+  /** Runs `undo` when the view is closed. */
   onDispose(undo: () => void): void {
     this.#undo.push(undo);
   }
 
-  /** Runs now what is waiting. */
+  /** Runs what is due now. */
   flush(): void {
     if (this.#request !== null) cancelAnimationFrame(this.#request);
     this.#request = null;
@@ -60,7 +60,7 @@ export class Frames {
     watched.due = false;
     let first = true;
     watched.stop = effect(() => {
-      // Called again, it reads nothing, and so follows nothing until the frame comes.
+      // The second call reads no signal, so that no further change calls it before the frame.
       if (!first) {
         watched.due = true;
         this.#schedule();
@@ -70,7 +70,7 @@ export class Frames {
       try {
         watched.act();
       } catch (error) {
-        // Told as any error of the page; the other paints go on.
+        // Reported like any error of the page; the other paints go on.
         queueMicrotask(() => {
           throw error;
         });

@@ -1,11 +1,11 @@
-/** Characters that nobody sees, or that turn the writing direction around. */
+/** Characters that are invisible, or that reverse the writing direction. */
 
 const INVISIBLE = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\ufff9-\ufffb]/u;
 const JOINER = "\u200d";
 const EMOJI_STYLE = "\ufe0f";
 const EMOJI = /[\p{Extended_Pictographic}\p{Emoji_Modifier}#*0-9]/u;
 
-/** Whether a character of a text is invisible. Joiners and variation selectors after an emoji are part of that. */
+/** Whether a character is invisible. Joiners and variation selectors after an emoji belong to the emoji. */
 export function isInvisible(characters: readonly string[], index: number): boolean {
   const character = characters[index] ?? "";
   const before = characters[index - 1] ?? "";

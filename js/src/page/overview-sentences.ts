@@ -1,4 +1,4 @@
-/** What the overview says in words. */
+/** Sentences of the overview. */
 
 import type { Layer } from "../kernel/protocol";
 import { isMostlyShock } from "../kernel/traits";
@@ -10,7 +10,7 @@ export function binName(first: number, last: number): string {
   return `${binLabel(first, last)} tokens ahead`;
 }
 
-/** `38 tokens ahead, of 36–39`: the one offset of a cell that the tokens are coloured by. */
+/** `38 tokens ahead, of 36–39`: the offset that colours the tokens, within its cell of several. */
 export function offsetName(offset: number, first: number, last: number): string {
   const name = binName(offset, offset);
   return first === last ? name : `${name}, of ${binLabel(first, last)}`;
@@ -20,7 +20,7 @@ export function binLabel(first: number, last: number): string {
   return first === last ? String(first) : `${first}–${last}`;
 }
 
-/** `mean magnitude 0.12 nats over 43 sources`, or why there is none. `reached`: some source has tokens so far ahead. */
+/** `mean magnitude 0.12 nats over 43 sources`, or why there is none. `reached`: whether any source has tokens so far ahead. */
 export function meanWords(mean: number, n: number, unit: string, single: boolean, reached: boolean): string {
   if (n === 0) return reached ? "not computed yet" : "only an attention sink has tokens so far ahead";
   const over = single ? plural(n, "source") : `${plural(n, "pair")} of source and target`;
@@ -64,7 +64,7 @@ export interface SpreadWords {
   readonly high: number;
 }
 
-/** `median 0.42 · middle half 0.30 to 0.61 · 54 tokens`, or why there is none. `complete`: nothing is to come. */
+/** `median 0.42 · middle half 0.30 to 0.61 · 54 tokens`, or why there is none. `complete`: whether everything is computed. */
 export function spreadWords(spread: SpreadWords | null, window: number | null, complete: boolean): string {
   if (spread === null && window === null) return "the prompt is too short for own shares";
   if (spread === null) return `no token has an own share here${complete ? "" : " yet"}`;
@@ -72,7 +72,7 @@ export function spreadWords(spread: SpreadWords | null, window: number | null, c
   return `median ${number(median)} · middle half ${number(low)} to ${number(high)} · ${plural(n, "token")}`;
 }
 
-/** What speaks against a layer’s numbers, or nothing. */
+/** Why a layer’s numbers need caution; empty where they do not. */
 export function layerCaution(layer: Layer | undefined, nSources: number, nCounted: number): string {
   if (isMostlyShock(layer)) return "mostly the shock of its baseline";
   const other = otherBaseline(layer);
@@ -82,12 +82,12 @@ export function layerCaution(layer: Layer | undefined, nSources: number, nCounte
   return other === "" ? some : `${other} · ${some}`;
 }
 
-/** What a layer is computed with where the mean is a shock; else nothing. */
+/** The baseline that replaces the mean where that is a shock; else empty. */
 export function otherBaseline(layer: Layer | undefined): string {
   return layer?.shock === true && !isMostlyShock(layer) ? (layer.baseline ?? "") : "";
 }
 
-/** Which links are listed, and out of how much of the map. */
+/** Which links are listed, and from how much of the map. */
 export interface LinksTold {
   readonly leastOffset: number;
   /** How far a source reaches at most. */
@@ -95,9 +95,9 @@ export interface LinksTold {
   readonly nFound: number;
   /** All of the model's. */
   readonly layers: readonly Layer[];
-  /** How many of them are here so far that they count. */
+  /** How many layers have enough values to count. */
   readonly nCounted: number;
-  /** Whether nothing more is to come. */
+  /** Whether everything is computed. */
   readonly complete: boolean;
 }
 

@@ -1,10 +1,10 @@
-/** The call in Python that makes a view: code that runs as it is pasted. */
+/** The Python code that makes the same view. */
 
 import type { Traits } from "../kernel/protocol";
 import { INITIAL } from "../kernel/traits";
 import { isInvisible } from "./invisible";
 
-/** What of the traits the call depends on. */
+/** The traits that the code depends on. */
 export type Viewed = Pick<
   Traits,
   | "prompt"
@@ -36,10 +36,10 @@ const SHORT: Readonly<Record<string, string>> = {
   "\r": "\\r",
   "\t": "\\t",
 };
-/** What looks like something else, or like nothing at all in some fonts. */
+/** Characters that look like others, or that some fonts do not show. */
 const UNCLEAR = /[\p{Cf}\p{Co}\p{Cn}\u00a0]/u;
 
-/** A literal of Python that means exactly this text, and shows all of it. */
+/** A Python literal for exactly this text, with nothing in it hidden. */
 export function pythonString(text: string): string {
   const characters = [...text];
   return `"${characters.map((_, i) => escaped(characters, i)).join("")}"`;
@@ -57,7 +57,7 @@ function escaped(characters: readonly string[], index: number): string {
   return code < 0x10000 ? `\\u${hex.padStart(4, "0")}` : `\\U${hex.padStart(8, "0")}`;
 }
 
-/** The whole call. Only what differs from the defaults is written down, but for the layer. */
+/** The code. It names the layer, and otherwise only what differs from the defaults. */
 export function pythonCall(viewed: Viewed): string {
   const { asked } = viewed;
   const notes: string[] = [];

@@ -1,4 +1,4 @@
-/** What the views say in words. “Is used by” is what an ablation shows; nothing here claims more. */
+/** Sentences of the views. An ablation shows that a state is used; no sentence claims more. */
 
 import type { Layer, Offered, Progress, Query, Statistic, Token, Traits } from "../kernel/protocol";
 import { INITIAL, isAboveNoise, isMostlyShock } from "../kernel/traits";
@@ -9,7 +9,7 @@ export const AFTER_THE_PROMPT = "after the prompt";
 const NO_BREAK = "\u00a0";
 export const WRITTEN = "written by the model";
 
-/** The map of one moment, as far as words need it. */
+/** What sentences need to know of a map. */
 export interface Context {
   readonly tokens: readonly Token[];
   readonly query: Query;
@@ -48,7 +48,7 @@ export function cellValue(value: number | undefined, query: Query): string {
   return withUnit(signed(value), query.unit);
 }
 
-/** What the number of a cell means. */
+/** What the value of a cell means. */
 export function cellMeaning(
   context: Context,
   layer: number,
@@ -87,17 +87,17 @@ function whyNoValue(context: Context, position: number): string {
   return `only ${plural(nPredicted(context, position), "prediction")} after it, fewer than the window of ${window}`;
 }
 
-/** Whether so much is predicted behind a token that its statistics have a value, unless all of it is noise. */
+/** Whether enough is predicted after a token for its statistics to have values, unless all of it is noise. */
 export function fillsWindow(context: Context, position: number): boolean {
   return nPredicted(context, position) >= (context.window ?? Number.POSITIVE_INFINITY);
 }
 
-/** Targets behind a position: the last may lie behind the prompt. */
+/** How many targets lie after a position. The last may lie after the prompt. */
 function nPredicted({ nTargets }: Context, position: number): number {
   return Math.max(0, nTargets - position);
 }
 
-/** `baseline: mean`, and what that is. */
+/** `baseline: mean`. */
 export function baselineLabel(layer: Layer): string {
   return layer.baseline === null ? "baseline: pending" : `baseline: ${layer.baseline}`;
 }
@@ -110,7 +110,7 @@ export function baselineNote(index: number, layer: Layer, offered: Offered): str
   return layer.replaced ? `At layer ${index} ${facts.stand_in}` : facts.note;
 }
 
-/** For a layer whose mean state is a shock, in few words. */
+/** A label for a layer whose mean state is a shock. */
 export function shockLabel(layer: Layer, offered: Offered): string {
   if (isMostlyShock(layer)) return "flawed baseline: mostly its shock";
   return factsOf(layer, offered)?.short_stand_in ?? "";
@@ -126,14 +126,14 @@ export function windowNote(window: number | null): string {
     : `within a window of ${plural(window, "token")}`;
 }
 
-/** A source’s own next token, and what a kept scale does not reach, may lie beyond its ends. */
+/** The range of the scale. Values may exceed it: those of a source’s own next token, and any on a kept scale. */
 export function scaleNote(scale: number, query: Query): string {
   if (Number.isNaN(scale)) return "";
   const end = withUnit(mark(scale), query.unit);
   return query.divergence ? `0 to ${end} or more` : `± ${end} or more`;
 }
 
-/** Layers of which every source is computed, and those that are asked for. */
+/** How many of the requested layers are complete. */
 export interface LayersDone {
   readonly done: number;
   readonly asked: number;
@@ -150,7 +150,7 @@ export function layersDone(
   return { done, asked: counted.length, all: asked === null };
 }
 
-/** `queued on ndif.example, position 3 · for 12 s`: a wait of a few seconds needs no clock. */
+/** `queued on ndif.example, position 3 · for 12 s`. The first few seconds are not counted. */
 export function hostNote(words: string, seconds: number): string {
   if (seconds <= 3) return words;
   const lasted = seconds < 120 ? `${Math.floor(seconds)} s` : `${Math.floor(seconds / 60)} min`;
@@ -159,7 +159,7 @@ export function hostNote(words: string, seconds: number): string {
 
 /**
  * `Computing layer 12 · 43 % · about 8 s left · 3 of 30 layers done`. `task` is what is computed: “layer 12”, “all
- * layers”; `host`: where the request is that the reader waits for, in the place of what is left.
+ * layers”. `host`: where the request is that the reader waits for; it replaces the time left.
  */
 export function progressNote(
   progress: Progress,
@@ -173,10 +173,10 @@ export function progressNote(
   const time = left === null ? [] : [`${duration(left)} left`];
   const count = `${layers.done} of ${plural(layers.asked, "layer")} done`;
   const waits = host === null ? null : [host];
-  // The model writes on before anything is computed.
+  // The model writes first, and computes afterwards.
   if (filling === "writing") return [`The model is ${task}`, percent, ...(waits ?? time)].join(" · ");
   const rest = [percent, ...(waits ?? [...time, count])];
-  // What is asked after a stop is computed all the same.
+  // A click after a stop is computed too.
   if (state === "computing") return [`Computing ${task}`, ...rest].join(" · ");
   switch (filling) {
     case "stopped":
@@ -192,14 +192,14 @@ export function progressNote(
     case "complete":
       return [
         layers.all ? `All ${layers.asked} layers are computed` : `Computed: ${plural(layers.asked, "layer")}`,
-        ...(waits ?? []), // something is found out of a cell
+        ...(waits ?? []), // a request about one cell
       ].join(" · ");
     case "idle":
       return "";
   }
 }
 
-/** What the reader would ask of a host that others use, too. */
+/** The rest of the map, which a shared host computes only on request. */
 function theRest(seconds: number | null): string {
   return seconds === null ? "the rest" : `the rest, ${duration(seconds)},`;
 }
@@ -212,12 +212,12 @@ export function queryLabels({ exact, method, short_metric: metric, unit, site }:
   ];
 }
 
-/** What each number of a token's row or column is. */
+/** What the values of a token's row or column mean. */
 export function meaningOf(kind: "row" | "column", { words, metric, unit }: Query): string {
   return fillIn(words[kind], { metric, quantity: quantity(metric, unit) });
 }
 
-/** The two ends of the scale of influence; what is coloured: targets in a row, else the states they come from. */
+/** Labels for the two ends of the scale. A row colours targets; all else colours sources. */
 export function scaleEnds(
   { words }: Query,
   coloured: "targets" | "sources" = "targets",
@@ -230,7 +230,7 @@ function quantity(metric: string, unit: string): string {
   return unit === "" ? metric : `${metric} (${unit})`;
 }
 
-/** Puts values in the places of their names, in one pass: a token’s own text may look like a place. */
+/** Fills in a template in one pass, since a token’s text may itself contain `{amount}`. */
 function fillIn(template: string, values: Readonly<Record<string, string>>): string {
   return template.replace(/\{(\w+)\}/g, (place, name: string) => values[name] ?? place);
 }

@@ -1,4 +1,4 @@
-/** Drawings are made here, as elements are in `dom.ts`. */
+/** Makes SVG elements, as `dom.ts` makes HTML elements. */
 
 import { setAttribute } from "./dom";
 

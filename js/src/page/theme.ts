@@ -1,4 +1,4 @@
-/** Light or dark, as the widget's surroundings really are, and the colours that follow from it. */
+/** The theme (light or dark) of the page around the widget, and the colours for it. */
 
 import { type ReadonlySignal, signal } from "@preact/signals-core";
 import { luminance, opaque, PALETTES, type Palette, type Rgb, type Theme } from "./colour";
@@ -12,13 +12,13 @@ export interface Surroundings {
 
 const PAPERS: { readonly [T in Theme]: Rgb } = { light: [255, 255, 255], dark: [24, 25, 28] };
 const INKS: { readonly [T in Theme]: Rgb } = { light: [27, 28, 31], dark: [232, 232, 234] };
-/** Hosts that paint nothing behind their output say here what colour it has. */
+/** Custom properties in which hosts give the background of their output, where they paint none. */
 const HOST_PAPERS = [
   "--jp-layout-color0",
   "--vscode-notebook-editorBackground",
   "--vscode-editor-background",
 ];
-/** Attributes by which hosts switch themes. */
+/** Attributes that hosts change when they switch themes. */
 const SWITCHES = [
   "class",
   "style",
@@ -48,7 +48,7 @@ export function watchSurroundings(element: Element): [ReadonlySignal<Surrounding
   }
   const media = defaultView?.matchMedia?.("(prefers-color-scheme: dark)");
   media?.addEventListener("change", refresh);
-  // Hosts put a view into the page after `render`, and load their style sheets when they please.
+  // Hosts may attach the view after `render`, and load their style sheets later still.
   const settled = setTimeout(refresh, 300);
   const frame = requestAnimationFrame(refresh);
   return [
@@ -75,7 +75,7 @@ function paperBehind(element: Element): Rgb | null {
   return null;
 }
 
-/** The parent on the page: out of a shadow root, its host. */
+/** The parent on the page; the parent of a shadow root is its host. */
 function parentOf(node: Element): Element | null {
   if (node.parentElement !== null) return node.parentElement;
   const root = node.getRootNode();

@@ -1,4 +1,4 @@
-/** What was found out about single cells of one map. Whoever reads it in an effect follows every finding and question. */
+/** Findings about single cells of one map. Effects that read them run again on every finding and question. */
 
 import { signal } from "@preact/signals-core";
 import type { Finding } from "../kernel/messages";
@@ -12,7 +12,7 @@ export type Known = { readonly [A in Aspect]?: Extract<Finding, { aspect: A }> }
 
 export class CellFindings {
   readonly #known = new Map<string, Known>();
-  /** Aspects the reader asked for beyond those that are always wanted, by cell. */
+  /** Aspects that the reader asked for, beyond those always asked, by cell. */
   readonly #wanted = new Map<string, Set<Aspect>>();
   readonly #changed = signal(0);
   #asked: { readonly key: string; readonly aspects: ReadonlySet<Aspect> } | null = null;
@@ -31,7 +31,7 @@ export class CellFindings {
   want(cell: Cell, aspect: Aspect): void {
     const key = keyOf(cell);
     const { [aspect]: failed, ...others } = this.of(cell);
-    // Asked again after it failed.
+    // A failed aspect is asked again.
     if (failed !== undefined && failed.found === null) {
       this.#known.set(key, others);
       this.#asked = null;
@@ -42,8 +42,8 @@ export class CellFindings {
   }
 
   /**
-   * What is still to be asked of the kernel: the aspects always wanted, then those the reader asked for. The kernel
-   * forgets the questions of one cell when it is asked about another, and so do we.
+   * What the kernel is still to be asked: the aspects always asked, then those the reader asked for. The kernel forgets
+   * its questions about one cell when it is asked about another, and so does this.
    */
   missing(cell: Cell, always: readonly Aspect[]): readonly Aspect[] {
     const key = keyOf(cell);
@@ -69,7 +69,7 @@ export class CellFindings {
   receive(finding: Finding): void {
     const key = keyOf(finding);
     const before = this.#known.get(key);
-    this.#known.delete(key); // what came last is forgotten last
+    this.#known.delete(key); // the newest is forgotten last
     this.#known.set(key, { ...before, [finding.aspect]: finding });
     forgetOldest(this.#known);
     this.#changed.value += 1;

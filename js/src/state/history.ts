@@ -1,4 +1,4 @@
-/** Undo of selections: what was looked at before, and before that. */
+/** Undo and redo of selections. */
 
 import { type ReadonlySignal, signal } from "@preact/signals-core";
 import type { Controls } from "../kernel/protocol";
@@ -18,7 +18,7 @@ export const SELECTION: readonly (keyof Selected)[] = [
 ];
 
 const LONGEST = 200;
-/** What the kernel selects has settled after so long: its traits may come one by one. */
+/** After this time a selection by the kernel counts as complete: its traits may come one by one. */
 export const SETTLED_MS = 200;
 
 export class History {
@@ -37,12 +37,12 @@ export class History {
     return this.#canRedo;
   }
 
-  /** What is selected before the first step. */
+  /** Notes the selection before the first step. */
   begin(selection: Selected): void {
     if (this.#now === null) this.note(selection);
   }
 
-  /** Notes what the reader has selected. Going through the layers counts as one step. */
+  /** Notes a selection by the reader. Moving through layers counts as one step. */
   note(selected: Selected): void {
     this.#settle();
     const selection = sound(selected);
@@ -58,7 +58,7 @@ export class History {
     this.#tell();
   }
 
-  /** Notes what the kernel has selected, once it stays so; an echo of what is noted already is no step. */
+  /** Notes a selection by the kernel once it is stable; an echo of the noted one is no step. */
   noteSoon(selected: Selected): void {
     this.#forgetUnsettled();
     const selection = sound(selected);
@@ -77,7 +77,7 @@ export class History {
     return this.#step(this.#future, this.#past);
   }
 
-  /** Another map: its positions are others. */
+  /** Forgets everything: another map has other positions. */
   clear(): void {
     this.#forgetUnsettled();
     this.#past.length = 0;
@@ -112,7 +112,7 @@ export class History {
   }
 }
 
-/** A target at or before its source is no cell, but what is left of one that was: only the anchor is selected. */
+/** A target at or before its source is no cell; only the anchor is kept. */
 function sound(selection: Selected): Selected {
   const { direction, selected_source: source, selected_target: target } = selection;
   if (source === null || target === null || target > source) return selection;

@@ -1,26 +1,26 @@
-/** Where the request to a remote model's host is, in the kernel's words. */
+/** The state of the request to a remote model's host, in the kernel's words. */
 
 import { type ReadonlySignal, signal } from "@preact/signals-core";
 
 export interface Host {
   readonly words: string;
-  /** When they came, as `Date.now()` has it. */
+  /** When the words came, by `Date.now()`. */
   readonly since: number;
 }
 
-/** Requests that follow each other sooner are told of without a gap. */
+/** Requests that follow within this time are shown without a gap. */
 export const GAP_MS = 400;
 
 export class HostNews {
   readonly #now = signal<Host | null>(null);
   #gap: ReturnType<typeof setTimeout> | undefined;
 
-  /** Null: no request is under way, nor was one a moment ago. */
+  /** Null: no request is pending, nor was one a moment ago. */
   get now(): ReadonlySignal<Host | null> {
     return this.#now;
   }
 
-  /** Told again whenever something may have changed; null: no request is under way. */
+  /** Called whenever the words may have changed; null: no request is pending. */
   hear(words: string | null): void {
     const before = this.#now.peek();
     if (words === null) {

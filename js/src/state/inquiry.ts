@@ -1,12 +1,12 @@
-/** What the kernel is asked about the selected cell, once the reader stays with it. */
+/** Asks the kernel about the selected cell once the reader stays with it. */
 
 import type { Aspect } from "../kernel/protocol";
 import type { CellFindings } from "./findings";
 import type { Cell } from "./reading";
 
-/** What is found out about a cell as soon as it is selected; the rest is asked for. */
+/** Aspects that are asked for as soon as a cell is selected; the others wait for the reader. */
 export const ALWAYS_ASKED: readonly Aspect[] = ["predictions", "direct", "baseline_sensitivity"];
-/** A cell that is only passed by is not asked about. */
+/** How long a cell must stay selected. */
 export const ASK_AFTER_MS = 120;
 
 export class Inquiry {
@@ -15,7 +15,7 @@ export class Inquiry {
   readonly #ask: (cell: Cell, aspects: readonly Aspect[]) => void;
   #waiting: { readonly cell: Cell; readonly timer: ReturnType<typeof setTimeout> } | null = null;
 
-  /** `mayAsk`: whether the kernel can answer it now. */
+  /** `mayAsk`: whether the kernel can answer now. */
   constructor(
     findings: CellFindings,
     mayAsk: (cell: Cell, aspect: Aspect) => boolean,
@@ -26,11 +26,11 @@ export class Inquiry {
     this.#ask = ask;
   }
 
-  /** The selected cell, told again whenever something may have changed; null: none. */
+  /** Called with the selected cell, or null, whenever something may have changed. */
   about(cell: Cell | null): void {
     const missing = cell === null ? [] : this.#missing(cell);
     if (this.#waiting !== null) {
-      // Values that stream in meanwhile do not put the question off.
+      // Values that arrive meanwhile do not delay the question.
       if (this.#waiting.cell === cell && missing.length > 0) return;
       clearTimeout(this.#waiting.timer);
       this.#waiting = null;

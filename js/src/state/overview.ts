@@ -1,11 +1,11 @@
-/** The whole map in summary: where each layer's influence goes, its spread, the strongest links of all. */
+/** A summary of the whole map: offset profiles, own shares by layer, and the strongest links. */
 
 import { type Layer, LEAST_OFFSETS } from "../kernel/protocol";
 import type { Link } from "./reading";
 import type { Rows } from "./rows";
 import { Strongest } from "./strongest";
 
-/** The middle of a layer's tokens, and the middle half of them. */
+/** Median and quartiles over a layer's tokens. */
 export interface Spread {
   /** Tokens that have a value. */
   readonly n: number;
@@ -14,13 +14,13 @@ export interface Spread {
   readonly high: number;
 }
 
-/** Offsets `first .. last`, read as one where there are more than can be shown. */
+/** Offsets `first .. last`, combined where there are too many to show. */
 export interface Bin {
   readonly first: number;
   readonly last: number;
 }
 
-/** Mean magnitude over the pairs of a source and an offset that are here; `n` of them. */
+/** Mean magnitude over the `n` known pairs of source and offset. */
 export interface Mean {
   readonly mean: number;
   readonly n: number;
@@ -28,7 +28,7 @@ export interface Mean {
 
 export const MOST_LINKS = 10;
 
-/** What is counted, beside the values. */
+/** What the summary depends on, besides the values. */
 export interface Counted {
   /** One for each layer. */
   readonly layers: readonly Layer[];
@@ -39,9 +39,9 @@ export interface Counted {
   readonly ownShare: number;
 }
 
-/** Some sources of one layer, filled row by row: each row is gone through once. */
+/** Sums over some sources of one layer. Each row is counted once, when it arrives. */
 class Tally {
-  /** Sources that are here. */
+  /** Sources whose rows have arrived. */
   nSources = 0;
   readonly #layer: number;
   readonly #floor: number;
@@ -62,7 +62,7 @@ class Tally {
     this.#links = LEAST_OFFSETS.map(() => new Strongest(MOST_LINKS, floor));
   }
 
-  /** Takes in what has arrived since; false: a row was replaced, so that all has to be counted anew. */
+  /** Counts new rows; false: a row was replaced, so that all must be counted again. */
   update(rows: Rows): boolean {
     for (let source = 0; source < rows.nTokens; source += 1) {
       const row = rows.row(this.#layer, source);
@@ -83,7 +83,7 @@ class Tally {
       const magnitude = Math.abs(value);
       if (Number.isNaN(magnitude)) continue;
       this.#counts[k] = (this.#counts[k] as number) + 1;
-      // At or below the noise floor it counts as zero.
+      // Values up to the noise floor count as zero.
       if (magnitude <= this.#floor) continue;
       this.#sums[k] = (this.#sums[k] as number) + magnitude;
       while (k + 1 >= (LEAST_OFFSETS[band + 1] ?? Number.POSITIVE_INFINITY)) band += 1;
@@ -107,7 +107,7 @@ class Tally {
   }
 }
 
-/** One layer: attention sinks are tallied apart, so that they can be counted or left out at no cost. */
+/** One layer. Attention sinks have a tally of their own, so that they can be counted or left out at no cost. */
 interface LayerSummary {
   readonly version: number;
   readonly floor: number;
@@ -116,7 +116,7 @@ interface LayerSummary {
   readonly spread: Spread | null;
 }
 
-/** The summary of one map. It follows the values: only what has changed is counted. */
+/** The summary of one map. Only what has changed is counted again. */
 export class MapSummary {
   readonly #rows: Rows;
   #layers: (LayerSummary | undefined)[] = [];
@@ -127,12 +127,12 @@ export class MapSummary {
     this.#rows = rows;
   }
 
-  /** Grows with everything that changes what is read here. */
+  /** Grows with every change of the summary. */
   get version(): number {
     return this.#version;
   }
 
-  /** As they were counted. */
+  /** The layers as of the last update. */
   get layers(): readonly Layer[] {
     return this.#counted.layers;
   }
@@ -179,18 +179,18 @@ export class MapSummary {
     return this.#counted.withSinks ? [summary.rest, summary.sinks] : [summary.rest];
   }
 
-  /** Sources of a layer that are here, without those left out. */
+  /** Counted sources of a layer whose rows have arrived. */
   nSources(layer: number): number {
     return this.#tallies(layer).reduce((sum, { nSources }) => sum + nSources, 0);
   }
 
-  /** Sources that a layer has when it is complete. */
+  /** Counted sources of a complete layer. */
   get nCounted(): number {
     const { sinks, withSinks } = this.#counted;
     return Math.max(0, this.#rows.nTokens - (withSinks ? 0 : sinks.length));
   }
 
-  /** Whether half of a layer's sources are here: the mean of the first few is anybody's guess. */
+  /** Whether at least half of a layer's sources have arrived; a mean over fewer is unreliable. */
   isEnough(layer: number): boolean {
     return this.nSources(layer) > 0 && 2 * this.nSources(layer) >= this.nCounted;
   }
@@ -199,7 +199,7 @@ export class MapSummary {
     return this.nSources(layer) >= this.nCounted;
   }
 
-  /** The own share of a layer's tokens; null where none has one, or too little is here. */
+  /** The own share of a layer's tokens; null where none has one, or too few have arrived. */
   spread(layer: number): Spread | null {
     return this.isEnough(layer) ? (this.#layers[layer]?.spread ?? null) : null;
   }
@@ -222,7 +222,7 @@ export class MapSummary {
     return best;
   }
 
-  /** What a layer's profile adds up to within a window: what shares are shares of. */
+  /** The sum of a layer's profile within a window, which shares refer to. */
   total(layer: number, window: number): number {
     let sum = 0;
     for (let offset = 1; offset <= window; offset += 1) {
@@ -232,19 +232,19 @@ export class MapSummary {
     return sum;
   }
 
-  /** Whether links of this layer are looked at. */
+  /** Whether links of this layer count. */
   hasLinks(layer: number): boolean {
     return this.#counted.layers[layer]?.shock !== true && this.isEnough(layer);
   }
 
   /**
    * The strongest links at least so many tokens long (one of `LEAST_OFFSETS`), strongest first: for each pair of tokens
-   * the layer at which it is strongest. Layers where the mean is a shock are left out: what stands in its place there
-   * is another intervention, and its values are not to be compared with those of the other layers. So are layers of which
-   * too little is here: the tokens that were clicked would be all there is of them.
+   * the layer at which it is strongest. Layers where the mean is a shock are left out: the baseline that replaces it is
+   * another intervention, whose values cannot be compared with those of other layers. So are layers with too few rows:
+   * only tokens that were clicked would count.
    */
   strongest(leastOffset: number): readonly Link[] {
-    // A link that is among the strongest of all is among the strongest of its layer.
+    // The strongest links of all are among the strongest of their layers.
     const links = this.#layers
       .flatMap((_, layer) => (this.hasLinks(layer) ? this.#tallies(layer) : []))
       .flatMap((tally) => tally.links(leastOffset))
@@ -260,14 +260,14 @@ export class MapSummary {
 
 const summaries = new WeakMap<Rows, MapSummary>();
 
-/** The summary of a map, one for all views. */
+/** The summary of a map, shared by all views. */
 export function summaryOf(rows: Rows): MapSummary {
   const summary = summaries.get(rows) ?? new MapSummary(rows);
   summaries.set(rows, summary);
   return summary;
 }
 
-/** Single offsets near by; further away ranges, each about an eighth of the distance, where there are too many. */
+/** Bins of offsets: single ones near by, and where there are too many, ranges of about an eighth of the distance. */
 export function offsetBins(nOffsets: number, most = 64): readonly Bin[] {
   const bins: Bin[] = [];
   let first = 1;

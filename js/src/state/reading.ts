@@ -10,13 +10,13 @@ export interface Cell {
   readonly target: number;
 }
 
-/** A cell, and what it is worth. */
+/** A cell and its value. */
 export interface Link extends Cell {
   readonly value: number;
 }
 
 /**
- * `statistic`: a number for each token; `row`: what one token's state is used for; `column`: who carries one
+ * `statistic`: a number for each token; `row`: what one token's state is used for; `column`: which states carry one
  * prediction; `offset`: each token's influence on the one that lies `offset` ahead of it.
  */
 export type Reading =
@@ -25,7 +25,7 @@ export type Reading =
   | { readonly kind: "column"; readonly target: number }
   | { readonly kind: "offset"; readonly offset: number };
 
-/** Influence along the text: `values[i]` is painted at position `first + i`. NaN: not here yet. */
+/** Influence along the text: `values[i]` is painted at position `first + i`. NaN: not computed yet. */
 export interface Strip {
   readonly first: number;
   readonly values: Float32Array;
@@ -36,7 +36,7 @@ type Selected = Pick<
   "direction" | "selected_source" | "selected_target" | "selected_offset"
 >;
 
-/** What the selection means; positions that do not lie in the prompt count as not selected. */
+/** What the selection means. Positions outside the prompt count as not selected. */
 export function readingOf(selected: Selected, nTokens: number, nTargets: number): Reading {
   const { direction, selected_source: source, selected_target: target, selected_offset: offset } = selected;
   if (direction === "row" && source !== null && source < nTokens) return { kind: "row", source };
@@ -46,7 +46,7 @@ export function readingOf(selected: Selected, nTokens: number, nTargets: number)
   return { kind: "statistic" };
 }
 
-/** The cell that is selected within a row or column, if one is. */
+/** The selected cell of a row or column, if there is one. */
 export function selectedCell(
   selected: Selected,
   reading: Reading,
@@ -60,13 +60,13 @@ export function selectedCell(
   return target > source ? { layer, source, target } : null;
 }
 
-/** The token that a row or a column is of. */
+/** The token whose row or column is read. */
 export function anchorOf(reading: Reading): number | null {
   if (reading.kind === "row") return reading.source;
   return reading.kind === "column" ? reading.target : null;
 }
 
-/** The positions that have a value, `[first, stop)`: what the anchor can reach, or what can reach it. */
+/** The positions that have a value, `[first, stop)`. */
 export function reach(reading: Reading, nTokens: number, nTargets: number): readonly [number, number] {
   switch (reading.kind) {
     case "row":
@@ -123,7 +123,7 @@ export function stripOf(rows: Rows, reading: Reading, layer: number): Strip | nu
   return { first, values };
 }
 
-/** Whether all that is read is here: a row at every layer, anything else at the layer on the screen. */
+/** Whether the reading is complete: a row at every layer, anything else at the selected layer. */
 export function isComplete(rows: Rows, reading: Reading, layer: number): boolean {
   if (reading.kind === "row") return rows.nRows(reading.source) >= rows.nLayers;
   if (rows.nSources(layer) >= rows.nTokens) return true;

@@ -1,6 +1,6 @@
 /**
- * The values of one map that have arrived: rows of influence by layer and source, statistics by layer. Whoever reads them
- * in an effect follows what arrives.
+ * The values of one map that have arrived: rows of influence by layer and source, statistics by layer. Effects that read
+ * them run again when more arrive.
  */
 
 import { signal } from "@preact/signals-core";
@@ -13,7 +13,7 @@ export class Rows {
   readonly nStatistics: number;
   /** Later targets only, by `layer * nTokens + source`: the first entry is the source's own next token. */
   readonly #influence: (Float32Array | undefined)[] = [];
-  /** For each layer that has any: statistic × source. */
+  /** By layer: statistic × source. */
   readonly #statistics: (Float32Array | undefined)[] = [];
   readonly #nSources: number[];
   readonly #nRows: number[];
@@ -45,7 +45,7 @@ export class Rows {
       this.#statistics[layer] = kept;
     }
     for (const [row, source] of sources.entries()) {
-      // Column `c` is target `c + 1`, so the targets behind `source` begin at column `source`.
+      // Column `c` is target `c + 1`, so the targets after `source` begin at column `source`.
       const later = values.influence.slice(row * nTargets + source, (row + 1) * nTargets);
       this.#keep(layer, source, later);
       for (let s = 0; s < this.nStatistics; s += 1) {
@@ -65,41 +65,41 @@ export class Rows {
     this.#influence[key] = later;
   }
 
-  /** How often something has arrived. */
+  /** How often values have arrived. */
   get arrived(): number {
     return this.#arrived.value;
   }
 
-  /** Influence on each later target, nearest first; undefined while it is not here. */
+  /** Influence on each later target, nearest first; undefined before it arrives. */
   row(layer: number, source: number): Float32Array | undefined {
     this.arrived;
     return this.#influence[layer * this.nTokens + source];
   }
 
-  /** Undefined while it is not here. */
+  /** Undefined before it arrives. */
   influence(layer: number, source: number, target: number): number | undefined {
     return this.row(layer, source)?.[target - source - 1];
   }
 
-  /** NaN: computed, but no value; undefined: not here yet. */
+  /** NaN: no value; undefined: not arrived yet. */
   statistic(index: number, layer: number, source: number): number | undefined {
     if (this.row(layer, source) === undefined) return undefined;
     return this.#statistics[layer]?.[index * this.nTokens + source];
   }
 
-  /** How many sources of a layer are here. */
+  /** How many sources of a layer have arrived. */
   nSources(layer: number): number {
     this.arrived;
     return this.#nSources[layer] ?? 0;
   }
 
-  /** At how many layers a source is here. */
+  /** At how many layers a source has arrived. */
   nRows(source: number): number {
     this.arrived;
     return this.#nRows[source] ?? 0;
   }
 
-  /** Grows whenever something of a layer arrives. */
+  /** Grows whenever values of a layer arrive. */
   version(layer: number): number {
     this.arrived;
     return this.#versions[layer] ?? 0;

@@ -1,21 +1,21 @@
-/** The scale that influence is coloured on, in the text and in the heat map alike. */
+/** The colour scale of influence, for the text and the heat map. */
 
 import type { Layer } from "../kernel/protocol";
 import { isMostlyShock } from "../kernel/traits";
 import { type Reading, stripOf } from "./reading";
 import type { Rows } from "./rows";
 
-/** Below this a whole map is below the noise floor, and is not blown up to full colour. */
+/** The least end of a scale: a map of smaller values is mostly noise, and stays pale. */
 const SMALLEST = 0.1;
 const STEPS = [1, 1.25, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10] as const;
 
 /**
- * The largest magnitude of what is read, at any layer, rounded up to a round number; NaN before the first value.
+ * The largest magnitude of the reading at any layer, rounded up to a round number; NaN before the first value.
  *
- * Left out: the effect on a source's own next token, which is often far stronger than all else and may saturate instead
- * (it is counted where there is nothing else), and layers whose values are a shock (but where nothing else has come).
- * Rows come one by one, the layer on the screen first: the maximum only ever grows, and rounding it up makes it stand
- * still for most of them.
+ * It leaves out the effect on a source's own next token, which is often far stronger than all else and may saturate
+ * (unless there is nothing else), and layers whose values are mostly a shock (unless there are no others).
+ * Rows come one by one, those of the selected layer first. The maximum only grows, and rounding it up keeps it the same
+ * for most of them.
  */
 export function scaleOf(rows: Rows, reading: Reading, layers: readonly Layer[]): number {
   const largest = [0, 0];
@@ -45,7 +45,7 @@ function withoutOwn(reading: Reading, length: number): readonly [number, number]
 }
 
 /**
- * One end for several rows, so that they can be compared: the largest magnitude beyond each source's own next token,
+ * A common scale for several rows: the largest magnitude beyond each source's own next token,
  * rounded up; 0 where there is none.
  */
 export function sharedScale(rows: readonly (Float32Array | undefined)[]): number {

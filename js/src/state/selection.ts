@@ -1,4 +1,4 @@
-/** What is selected in a map: changes of it, and their undo. */
+/** The selection in a map: methods that change it, and their undo. */
 
 import { batch, computed, effect, type ReadonlySignal, untracked } from "@preact/signals-core";
 import { type Controls, MOST_PINNED } from "../kernel/protocol";

@@ -1,13 +1,13 @@
-/** The strongest links: of what is read, or of any values. */
+/** The strongest links of a reading, or of any values. */
 
 import { isAboveNoise } from "../kernel/traits";
 import { type Link, type Reading, stripOf } from "./reading";
 import type { Rows } from "./rows";
 
-/** With nothing selected, links to so near a token are left out: they are everywhere, and say the least. */
+/** With nothing selected, shorter links are left out: they are everywhere, and say the least. */
 export const FAR = 5;
 
-/** The strongest links of a row, a column, an offset, or of the whole layer (far ones), strongest first. */
+/** The strongest links of a row, a column or an offset, or the far links of a whole layer; the strongest first. */
 export function strongestLinks(
   rows: Rows,
   reading: Reading,
@@ -36,7 +36,7 @@ export function strongestLinks(
   return best.sorted();
 }
 
-/** Keeps the strongest of many links, those below the noise floor left out. */
+/** Keeps the strongest of many links, without those below the noise floor. */
 export class Strongest {
   #links: Link[] = [];
   #least = 0;

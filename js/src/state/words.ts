@@ -1,4 +1,4 @@
-/** Tokens grouped into what is read as one: words on request, else single tokens. */
+/** Units of the text: words on request, else single tokens. */
 
 import type { Token } from "../kernel/protocol";
 import { isAboveNoise, isFurtherPiece } from "../kernel/traits";
@@ -10,7 +10,7 @@ export interface Span {
   readonly stop: number;
 }
 
-/** What is read as one, in order: `nPositions` positions in all, the last of which may lie behind the prompt. */
+/** The units of `nPositions` positions, in order. The last position may lie after the prompt. */
 export function unitsOf(tokens: readonly Token[], nPositions: number, byWord: boolean): readonly Span[] {
   const units: { start: number; stop: number }[] = [];
   let word: number | undefined;
@@ -24,15 +24,15 @@ export function unitsOf(tokens: readonly Token[], nPositions: number, byWord: bo
   return units;
 }
 
-/** The token by which a word is asked about: its state when it has been read, or where its prediction begins. */
+/** The token that stands for a word: the last for its state, the first for its prediction. */
 export function representative(unit: Span, direction: "row" | "column"): number {
   return direction === "row" ? unit.stop - 1 : unit.start;
 }
 
 /**
- * The value of a word. As targets its tokens add up (the log-probability of a word is the sum of its tokens'), those
- * within the noise left out; as a source it is its last token, which has read the others. Undefined where the word has
- * none; NaN: not here yet.
+ * The value of a word. As targets, its tokens add up (the log-probability of a word is the sum of its tokens'), without
+ * those below the noise floor. As a source, it is its last token, which has read the others. Undefined where the word has
+ * no value; NaN: not computed yet.
  */
 export function unitValue(
   strip: Strip,
@@ -53,14 +53,14 @@ export function unitValue(
   return sum;
 }
 
-/** Where a text occurs, whatever its case: spans of tokens that it touches. */
+/** Where a text occurs, ignoring case: the spans of tokens that it touches. */
 export function occurrences(tokens: readonly Token[], wanted: string): readonly Span[] {
   if (wanted === "") return [];
   const starts: number[] = [];
   const ends: number[] = [];
   let whole = "";
   for (const token of tokens) {
-    // Further pieces of a character lie where their first one does.
+    // Further pieces of a character have the place of its first.
     const isFurther = isFurtherPiece(token);
     starts.push(isFurther ? (starts.at(-1) ?? 0) : whole.length);
     if (!isFurther) whole += token.text.toLowerCase();

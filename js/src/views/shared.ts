@@ -22,9 +22,9 @@ export interface View {
   readonly pointed: Signal<number | null>;
   /** Whether the prompt is being edited. */
   readonly editing: Signal<boolean>;
-  /** Has a screen reader say something, and shows it nowhere. */
+  /** Makes a screen reader say something that the page does not show. */
   readonly announce: (words: string) => void;
-  /** Tells that a click on a row known here was made at this time: its painting is timed. */
+  /** Times the paint of a click, made at this time, on a row that is known. */
   readonly timePainting: (since: number) => void;
 }
 

@@ -1,4 +1,4 @@
-/** What can be done: edit, undo, copy, fill the screen. */
+/** Buttons: edit, undo, redo, copy, full screen. */
 
 import type { Traits } from "../../kernel/protocol";
 import { TRAITS, type TraitName } from "../../kernel/traits";
@@ -75,7 +75,7 @@ export class ActionsView {
     this.#wasEditing = open;
   }
 
-  /** The editor goes, and would take the focus with it. */
+  /** Takes the focus from the editor, which is being hidden. */
   #takeFocus(): void {
     const focused = this.#view.root.shadowRoot?.activeElement ?? null;
     if (focused === null || focused.closest(".editor") !== null) this.#edit.element.focus();

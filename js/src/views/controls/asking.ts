@@ -1,10 +1,10 @@
-/** What the editor's fields mean: metrics, baselines and layers as they are chosen and typed, and as they are sent. */
+/** Converts between the editor's fields and what is sent. */
 
 import { LONGEST_TEXT, type Offered } from "../../kernel/protocol";
 
 export type MetricChoice = Offered["metrics"][number];
 
-/** The choice that a metric, as it is sent, comes from; undefined where it can only be said in Python. */
+/** The choice for a metric as it is sent; undefined where only Python can express it. */
 export function metricChoice(
   { metrics }: Offered,
   [named, ...tokens]: readonly string[],
@@ -12,7 +12,7 @@ export function metricChoice(
   return metrics.find(({ name, n_tokens: nTokens }) => name === named && nTokens === tokens.length);
 }
 
-/** What names a choice in a list of choices. */
+/** The value of a choice in its list. */
 export function choiceValue({ name, n_tokens: nTokens }: MetricChoice): string {
   return nTokens === 0 ? name : `${name} ${nTokens}`;
 }
@@ -25,7 +25,7 @@ export interface Wrong {
 
 export type Parsed<T> = { readonly ok: true; readonly value: T } | ({ readonly ok: false } & Wrong);
 
-/** Null: the kernel takes a text of this length. Some characters are two of the page's units, and one of Python's. */
+/** Null where the kernel accepts the length. Some characters are two units in JavaScript, and one in Python. */
 export function tooLong(text: string): Wrong | null {
   if (text.length <= LONGEST_TEXT || [...text].length <= LONGEST_TEXT) return null;
   return {
@@ -34,7 +34,7 @@ export function tooLong(text: string): Wrong | null {
   };
 }
 
-/** The text that a reader means, who sees each line break as a line feed: what was not edited stays as it was. */
+/** The edited text, with the original line breaks where it was not edited: a field turns each into a line feed. */
 export function asMeant(typed: string, before: string): string {
   const kept = before.match(/\r\n|[\s\S]/g) ?? [];
   const seen = kept.map((unit) => (unit.startsWith("\r") ? "\n" : unit));
@@ -47,7 +47,7 @@ export function asMeant(typed: string, before: string): string {
   return beginning + typed.slice(start, typed.length - end) + kept.slice(kept.length - end).join("");
 }
 
-/** `0-5, 12`, or “all”: the layers, or null for all. */
+/** Parses `0-5, 12` or “all”; null stands for all layers. */
 export function parseLayers(text: string, nLayers: number): Parsed<readonly number[] | null> {
   const trimmed = text.trim();
   if (trimmed === "" || trimmed.toLowerCase() === "all") return { ok: true, value: null };
@@ -66,7 +66,7 @@ export function parseLayers(text: string, nLayers: number): Parsed<readonly numb
   return { ok: true, value: layers.length === nLayers ? null : layers };
 }
 
-/** Layers as they are typed. */
+/** Layers as the reader would type them. */
 export function layersText(layers: readonly number[] | null): string {
   if (layers === null) return "all";
   const ranges: [number, number][] = [];

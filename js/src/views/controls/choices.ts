@@ -1,4 +1,4 @@
-/** One of a few: a group of radio buttons that is set as words, not as circles. */
+/** A group of radio buttons, shown as words. */
 
 import { h, listen, setAttribute } from "../../page/dom";
 import type { Frames } from "../../page/frames";
@@ -14,12 +14,12 @@ export class Choices {
   readonly #name: string;
   readonly #legend: string;
 
-  /** `name`: of the group; radio buttons of other views are in other trees. `look`: its class. */
+  /** `name`: the name of the group. `look`: its class. */
   constructor(frames: Frames, name: string, legend: string, look: string, choose: (value: string) => void) {
     this.#name = name;
     this.#legend = legend;
     this.element = h("fieldset", { class: `choice ${look}` });
-    // A click also comes from the arrow keys, and from the choice that is already made.
+    // Arrow keys also cause clicks, and so does the current choice.
     frames.onDispose(
       listen(this.element, "click", (event) => {
         if (event.target instanceof HTMLInputElement) choose(event.target.value);

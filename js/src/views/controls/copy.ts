@@ -1,10 +1,10 @@
-/** Copies a text; where the clipboard is refused, shows it selected, for the keyboard to copy. */
+/** A button that copies a text. Where the page may not use the clipboard, it shows the text selected. */
 
 import { h, listen } from "../../page/dom";
 import type { View } from "../shared";
 import { SwapButton } from "./swap";
 
-/** For so long a button says that it has copied. */
+/** How long the button says that it has copied. */
 const SAID_MS = 2000;
 
 export class CopyButton {
@@ -81,7 +81,7 @@ async function toClipboard(text: string): Promise<boolean> {
   }
 }
 
-/** The old way, which pages without encryption still have. */
+/** The older way, which also works on pages without encryption. */
 function copySelection(): boolean {
   try {
     return document.execCommand("copy");

@@ -1,4 +1,4 @@
-/** In the place of the text: the prompt to edit, what is asked about it, and how far the model shall write on. */
+/** The editor, which replaces the text: prompt, metric, baseline, layers, and writing on. */
 
 import { h, listen, setAttribute, setText } from "../../page/dom";
 import type { View } from "../shared";
@@ -14,7 +14,7 @@ import {
 import { Field } from "./field";
 import { WriteOnView } from "./write-on";
 
-/** Metrics and baselines that only Python can say stay what they are. */
+/** The choice for a metric or baseline that only Python can express: it stays as it is. */
 const AS_SET = "as set";
 
 function input(name: string, placeholder = ""): HTMLInputElement {
@@ -90,9 +90,9 @@ export class EditorView {
   );
   readonly element: HTMLElement;
   readonly #view: View;
-  /** What stood in the fields before the reader changed them; a field may not keep a text as it is. */
+  /** The content of the fields when they were filled; a field may change a text that it is given. */
   #filled = "";
-  /** The tokens that the fields were filled with, and what stood there then: a line break does not stay in a field. */
+  /** The named tokens, and what the fields made of them: a field drops line breaks. */
   #named: readonly { readonly name: string; readonly typed: string }[] = [];
 
   constructor(view: View) {
@@ -114,7 +114,7 @@ export class EditorView {
     frames.on(map.traits.map_id, () => this.#close());
     frames.on(view.editing, () => this.#open());
     frames.on(store.kernel.failed, () => this.#complain());
-    // Nobody answers a message that the kernel could not read.
+    // The kernel gives no other answer to a message that it could not read.
     frames.on(store.kernel.problem, () => {
       if (store.kernel.problem.value !== null) setText(this.#note, "");
     });
@@ -129,7 +129,7 @@ export class EditorView {
     this.#prompt.focus({ preventScroll: true });
   }
 
-  /** What the map on the screen was asked with. */
+  /** Fills the fields from the current map. */
   #fill(): void {
     const { traits } = this.#view.store;
     const { metric, baseline } = traits.asked.value;
@@ -161,7 +161,7 @@ export class EditorView {
     this.#showOwn();
   }
 
-  /** Fields that only some choices have. */
+  /** Shows the fields that the choices need. */
   #showOwn(): void {
     const nTokens = this.#choice()?.n_tokens ?? 0;
     for (const [i, token] of this.#tokens.entries()) token.hidden = i >= nTokens;
@@ -181,7 +181,7 @@ export class EditorView {
     return baselines.find(({ name }) => name === this.#baseline.value)?.needs_prompt === true;
   }
 
-  /** Asks for the map, and for so many tokens that the model writes on from it. */
+  /** Asks for the map, and for `nTokens` tokens that the model writes on. */
   #run(nTokens = 0): void {
     const { map, store } = this.#view;
     const layers = parseLayers(this.#layers.value, map.traits.n_layers.value);
@@ -209,13 +209,13 @@ export class EditorView {
     });
   }
 
-  /** Goes on from what stands in the editor: where that is another map, it is run first. */
+  /** Writes on from the editor's prompt; where the editor describes another map, that is opened first. */
   #writeOn(nTokens: number): void {
     if (this.#typed() === this.#filled) this.#view.store.kernel.writeOn(nTokens);
     else this.#run(nTokens);
   }
 
-  /** All that stands in the fields, to be compared. */
+  /** The content of all fields, for comparison. */
   #typed(): string {
     return JSON.stringify([
       this.#prompt.value,
@@ -225,7 +225,7 @@ export class EditorView {
     ]);
   }
 
-  /** What was wrong with a field is not, once it is another. */
+  /** Removes the complaint at a field that is edited. */
   #edited({ target }: Event): void {
     if (!(target instanceof Element)) return;
     const name = target.closest("[data-field]")?.getAttribute("data-field") ?? "n_tokens";
@@ -251,7 +251,7 @@ export class EditorView {
     return this.#needsPrompt() ? [kind, this.#other.value] : [kind];
   }
 
-  /** What could not be done is said at its field; what was typed stays. */
+  /** Shows a failure at its field, and keeps what was typed. */
   #complain(): void {
     const failed = this.#view.store.kernel.failed.value;
     if (!this.#view.editing.value || failed === null) return;
@@ -282,7 +282,7 @@ export class EditorView {
 
 const OF_EDITOR: readonly string[] = ["prompt", "metric", "baseline", "layers", "n_tokens"];
 
-/** Whether a failure is told at a field of the editor, as long as that is open. */
+/** Whether the editor shows a failure of this field while it is open. */
 export function isOfEditor(field: string | null | undefined): boolean {
   return typeof field === "string" && OF_EDITOR.includes(field);
 }

@@ -1,4 +1,4 @@
-/** Fields: a labelled one, and what is wrong with one. */
+/** Labelled fields with error messages. */
 
 import { h, setAttribute, setText } from "../../page/dom";
 import type { Wrong } from "./asking";
@@ -7,13 +7,13 @@ type Control = HTMLInputElement | HTMLTextAreaElement | HTMLSelectElement;
 
 let nFields = 0;
 
-/** Unique in the page, for its tests; a shadow root needs it unique within itself alone. */
+/** Unique ids. A shadow root needs them unique only within itself. */
 function newId(): string {
   nFields += 1;
   return `field-${nFields}`;
 }
 
-/** What is wrong with some controls, in words below them. */
+/** An error message below some controls. */
 export class Complaint {
   readonly #title = h("strong");
   readonly #advice = h("span");
@@ -38,13 +38,13 @@ export class Complaint {
   }
 }
 
-/** A labelled field, with what it takes and what is wrong with it. */
+/** A labelled field with a hint and an error message. */
 export class Field {
   readonly element: HTMLElement;
   readonly #controls: readonly Control[];
   readonly #complaint: Complaint;
 
-  /** The label names the first control; the others name themselves. */
+  /** The label names the first control; the others have labels of their own. */
   constructor(name: string, label: string, hint: string, ...controls: readonly Control[]) {
     this.#controls = controls;
     this.#complaint = new Complaint(...controls);

@@ -52,7 +52,7 @@ export class FindView {
     event.stopPropagation();
   }
 
-  /** Selects the next place behind the selected token, or the one before it; around the ends. */
+  /** Selects the next place after the selected token, or the one before it, and wraps around. */
   #go(by: 1 | -1): void {
     const { map, store } = this.#view;
     const direction = store.traits.direction.value;

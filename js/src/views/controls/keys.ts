@@ -1,4 +1,4 @@
-/** Keys that work anywhere in a view, but where something is typed. */
+/** Keys that work anywhere in a view, except in text fields. */
 
 import { listen } from "../../page/dom";
 import type { View } from "../shared";
@@ -27,7 +27,7 @@ export function listenToKeys({ map, store, root, frames }: View): void {
 function actionOf(event: KeyboardEvent): "undo" | "redo" | 1 | -1 | null {
   const { key, altKey, shiftKey } = event;
   const command = event.ctrlKey || event.metaKey;
-  // On many keyboards the brackets themselves need AltGr, which some systems tell as Ctrl+Alt.
+  // Many keyboards need AltGr for brackets, which some systems report as Ctrl+Alt.
   if (command === altKey && key === "]") return 1;
   if (command === altKey && key === "[") return -1;
   if (!command || altKey) return null;

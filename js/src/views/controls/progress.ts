@@ -1,4 +1,4 @@
-/** How far the computation is, with a way to stop it and to go on. */
+/** The progress of the computation, with a button to stop or resume it. */
 
 import { signal } from "@preact/signals-core";
 import type { Filling } from "../../kernel/traits";
@@ -8,10 +8,10 @@ import type { Host } from "../../state/host";
 import type { View } from "../shared";
 import { SwapButton } from "./swap";
 
-/** What has a way to be stopped. */
+/** Activities that can be stopped. */
 const BUSY: ReadonlySet<Filling> = new Set(["running", "waiting", "behind"]);
 
-/** A host's state that lasts no longer is not worth a screen reader's words. */
+/** A screen reader announces a host's state only after this time. */
 const SAY_AFTER_S = 1;
 
 export class ProgressView {
@@ -77,13 +77,13 @@ export class ProgressView {
     this.#bar.style.setProperty("--done", `${percent}%`);
     this.#button.element.hidden = !(busy || filling === "stopped" || filling === "on request");
     this.#button.show(busy ? 0 : filling === "on request" ? 2 : 1);
-    // How far it is, a screen reader asks for; that it has ended, it is told.
+    // A screen reader is told only that it has ended; it asks for the progress itself.
     if (this.#wasBusy && !busy && words !== "") this.#view.announce(words);
     this.#wasBusy = busy;
     if (state !== "computing") this.#said = "";
   }
 
-  /** How many seconds the host's state lasts; painted anew with the next one. */
+  /** How many seconds the host's state has lasted; the next second paints again. */
   #count({ words, since }: Host): number {
     this.#clock.value;
     const lasted = Date.now() - since;

@@ -1,4 +1,4 @@
-/** What went wrong, or is missing: in plain words, with advice, and details to copy. */
+/** What went wrong or is missing, with advice and details to copy. */
 
 import type { ConnectionState } from "../../kernel/connection";
 import { PROTOCOL_VERSION, type Problem } from "../../kernel/protocol";
@@ -67,7 +67,7 @@ export class StatusView {
     const notice = noticeOf(this.#view);
     this.#shown = notice;
     setAttribute(this.#notice, "data-kind", notice?.kind ?? "none");
-    // An alert interrupts a screen reader: for what stops the work.
+    // An alert interrupts a screen reader, so it is only for what stops the work.
     const urgent = notice?.kind === "error" || notice?.kind === "failed" || notice?.kind === "refused";
     setAttribute(this.#notice, "role", urgent ? "alert" : "status");
     setText(this.#title, notice?.title ?? "");
@@ -97,7 +97,7 @@ export class StatusView {
   }
 }
 
-/** The one thing to tell first. */
+/** The most important notice. */
 function noticeOf({ store, editing }: View): Notice | null {
   const { kernel, traits } = store;
   const state = kernel.connection.state.value;
@@ -106,7 +106,7 @@ function noticeOf({ store, editing }: View): Notice | null {
       ...(CONNECTION["refused"] as Notice),
       detail: `page: protocol ${PROTOCOL_VERSION}, kernel: protocol ${traits.protocol_version.value}`,
     };
-  // Without a kernel nothing else can be mended; the rest is told when it answers.
+  // Without a kernel no other problem can be solved.
   const silent = CONNECTION[state];
   if (silent !== undefined) return silent;
   if (traits.error.value !== null) return { ...traits.error.value, kind: "error" };

@@ -1,4 +1,4 @@
-/** A button whose words change, in room enough for each of them: nothing beside it moves. */
+/** A button whose label changes. It has room for each label, so that nothing beside it moves. */
 
 import { h } from "../../page/dom";
 

@@ -1,4 +1,4 @@
-/** What is asked, how it is looked at (direction, statistic, layer, find, words, arcs), and how far it is computed. */
+/** The toolbar: model and metric, actions, direction, statistic, layer, progress, find, words, arcs. */
 
 import type { Direction } from "../../kernel/traits";
 import { h, listen, setAttribute, setText } from "../../page/dom";
@@ -25,7 +25,7 @@ export class ToolbarView {
   readonly #labels = h("span", { class: "labels" });
   readonly #direction: Choices;
   readonly #statistics: Choices;
-  /** The same choice, where there is no room for its words. */
+  /** The same choice for narrow pages. */
   readonly #select = h("select", {
     class: "field-text statistic-select",
     "aria-label": "Colour the tokens by",
@@ -48,7 +48,7 @@ export class ToolbarView {
     );
     const actions = new ActionsView(view);
     this.element = h(
-      // Not a header: a page has one, and this is no page.
+      // Not a `header`: that names the header of the whole page.
       "div",
       { class: "toolbar" },
       h("div", { class: "about" }, this.#model, this.#labels),

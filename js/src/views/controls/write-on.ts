@@ -1,4 +1,4 @@
-/** Lets the model write on: prompt and continuation become one map. */
+/** Lets the model write on; prompt and continuation become one map. */
 
 import { MOST_WRITTEN } from "../../kernel/protocol";
 import { h, listen, setAttribute, setText } from "../../page/dom";
@@ -35,12 +35,12 @@ export class WriteOnView {
     this.#complaint.element,
   );
 
-  /** `write`: what is to be done with a number that can be. */
+  /** `write` gets a valid number of tokens. */
   constructor({ store, frames }: View, write: (nTokens: number) => void) {
     frames.onDispose(
       listen(this.element, "submit", (event) => {
         event.preventDefault();
-        if (store.whyNot("write_on") !== undefined) return; // it stands there
+        if (store.whyNot("write_on") !== undefined) return; // the reason is shown
         const wanted = this.#number.valueAsNumber;
         if (Number.isSafeInteger(wanted) && wanted >= 1 && wanted <= MOST_WRITTEN) write(wanted);
         else

@@ -1,4 +1,4 @@
-/** One aspect of a cell: not asked yet, asked, found, failed, or not offered; its room is there from the start. */
+/** One aspect of a cell: not asked, pending, found, failed, or not offered. Its room is reserved from the start. */
 
 import type { Aspect, Findings } from "../../kernel/protocol";
 import { h, listen, setAttribute, setText } from "../../page/dom";
@@ -8,11 +8,11 @@ import type { View } from "../shared";
 export interface AspectOptions<A extends Aspect> {
   readonly aspect: A;
   readonly title: string;
-  /** Words of the button that asks for it; null: it is always asked. */
+  /** Label of the button that asks for it; null: it is always asked. */
   readonly ask: string | null;
-  /** What that would tell. */
+  /** What the answer would show. */
   readonly offer?: string;
-  /** While it is under way. */
+  /** Shown while it is pending. */
   readonly pending: string;
   readonly body: readonly HTMLElement[];
   readonly paint: (found: Findings[A], cell: Cell) => void;
@@ -61,7 +61,7 @@ export class AspectPart<A extends Aspect> {
     const status = reason !== undefined ? "refused" : (known ?? (asked ? "pending" : "unasked"));
     setAttribute(this.element, "data-status", status);
     this.#ask.hidden = status !== "unasked" && (status !== "refused" || ask === null);
-    this.#title.hidden = !this.#ask.hidden; // the button says it
+    this.#title.hidden = !this.#ask.hidden; // the button says the same
     setAttribute(this.#ask, "aria-disabled", reason !== undefined && "true");
     setAttribute(this.#ask, "title", reason ?? false);
     this.#again.hidden = status !== "failed";
@@ -74,7 +74,7 @@ export class AspectPart<A extends Aspect> {
     this.#note.hidden = status === "found";
   }
 
-  /** Why nothing is under way yet; null where it is. */
+  /** Why it has not been asked yet; null where it has. */
   #why({ layer, source, target }: Cell): string | null {
     const { map, store } = this.#view;
     if (store.kernel.connection.state.value !== "connected") return "The kernel does not answer.";

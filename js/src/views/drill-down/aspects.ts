@@ -1,4 +1,4 @@
-/** What is found out about a cell: predictions with and without the state, its parts, baselines, heads, a second pass. */
+/** The findings about a cell: predictions, direct and indirect parts, other baselines, heads, verification. */
 
 import type { Findings } from "../../kernel/protocol";
 import {
@@ -40,7 +40,7 @@ export function predictionsPart(view: View): AspectPart<"predictions"> {
   });
 }
 
-/** Texts cut to a length, but for those that would then look the same. */
+/** Shortens texts, except those that would then look the same. */
 function shortened(texts: readonly string[]): readonly string[] {
   const short = texts.map((text) => oneLine({ text }, LONGEST_TOKEN));
   return texts.map((text, i) =>

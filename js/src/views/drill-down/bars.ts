@@ -1,16 +1,16 @@
-/** Bars on one axis through zero, each with its name and its number: as arithmetic, and on the page. */
+/** Bars on one axis through zero, each with a name and a number. */
 
 import { h, setAttribute, setText } from "../../page/dom";
 
 export interface Bar {
   readonly name: string;
   readonly text: string;
-  /** The bar goes from here to there; its sign is the direction. */
+  /** The bar runs from `from` to `to`; the direction shows the sign. */
   readonly from: number;
   readonly to: number;
 }
 
-/** A stretch of the axis, in shares of its length. */
+/** A part of the axis, in shares of its length. */
 export interface Stretch {
   readonly start: number;
   readonly length: number;
@@ -31,7 +31,7 @@ export function stretchOf(
   return { start: (Math.min(from, to) - low) / whole, length: Math.abs(to - from) / whole };
 }
 
-/** Two parts that add up to a whole: the second begins where the first ends, so that opposite signs are seen to cancel. */
+/** Two parts of a whole. The second begins where the first ends, so that opposite signs visibly cancel. */
 export function twoParts(first: number, second: number): readonly [Stretched, Stretched] {
   return [
     { from: 0, to: first },

@@ -1,4 +1,4 @@
-/** The card of one cell: its number, what it means, what was found out about it, and what can be done with it. */
+/** The card of one cell: its value, what it means, findings about it, and actions. */
 
 import { MOST_PINNED } from "../../kernel/protocol";
 import { valueKind } from "../../page/cell-sentences";
@@ -34,12 +34,12 @@ export class CellCard {
   );
   readonly #strongest: HTMLElement;
   readonly element: HTMLElement;
-  /** What takes the whole width, below. */
+  /** The part that takes the whole width, below. */
   readonly found: HTMLElement;
   readonly #view: View;
   readonly #onRelease: () => void;
 
-  /** `onRelease`: the card had the focus, and has nothing to be focused any more. */
+  /** `onRelease`: the focused element of the card is being hidden. */
   constructor(view: View, onRelease: () => void) {
     this.#view = view;
     this.#onRelease = onRelease;
@@ -85,7 +85,7 @@ export class CellCard {
     frames.watch(() => this.#paintFound());
   }
 
-  /** The fixed cell; else the one under the cursor, in short. */
+  /** Paints the selected cell, or else the one under the cursor. */
   #paintCell(): void {
     const { cursor, map } = this.#view;
     const fixed = map.cell.value;
@@ -116,7 +116,7 @@ export class CellCard {
     this.#strongest.hidden = cell !== null;
     this.#hint.hidden = cell !== null;
     for (const { element } of this.#parts) element.hidden = cell === null;
-    // What had the focus is hidden now: it goes on where the reader does.
+    // The focused element is hidden now.
     if (cell === null && focused !== null && !this.#strongest.contains(focused)) this.#onRelease();
     if (cell === null) return;
     if (focused !== null && this.#strongest.contains(focused)) this.#release.focus();

@@ -1,4 +1,4 @@
-/** Opens below the text when a token is read: its heat map, and what is known of one cell. */
+/** The panel below the text for the token that is read: its heat map, and the card of one cell. */
 
 import { h, listen, setText } from "../../page/dom";
 import { meaningOf, named } from "../../page/sentences";
@@ -24,7 +24,7 @@ export class DrillDownView {
   constructor(view: View) {
     this.#view = view;
     const { frames, store } = view;
-    // First, so that the panel has its size when the heat map lays itself out.
+    // First, so that the panel has its size before the heat map is laid out.
     frames.watch(() => this.#paint());
     const heatMap = new HeatMapView(view);
     const card = new CellCard(view, () => heatMap.focus());
@@ -40,7 +40,7 @@ export class DrillDownView {
     frames.onDispose(
       listen(this.#close, "click", ({ detail }) => {
         store.selection.clear();
-        // The button goes; who pressed it by key goes on from the text.
+        // The button is hidden now, so a press by key moves the focus to the text.
         if (detail === 0) focusText(view);
       }),
     );

@@ -1,4 +1,4 @@
-/** One token at every layer: each cell the influence of its state on a later token, or of an earlier one on it. */
+/** The heat map of one token: its influence on later tokens, or that of earlier ones on it, at every layer. */
 
 import { computed, type ReadonlySignal } from "@preact/signals-core";
 import type { Token } from "../../kernel/protocol";
@@ -29,16 +29,16 @@ const LABEL_LEAST = 0.12;
 const LONGEST_LABEL = 12;
 
 export class HeatMapView {
-  /** The cell or the layer under the pointer, in a line that has its room from the start. */
+  /** A line about the cell or the layer under the pointer; its room is reserved. */
   readonly #quick = h("p", { class: "quick" });
   readonly #grid: GridView;
   readonly element: HTMLElement;
   readonly #view: View;
   readonly #drilled: ReadonlySignal<Drilled | null>;
   #sums: readonly LayerSum[] = [];
-  /** The layer whose sum was told last. */
+  /** The layer whose sum was spoken last. */
   #spoken: number | null = null;
-  /** Of what was painted last. */
+  /** The reading that was painted last. */
   #reading: Reading | null = null;
 
   constructor(view: View) {
@@ -55,7 +55,7 @@ export class HeatMapView {
       onLeave: () => this.#leave(),
     });
     this.element = h("div", { class: "map-room" }, this.#quick, this.#grid.element);
-    // A cell selected in the same row, which is another reading of it, repaints nothing.
+    // Selecting a cell in the same row repaints nothing.
     let last = map.reading.peek();
     const reading = computed(() => {
       const now = map.reading.value;
@@ -82,7 +82,7 @@ export class HeatMapView {
     const scale = map.scale.value;
     this.#sums = layerSums(drilled, map.traits.layer_info.value);
     this.#grid.show(this.#picture(drilled, scale));
-    // Another row or column begins where the token itself is.
+    // Another row or column is shown from the token's own end.
     const column = reading.kind === "row" ? 0 : drilled.nColumns - 1;
     if (turned && map.cell.peek() === null) this.#grid.reveal({ row: 0, column });
     setAttribute(canvas, "data-source", reading.kind === "row" ? reading.source : false);
@@ -160,7 +160,7 @@ export class HeatMapView {
     this.#paintQuick(null);
   }
 
-  /** What the pointer is on: a layer's bar, or a cell. */
+  /** Describes what is under the pointer: a layer's bar, or a cell. */
   #paintQuick(row: number | null): void {
     const { cursor, map } = this.#view;
     const cell = cursor.value;
@@ -188,7 +188,7 @@ export class HeatMapView {
     this.#view.cursor.value = place === null || drilled === null ? null : cellOf(drilled, place);
   }
 
-  /** The cell that is fixed is let go of by a second click. */
+  /** Selects a cell; a second click releases it. */
   #select(place: Place, event: Event): void {
     const drilled = this.#drilled.value;
     if (drilled === null) return;
@@ -201,7 +201,7 @@ export class HeatMapView {
     timePainting(event.timeStamp);
   }
 
-  /** Back to the selected token in the text. */
+  /** Moves the focus back to the selected token in the text. */
   #leave(): void {
     const root = this.element.getRootNode();
     const anchor = anchorOf(this.#view.map.reading.peek());

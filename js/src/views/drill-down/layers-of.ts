@@ -1,4 +1,4 @@
-/** A row or a column at every layer: which pixel has which colour, which token a label, how much each layer adds up to. */
+/** A row or a column at every layer as numbers: pixels, strengths of columns, sums of layers. */
 
 import type { Layer } from "../../kernel/protocol";
 import { isAboveNoise, isMostlyShock } from "../../kernel/traits";
@@ -29,7 +29,7 @@ export function drill(rows: Rows, reading: Reading): Drilled | null {
   return { reading, nTokens, nTargets, nLayers, first, nColumns: Math.max(0, stop - first), strips };
 }
 
-/** NaN: not here yet. */
+/** NaN: not computed yet. */
 export function valueAt({ strips }: Drilled, { row, column }: Place): number {
   return strips[row]?.values[column] ?? Number.NaN;
 }
@@ -52,7 +52,7 @@ export function placeOf(drilled: Drilled, cell: Cell | null): Place | null {
 
 /**
  * One pixel for each cell: the hue of the sign, its strength as opacity, so that zero is the background of any theme.
- * Cells below the noise floor and cells not here yet stay clear.
+ * Cells below the noise floor and unknown cells stay clear.
  */
 export function pixelsOf(
   drilled: Drilled,
@@ -79,7 +79,7 @@ export function pixelsOf(
   return pixels;
 }
 
-/** Which cells are here, in the order of the pixels. */
+/** Which cells are known, in the order of the pixels. */
 export function knownOf({ nLayers, nColumns, strips }: Drilled): Uint8Array {
   const known = new Uint8Array(nLayers * nColumns);
   for (const [layer, { values }] of strips.entries()) {
@@ -108,15 +108,15 @@ export function columnStrengths(
   return strengths;
 }
 
-/** How much a layer's row adds up to. */
+/** The sum of a layer's row. */
 export interface LayerSum {
-  /** Sum of magnitudes over the noise floor, of what is here; NaN where nothing is. */
+  /** Sum of the known magnitudes above the noise floor; NaN where none is known. */
   readonly sum: number;
-  /** How many cells are here. */
+  /** How many cells are known. */
   readonly nKnown: number;
-  /** Whether all cells are here: a part of a sum is drawn nowhere, since it would look like a small one. */
+  /** Whether all cells are known. The bar of a partial sum is not drawn, since it would look like a small sum. */
   readonly complete: boolean;
-  /** Length of its bar, 0..1: longest where the values are no shock. */
+  /** Length of its bar, 0..1, relative to the longest layer without a shock. */
   readonly share: number;
   readonly shocked: boolean;
 }
@@ -139,7 +139,7 @@ export function layerSums({ strips }: Drilled, layers: readonly Layer[]): readon
   });
   const longest = (shocked: boolean): number =>
     Math.max(0, ...sums.filter((one) => one.shocked === shocked && one.complete).map(({ sum }) => sum));
-  // A shock does not set the scale, but where there is nothing else.
+  // Layers with a shock set the scale only where there are no others.
   const scale = longest(false) || longest(true);
   return sums.map((one) => ({
     ...one,

@@ -1,4 +1,4 @@
-/** The strips of pinned sources as arithmetic: bars along the text, up where needed and down where hindering. */
+/** The strips of pinned sources as numbers: bars along the text, up where needed, down where hindering. */
 
 import { isAboveNoise } from "../../kernel/traits";
 
@@ -20,7 +20,7 @@ export function barsAlong(
   })).filter(({ height }) => height !== 0);
 }
 
-/** The strongest target beyond the source's own next token; null where none isAboveNoise anything. */
+/** The strongest target beyond the source's own next token; null where none is above the noise floor. */
 export function farLink(
   row: Float32Array | undefined,
   source: number,

@@ -1,4 +1,4 @@
-/** Pinned sources, one line each: how far along the text each is used at the layer on the screen, on one scale. */
+/** Pinned sources, one line each: influence along the text at the selected layer, on one scale. */
 
 import { css, inkOn, pinColour, type Rgb } from "../../page/colour";
 import { h, listen, setAttribute, setText } from "../../page/dom";
@@ -9,7 +9,7 @@ import { sharedScale } from "../../state/scale";
 import { contextOf, type View } from "../shared";
 import { barsAlong, farLink } from "./pin-strip";
 
-/** What is told of each pin beside its strip. */
+/** Statistics shown beside each strip. */
 const STATISTICS = ["own_share", "expected_horizon"];
 /** Height of a strip and least width, in pixels of its canvas: the page stretches it along the text. */
 const STRIP = { height: 60, width: 1200 };
@@ -105,7 +105,7 @@ export class PinsView {
     return far === null ? null : { layer, source, target: far.target };
   }
 
-  /** The last may lie behind the prompt. */
+  /** The last position may lie after the prompt. */
   #nPositions(): number {
     const { tokens, nTargets } = contextOf(this.#view.map);
     return Math.max(tokens.length, nTargets + 1);
@@ -162,7 +162,7 @@ class PinLine {
   );
 }
 
-/** Bars from the middle; a tick where the source itself stands. */
+/** Draws bars from the middle line, and a tick at the source. */
 function drawStrip(
   canvas: HTMLCanvasElement,
   bars: ReturnType<typeof barsAlong>,

@@ -37,7 +37,7 @@ export class StrongestView {
   #paint(): void {
     const { map } = this.#view;
     const reading = map.reading.value;
-    // Hidden while the card shows a fixed cell.
+    // The list is hidden while a cell is selected.
     if (map.cell.value !== null || (reading.kind !== "row" && reading.kind !== "column")) return;
     const layer = map.layer.value;
     const { tokens } = contextOf(map);

@@ -1,4 +1,4 @@
-/** A grid of cells as arithmetic: which pixel, which cell, which label. Row 0 lies at the bottom, as layer 0 does. */
+/** The geometry of a grid: pixels, cells and labels. Row 0 is at the bottom, like layer 0. */
 
 /** One cell of a grid. */
 export interface Place {
@@ -14,7 +14,7 @@ export interface Shape {
   readonly height: number;
 }
 
-/** How small and how large the cells may become, in CSS pixels, and how high all rows together would like to be. */
+/** Limits for the size of cells, and the preferred height of all rows together, in CSS pixels. */
 export interface Sizes {
   readonly narrowest: number;
   readonly widest: number;
@@ -25,7 +25,7 @@ export interface Sizes {
 
 export const SIZES: Sizes = { narrowest: 4, widest: 48, lowest: 5, highest: 20, rows: 300 };
 
-/** Whole pixels for each cell, so that all are of one size; where they do not fit, the pane scrolls. */
+/** Sizes cells in whole pixels, so that all have one size; where they do not fit, the pane scrolls. */
 export function layOut(nRows: number, nColumns: number, room: number, sizes: Sizes = SIZES): Shape {
   const width = clamp(Math.floor(room / Math.max(1, nColumns)), sizes.narrowest, sizes.widest);
   const height = clamp(Math.round(sizes.rows / Math.max(1, nRows)), sizes.lowest, sizes.highest);
@@ -45,7 +45,7 @@ export function cornerOf(shape: Shape, { row, column }: Place): { x: number; y: 
   return { x: column * shape.width, y: (shape.nRows - 1 - row) * shape.height };
 }
 
-/** Where a cell's numbers lie in what is painted from the top left corner on, one entry for each cell. */
+/** The index of a cell in arrays that run from the top left corner, one entry per cell. */
 export function indexOf({ nRows, nColumns }: Pick<Shape, "nRows" | "nColumns">, place: Place): number {
   return (nRows - 1 - place.row) * nColumns + place.column;
 }
@@ -55,7 +55,7 @@ export function within({ nRows, nColumns }: Pick<Shape, "nRows" | "nColumns">, p
   return { row: clamp(place.row, 0, nRows - 1), column: clamp(place.column, 0, nColumns - 1) };
 }
 
-/** Where a key leads from a cell; null for keys that do not move. With Shift, arrows go ten cells. */
+/** The cell that a key moves to; null for other keys. With Shift, arrows move ten cells. */
 export function step(key: string, far: boolean, from: Place, shape: Shape): Place | null {
   const by = far ? 10 : 1;
   const page = Math.max(2, Math.round(shape.nRows / 4));
@@ -73,14 +73,14 @@ export function step(key: string, far: boolean, from: Place, shape: Shape): Plac
   return to === undefined ? null : within(shape, to);
 }
 
-/** Whether two labels along an axis do not touch; `room`: what each takes, the space around it included. */
+/** Whether two labels along an axis do not touch. `room`: the length of each, with the space around it. */
 export function apart(a: number, b: number, size: number, room: (index: number) => number): boolean {
   return Math.abs(a - b) * size >= (room(a) + room(b)) / 2;
 }
 
 /**
- * The indices that get a label along an axis: the wanted ones, then the strongest, none so close to another that they
- * would touch. `strengths` below `least` get none.
+ * The indices that get a label along an axis: the wanted ones, then the strongest, as far as they do not touch others.
+ * Those with a strength below `least` get none.
  */
 export function labelled(
   strengths: ArrayLike<number>,
@@ -95,7 +95,7 @@ export function labelled(
     .sort((a, b) => b.strength - a.strength || a.index - b.index)
     .map(({ index }) => index);
   const gap = Math.max(1, ...[...wanted, ...order].map(roomOf));
-  // Each label takes the slot it lies in: only neighbouring slots can hold one that is too close.
+  // Labels are kept by slots, so that only neighbouring slots need a check.
   const slots = new Map<number, number[]>();
   const chosen: number[] = [];
   for (const index of [...wanted, ...order]) {

@@ -1,6 +1,6 @@
 /**
- * A heat map: one pixel for each cell, scaled up by the page; labels, frames, a cursor for keys, and the same numbers
- * as a table. It knows nothing of layers and tokens: its owner paints a `Picture`, and says what is marked in it.
+ * A heat map: one canvas pixel per cell, scaled up by the page, with labels, frames, a keyboard cursor, and a table of the
+ * same values. It knows nothing of layers and tokens: its owner gives it a `Picture` and `Marks`.
  */
 
 import { signal } from "@preact/signals-core";
@@ -27,7 +27,7 @@ export interface GridOptions {
   /** Class of the canvas, by which tests find it. */
   readonly canvas: string;
   readonly sizes?: Partial<Sizes>;
-  /** Room below the grid for the labels of columns that stand upright; false: they lie flat. */
+  /** Whether column labels stand upright below the grid; else they lie flat. */
   readonly upright: boolean;
   /** The pointer, or the keyboard's cursor, is on a cell, or on none. */
   readonly onPoint: (place: Place | null) => void;
@@ -36,7 +36,7 @@ export interface GridOptions {
   readonly onPointRow?: (row: number | null) => void;
   /** A row was chosen by its bar. */
   readonly onSelectRow?: (row: number) => void;
-  /** Escape: back to where one came from. */
+  /** Escape was pressed: the focus should go back. */
   readonly onLeave?: () => void;
 }
 
@@ -47,7 +47,7 @@ const SUMS_GAP = 8;
 
 export class GridView {
   readonly canvas: HTMLCanvasElement;
-  /** Grain where a row is here in part: opaque where a value is known. */
+  /** Covers the grain where a value is known, in rows that are known in part. */
   readonly #veil = h("canvas", { class: "grid-veil", hidden: true });
   readonly #ground = h("div", { class: "ground" });
   readonly #rowFrame = h("div", { class: "row-frame" });
@@ -113,12 +113,12 @@ export class GridView {
     frames.onDispose(listen(this.#plot, "keydown", (event) => this.#key(event)));
   }
 
-  /** Whoever shows a picture in an effect shows it anew where the grid has another width. */
+  /** Shows a picture. An effect that calls this runs again when the width of the grid changes. */
   show(picture: Picture): void {
     const { rows, columns, pixels } = picture;
     this.#picture = picture;
     this.#sums.element.hidden = picture.sums === undefined;
-    // Measured here only before the observer has: measuring makes the browser lay out the page at once.
+    // Measured here only before the observer has reported: measuring forces a layout.
     const room = this.#room.value || this.#measure();
     this.#shape = layOut(rows.count, columns.count, room, this.#sizes);
     const { width, height } = this.#shape;
@@ -150,7 +150,7 @@ export class GridView {
   reveal(place: Place): void {
     const { nColumns, width } = this.#shape;
     if (nColumns * width <= this.#room.peek()) return;
-    // In the next frame, when the page is laid out anyway: asking it now would have that done at once.
+    // In the next frame, when the page is laid out anyway: reading sizes now would force a layout.
     if (this.#revealing !== null) cancelAnimationFrame(this.#revealing);
     this.#revealing = requestAnimationFrame(() => {
       this.#revealing = null;
@@ -180,7 +180,7 @@ export class GridView {
     );
   }
 
-  /** What lies under a row: nothing, a hatch, or a grain where something is not here yet. */
+  /** Paints the ground of each row: plain, a hatch, or a grain where values are missing. */
   #paintGround({ rows, columns, known, hatched, paper }: Picture): void {
     if (this.#ground.childElementCount !== rows.count)
       this.#ground.replaceChildren(...Array.from({ length: rows.count }, () => h("div")));
@@ -253,14 +253,14 @@ export class GridView {
 
   #go(place: Place): void {
     this.#point(place);
-    // At once, not in the next frame: the next key goes on from here.
+    // At once, since the next key moves on from here.
     this.#marks = { ...this.#marks, cursor: place };
     this.reveal(place);
     if (this.#picture !== null) setText(this.#spoken, this.#picture.words(place));
   }
 }
 
-/** Setting its size clears a canvas: only ever together with painting it. */
+/** Sets the size of a canvas, which clears it, and paints it. */
 function draw(canvas: HTMLCanvasElement, pixels: Uint8ClampedArray<ArrayBuffer>, shape: Shape): void {
   const { nRows, nColumns } = shape;
   if (canvas.width !== nColumns) canvas.width = nColumns;

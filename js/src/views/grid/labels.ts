@@ -1,20 +1,20 @@
-/** The labels along a grid: as many as there is room for, and always those of the row and column that are marked. */
+/** The labels along a grid: as many as there is room for, and always those of the marked row and column. */
 
 import { h, setAttribute, setText } from "../../page/dom";
 import { apart, evenly, labelled, type Shape } from "./geometry";
 import type { Axis } from "./picture";
 
-/** What a label takes along its axis, in CSS pixels: lines above each other, and at least a number beside another. */
+/** The room of a label along its axis, in CSS pixels: for lines above each other, and for numbers beside each other. */
 const LINE_GAP = 13;
 const NUMBER_GAP = 30;
-/** Of a number: wide digits at the size of labels, and the space beside it. */
+/** Widths of a digit and of the space beside a number, at the size of labels. */
 const DIGIT = 7.2;
 const BESIDE = 8;
 
-/** Labels at fixed places along one axis, and a few that follow the marks and push neighbours aside. */
+/** Labels along one axis; labels of marks hide neighbours that they would touch. */
 class Labels {
   readonly element: HTMLElement;
-  /** At least; labels that lie flat take more where they are long. */
+  /** The least room; long flat labels take more. */
   readonly #gap: number;
   readonly #flat: boolean;
   readonly #placed: (label: HTMLElement, index: number) => void;
@@ -57,7 +57,7 @@ class Labels {
     this.element.replaceChildren(...this.#labels.values(), ...this.#marked);
   }
 
-  /** Indices that have a label whatever their strength, the most important first. */
+  /** Indices that always have a label, the most important first. */
   mark(indices: readonly (number | null)[]): void {
     for (const label of this.#aside) label.style.visibility = "";
     this.#aside = [];
@@ -113,7 +113,7 @@ export class ColumnLabels {
   readonly #labels: Labels;
   #width = 0;
 
-  /** `upright`: words that stand below their column, read from top to bottom; else numbers that lie below it. */
+  /** `upright`: labels are words that run from top to bottom; else they are numbers. */
   constructor(upright: boolean) {
     this.element = h("div", { class: "column-labels", "aria-hidden": "true" });
     setAttribute(this.element, "data-upright", upright);

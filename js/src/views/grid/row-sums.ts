@@ -1,4 +1,4 @@
-/** A bar for each row, beside the grid: how much there is in it altogether. */
+/** A bar for each row, beside the grid: the sum of the row. */
 
 import { h, listen, setAttribute } from "../../page/dom";
 import type { Frames } from "../../page/frames";
@@ -10,7 +10,7 @@ interface Choices {
 }
 
 export class RowSums {
-  /** Speech has the same numbers with each cell and in the table. */
+  /** Screen readers get the same sums with each cell and in the table. */
   readonly element = h("div", { class: "row-sums", "aria-hidden": "true", hidden: true });
   #bars: HTMLElement[] = [];
   #marked: HTMLElement | undefined;
@@ -26,7 +26,7 @@ export class RowSums {
     frames.onDispose(listen(this.element, "pointerleave", () => onPointRow?.(null)));
   }
 
-  /** By row, from the bottom; each `height` CSS pixels high. */
+  /** Shows the sums by row, from the bottom; each bar is `height` CSS pixels high. */
   show(sums: readonly Sum[], height: number): void {
     if (this.#bars.length !== sums.length) {
       this.#bars = sums.map((_, row) => h("div", { class: "row-sum", "data-row": row }, h("i")));

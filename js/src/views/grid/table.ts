@@ -1,11 +1,11 @@
-/** The numbers of a grid as a table: made when it is opened, some columns at a time. */
+/** The values of a grid as a table, made when it is opened, some columns at a time. */
 
 import { h, listen, setAttribute, setText } from "../../page/dom";
 import type { Frames } from "../../page/frames";
 import type { Place } from "./geometry";
 import type { Picture } from "./picture";
 
-/** As many columns as can be read at once; a prompt may have a thousand. */
+/** Columns shown at once; a prompt may have a thousand. */
 export const COLUMNS_AT_ONCE = 12;
 
 export class GridTable {
@@ -22,7 +22,7 @@ export class GridTable {
   readonly #head = h("tr");
   readonly #body = h("tbody");
   readonly #table = h("table", {}, this.#caption, h("thead", {}, this.#head), this.#body);
-  /** Scrolls sideways where it must, so it takes the focus. */
+  /** It scrolls sideways, so it takes the focus. */
   readonly #scroll = h("div", { class: "grid-table-scroll", role: "region", tabindex: 0 }, this.#table);
   readonly #opened = h("div", { hidden: true }, this.#pages, this.#scroll);
   readonly element = h("div", { class: "grid-table" }, this.#toggle, this.#opened);
@@ -55,7 +55,7 @@ export class GridTable {
     const column = this.#chosen?.column ?? 0;
     this.#first = column - (column % COLUMNS_AT_ONCE);
     if (open) this.#fill();
-    // Nothing is kept up to date that nobody reads.
+    // A closed table is not updated.
     else {
       this.#head.replaceChildren();
       this.#body.replaceChildren();
@@ -91,7 +91,7 @@ export class GridTable {
     }
   }
 
-  /** Only where the number of cells changes; else their text does. */
+  /** Makes new cells only where their number changes. */
   #build(nRows: number, nCells: number): void {
     const built = `${nRows} ${nCells}`;
     if (built === this.#built) return;

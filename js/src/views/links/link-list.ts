@@ -1,4 +1,4 @@
-/** A list of links, the strongest first; each is a click away. */
+/** A list of links, the strongest first. A click selects a link's cell. */
 
 import { h, listen, setAttribute, setText } from "../../page/dom";
 import { signed, withUnit } from "../../page/format";
@@ -58,7 +58,7 @@ export class LinkList {
   }
 }
 
-/** Kept while values arrive, so that the focus stays where it is; without a link it keeps its room. */
+/** One line. It stays while values arrive, so that the focus does not move; without a link it is empty. */
 class LinkLine {
   readonly #swatch = h("i", { class: "swatch" });
   readonly #value = h("span", { class: "link-value" });

@@ -1,4 +1,4 @@
-/** The strongest links of the whole map, by distance; each is a click away. */
+/** The strongest links of the whole map, filtered by distance. */
 
 import { computed, type ReadonlySignal } from "@preact/signals-core";
 import { LEAST_OFFSETS } from "../../kernel/protocol";
@@ -82,7 +82,7 @@ export class LinksView {
     const tokens = map.traits.tokens.value;
     const { unit } = map.traits.query.value;
     const furthest = this.#summary.furthest;
-    // A distance that no link of this prompt has is not offered.
+    // Distances longer than the prompt are not offered.
     for (const label of this.#distances.querySelectorAll("label"))
       label.hidden = Number(label.dataset["least"]) > Math.max(furthest, least);
     const layers = map.traits.layer_info.value;

@@ -1,4 +1,4 @@
-/** The own share by layer: the median of the tokens, and their middle half; layers from the bottom up, as everywhere. */
+/** The own share by layer: the median of the tokens, and their middle half; layers run from the bottom up. */
 
 import { type Signal, signal } from "@preact/signals-core";
 import { h, listen, setAttribute, setText } from "../../page/dom";
@@ -111,7 +111,7 @@ export class OwnShareView {
     this.#plot.style.blockSize = `${nLayers * height}px`;
     setAttribute(this.#drawing, "viewBox", `0 0 1 ${Math.max(1, nLayers)}`);
     const spreads = Array.from({ length: nLayers }, (_, layer) => this.#summary.now.spread(layer));
-    // A layer where the mean is a shock is no part of the line, whatever takes its place.
+    // The line leaves out layers where the mean is a shock, whatever replaces it.
     const counted = spreads.map((spread, layer) => (layers[layer]?.shock === true ? null : spread));
     draw(this.#bands, "polygon", bandOf(counted));
     draw(this.#lines, "polyline", linesOf(counted));
@@ -226,7 +226,7 @@ export class OwnShareView {
   }
 }
 
-/** One shape for each stretch of layers without a gap. */
+/** Draws one shape for each run of layers without a gap. */
 function draw(group: SVGGElement, kind: "polygon" | "polyline", shapes: readonly string[]): void {
   while (group.childElementCount > shapes.length) group.lastElementChild?.remove();
   while (group.childElementCount < shapes.length) group.append(svg(kind));

@@ -8,15 +8,15 @@ import { indexOf } from "../grid/geometry";
 export interface Profile {
   readonly bins: readonly Bin[];
   readonly nLayers: number;
-  /** What is painted, layer × bin: a mean magnitude, or its share; NaN: not here yet. */
+  /** What is painted, layer × bin: a mean magnitude, or its share; NaN: not computed yet. */
   readonly values: Float64Array;
   /** The end of the scale; NaN before the first value. */
   readonly scale: number;
 }
 
 /**
- * The offset profile of every layer of which enough is here. `window`: as shares of what lies within so many tokens, and no further; null: as
- * it is.
+ * The offset profile of every layer with enough values. `window`: as shares of the influence within so many tokens; null: as
+ * mean magnitudes.
  */
 export function profileOf(
   summary: MapSummary,
@@ -27,7 +27,7 @@ export function profileOf(
 ): Profile {
   const bins = offsetBins(window === null ? nOffsets : Math.min(window, nOffsets));
   const values = new Float64Array(nLayers * bins.length);
-  // Apart: the next token, often far stronger than all else, and layers whose values are a shock.
+  // The next token, often far stronger than all else, and layers with a shock count apart.
   const largest = { rest: 0, apart: 0 };
   values.fill(Number.NaN);
   for (let layer = 0; layer < nLayers; layer += 1) {
@@ -44,7 +44,7 @@ export function profileOf(
   return { bins, nLayers, values, scale: end > 0 ? roundUp(end) : Number.NaN };
 }
 
-/** RGBA of the cells that are here, and which are. Nothing is waited for at offsets beyond `nReached`. */
+/** RGBA of the known cells, and which are known. Cells at offsets beyond `nReached` count as known: they stay empty. */
 export function paintProfile(
   { bins, nLayers, values, scale }: Profile,
   colour: Rgb,

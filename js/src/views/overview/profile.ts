@@ -37,7 +37,7 @@ export class ProfileView {
   readonly #summary: SummaryOfView;
   #pointed: Place | null = null;
   readonly #profile: ReadonlySignal<Profile>;
-  /** By which the tokens are coloured; not the reading itself: a click on a token marks nothing here. */
+  /** The offset that colours the tokens. A signal of its own, so that other readings repaint nothing here. */
   readonly #offset: ReadonlySignal<number | null>;
 
   constructor(view: View, summary: SummaryOfView) {
@@ -52,7 +52,7 @@ export class ProfileView {
       sizes: { narrowest: 3, widest: 64 },
       onPoint: (place) => {
         this.#pointed = place;
-        // At once: the next key goes on from here.
+        // At once, since the next key moves on from here.
         this.#paintMarks();
       },
       onSelect: (place) => this.#select(place),
@@ -145,7 +145,7 @@ export class ProfileView {
     return bin === undefined ? "" : binLabel(bin.first, bin.last);
   }
 
-  /** The number of a cell, and of how many it is the mean. */
+  /** The value of a cell, and the number of pairs it averages. */
   #value({ row, column }: Place): string {
     const { bins, values } = this.#profile.value;
     const bin = bins[column];
@@ -157,7 +157,7 @@ export class ProfileView {
     return `${shown} (n = ${n})`;
   }
 
-  /** Of all of a cell, or of the one offset in it that the tokens are coloured by. */
+  /** Describes a whole cell, or the one offset in it that colours the tokens. */
   #wordsOf({ row, column }: Place, offset: number | null = null): string {
     const { map } = this.#view;
     const cell = this.#profile.value.bins[column];
@@ -194,7 +194,7 @@ export class ProfileView {
     setText(this.#words, told === null ? HINT : this.#wordsOf(told, isCell ? offset : null));
   }
 
-  /** Several offsets in one cell: the strongest of them is shown. A second click lets go. */
+  /** Selects the strongest offset of a cell; a second click releases it. */
   #select({ row, column }: Place): void {
     const { map, store } = this.#view;
     const bin = this.#profile.value.bins[column];
@@ -209,7 +209,7 @@ function layerName(layer: number, baseline: string): string {
   return baseline === "" ? `layer ${layer}` : `layer ${layer}, ${baseline}`;
 }
 
-/** Ranges are long to write: further apart than single offsets, and none at the end, where there is no room. */
+/** Ranges have long labels, so they get fewer, and none at the end, where there is no room. */
 function labelStrengths(bins: readonly Bin[]): readonly number[] {
   return bins.map(({ first, last }, column) => {
     if (column > bins.length - 3 && first !== last) return 0;

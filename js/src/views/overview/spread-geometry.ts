@@ -1,4 +1,4 @@
-/** The own share by layer as shapes: x is the share, 0..1; y counts layers from the top, one unit for each. */
+/** The own share by layer as shapes: x is the share, 0..1; y is the layer, from the top, one unit each. */
 
 import type { Spread } from "../../state/overview";
 
@@ -7,7 +7,7 @@ export function bandOf(spreads: readonly (Spread | null)[]): readonly string[] {
   return stretches(spreads).map((layers) => {
     const left = layers.map(([y, { low }]) => point(low, y));
     const right = layers.map(([y, { high }]) => point(high, y)).reverse();
-    // A single layer would have no height.
+    // A polygon of a single layer needs a height.
     if (layers.length === 1) {
       const [y, { low, high }] = layers[0] as Placed;
       return [point(low, y - 0.4), point(high, y - 0.4), point(high, y + 0.4), point(low, y + 0.4)].join(" ");
@@ -25,7 +25,7 @@ export function linesOf(spreads: readonly (Spread | null)[]): readonly string[] 
 
 type Placed = readonly [y: number, spread: Spread];
 
-/** A single layer that is missing is bridged: layers may come every other first. */
+/** Bridges single missing layers: every other layer may be computed first. */
 const BRIDGED = 1;
 
 function stretches(spreads: readonly (Spread | null)[]): readonly (readonly Placed[])[] {

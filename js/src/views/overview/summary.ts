@@ -1,10 +1,10 @@
-/** The summary of the map for one view: brought up to date a few times a second, and only while it can be seen. */
+/** The summary of the map for one view, updated a few times a second while it is visible. */
 
 import { computed, type Signal, signal, untracked } from "@preact/signals-core";
 import { type MapSummary, summaryOf } from "../../state/overview";
 import type { View } from "../shared";
 
-/** Values may arrive in every frame; nobody reads so fast. */
+/** Values may arrive in every frame; readers need fewer updates. */
 const EVERY_MS = 300;
 
 export class SummaryOfView {
@@ -42,7 +42,7 @@ export class SummaryOfView {
     return this.#summary;
   }
 
-  /** How far a source reaches that is counted: the first of them the furthest. */
+  /** The largest offset of any counted source: the first of them reaches furthest. */
   get furthest(): number {
     let first = 0;
     const { map } = this.#view;
@@ -64,7 +64,7 @@ export class SummaryOfView {
     }, wait);
   }
 
-  /** Another map, or other sinks, are followed at once; values and layers now and then. */
+  /** Follows another map or other sinks at once, and values and layers at intervals. */
   #update(): void {
     const { controls, rows, traits } = this.#view.map;
     const summary = summaryOf(rows.value);

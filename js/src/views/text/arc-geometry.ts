@@ -1,4 +1,4 @@
-/** The way of an arc through the white between the lines, never over letters. */
+/** The path of an arc through the gaps between lines, never over letters. */
 
 import type { Box, Room } from "./boxes";
 
@@ -10,9 +10,9 @@ interface Point {
 const ROUND = 6;
 
 /**
- * From above the source to above the target. On one line: one flat curve above it. On two: along the white above the
- * source's line to the nearer margin, down there, and along the white above the target's line. `lane` shifts arcs that
- * would lie on each other, 0..1.
+ * From above the source to above the target. On one line: a flat curve above it. On two lines: along the gap above the
+ * source's line to the nearer margin, down, and along the gap above the target's line. `lane` (0..1) shifts arcs that
+ * would overlap.
  */
 export function arcPath(source: Box, target: Box, room: Room, gap: number, lane: number): string {
   const from = { x: middle(source), y: source.top };

@@ -1,4 +1,4 @@
-/** The strongest links of what is read, drawn on request between the lines of the text. */
+/** Arcs between the lines of the text: the strongest links of the current reading. */
 
 import type { ReadonlySignal } from "@preact/signals-core";
 import { alphaOf, css } from "../../page/colour";
@@ -13,7 +13,7 @@ import type { Units } from "./units";
 
 const MOST = 12;
 const MOST_OF_LAYER = 24;
-/** Arcs take turns in so many lanes, where many share the white between two lines. */
+/** The number of lanes that arcs alternate between, where many share the gap between two lines. */
 const LANES = 4;
 const FAINTEST = 70;
 /** Links under this share of the scale are not drawn. */
@@ -82,7 +82,7 @@ export class Arcs {
       css(palette[link.value > 0 ? "needed" : "hindering"], Math.max(FAINTEST, alpha)),
     );
     path.setAttribute("stroke-width", (THINNEST + ((THICKEST - THINNEST) * alpha) / 255).toFixed(2));
-    // Hindering links are dashed too, so that the sign does not hang on the hue alone.
+    // Hindering links are also dashed, so that hue alone does not show the sign.
     path.setAttribute("stroke-dasharray", link.value > 0 ? "none" : "4 2.5");
   }
 }

@@ -1,12 +1,12 @@
-/** Where the units lie on the page, measured once for each layout, so that a click or a scroll measures nothing. */
+/** Where the units lie on the page. They are measured once per layout; clicks and scrolls measure nothing. */
 
 import { signal } from "@preact/signals-core";
 import type { Units } from "./units";
 
-/** On both sides of the text there is so much white, in CSS pixels (`text.css`). */
+/** The margin on both sides of the text, in CSS pixels, as in `text.css`. */
 const MARGIN = 10;
 
-/** In CSS pixels from the top left corner of the text. A unit that is broken over lines: its first part. */
+/** The box of a unit, in CSS pixels from the top left corner of the text; of a unit on several lines, its first part. */
 export interface Box {
   readonly left: number;
   readonly top: number;
@@ -14,7 +14,7 @@ export interface Box {
   readonly bottom: number;
 }
 
-/** The text that arcs run in: its width, and the room beside it that is not the text's. */
+/** The room for arcs: the width of the text, and the margins beside it. */
 export interface Room {
   readonly width: number;
   readonly margin: number;
@@ -38,7 +38,7 @@ export class Boxes {
     this.#laidOut.value = this.#laidOut.peek() + 1;
   }
 
-  /** None while the text is hidden, as hosts do while they change their theme: that is not kept. */
+  /** Empty while the text is hidden, as hosts do while they switch themes; that is not kept. */
   of(units: Units): readonly Box[] {
     this.#laidOut.value;
     if (this.#boxes !== null) return this.#boxes;
@@ -61,7 +61,7 @@ export class Boxes {
     return boxes;
   }
 
-  /** Of the white between two lines, when last measured. */
+  /** Height of the gap between two lines, as last measured. */
   get gap(): number {
     return this.#gap;
   }
@@ -71,13 +71,13 @@ export class Boxes {
   }
 }
 
-/** The units between two heights, `[first, stop)`: lines follow each other downwards. */
+/** The units between two heights, `[first, stop)`. */
 export function between(boxes: readonly Box[], top: number, bottom: number): readonly [number, number] {
   const first = firstWhere(boxes, (box) => box.bottom >= top);
   return [first, firstWhere(boxes, (box) => box.top > bottom)];
 }
 
-/** By halving: `holds` is false up to some box and true from there on. */
+/** Binary search: `holds` is false up to some box, and true from there on. */
 function firstWhere(boxes: readonly Box[], holds: (box: Box) => boolean): number {
   let low = 0;
   let high = boxes.length;
@@ -90,7 +90,7 @@ function firstWhere(boxes: readonly Box[], holds: (box: Box) => boolean): number
   return low;
 }
 
-/** The unit nearest to this one on the next line, up (-1) or down (1); this one where there is none. */
+/** The nearest unit on the next line up (-1) or down (1); the same unit where there is none. */
 export function lineFrom(boxes: readonly Box[], from: number, step: 1 | -1): number {
   const here = boxes[from];
   if (here === undefined) return from;

@@ -1,4 +1,4 @@
-/** What clicks and keys on the text do: each is a change of the selection. */
+/** What clicks and keys on the text do to the selection. */
 
 import { MOST_PINNED } from "../../kernel/protocol";
 import type { Direction } from "../../kernel/traits";
@@ -9,7 +9,7 @@ import { representative, type Span } from "../../state/words";
 import type { View } from "../shared";
 import { cellOf, within } from "./token-look";
 
-/** What a gesture does to the unit it is made on. */
+/** What a click or key does to a unit. */
 export type Action = "read" | "turn" | "cell" | "pin";
 
 export function actionOfClick(event: MouseEvent): Action {
@@ -34,14 +34,14 @@ export function actionOfKey(event: KeyboardEvent): Action | null {
   }
 }
 
-/** Does it. Returns what there is to say of it, where the page does not show it. */
+/** Performs an action. Returns words for a screen reader where the page does not show the result. */
 export function perform(view: View, action: Action, unit: Span, since: number): string {
   const { map, store } = view;
   if (action === "cell") return selectCell(view, unit);
   if (action === "pin") return pin(view, unit);
   const now = store.traits.direction.peek();
   const turned = now === "row" ? "column" : "row";
-  // After the prompt there is a prediction, and no state.
+  // The place after the prompt has a prediction but no state.
   const direction = unit.start >= map.rows.peek().nTokens ? "column" : action === "read" ? now : turned;
   return read(view, unit, direction, since);
 }

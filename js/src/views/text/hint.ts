@@ -1,4 +1,4 @@
-/** One quiet line that says what clicks and keys do now. */
+/** One line that says what clicks and keys do now. */
 
 import { computed, type ReadonlySignal } from "@preact/signals-core";
 import { h, setAttribute, setText } from "../../page/dom";
@@ -6,7 +6,7 @@ import type { Cell, Reading } from "../../state/reading";
 import type { View } from "../shared";
 import type { Pointed } from "./tooltip";
 
-/** What was said of the last action, and what was selected then: it is no news of another selection. */
+/** The words for the last action, with the selection they belong to. */
 export interface Said {
   readonly words: string;
   readonly reading: Reading;
@@ -16,7 +16,7 @@ export interface Said {
 export class Hint {
   readonly element = h("p", { class: "hint" });
 
-  /** `said` takes the hint’s place. */
+  /** `said` replaces the hint. */
   constructor(view: View, pointed: ReadonlySignal<Pointed | null>, said: ReadonlySignal<Said | null>) {
     const { frames, map, store } = view;
     const { direction, tokens } = store.traits;

@@ -1,4 +1,4 @@
-/** Samples of how tokens look that carry no colour of their own, each only where the text has such tokens. */
+/** Samples in the legend for tokens without a colour; each is shown only where the text has such tokens. */
 
 import { h, setText } from "../../page/dom";
 import { number, withUnit } from "../../page/format";

@@ -24,7 +24,7 @@ export function legendTitle(
   }
 }
 
-/** What a statistic is, and within which window. */
+/** Explains a statistic and its window. */
 export function statisticNote(statistic: Statistic | null, window: number | null): string {
   if (statistic === null || window === null) return `${capital(windowNote(null))}.`;
   const description = statistic.description.replace(/[.\s]+$/u, "") || statistic.label;
@@ -32,7 +32,7 @@ export function statisticNote(statistic: Statistic | null, window: number | null
   return `${capital(description)}${within}.`;
 }
 
-/** How the value of a word is made. */
+/** How the value of a word is computed. */
 export function wordsNote(reading: Reading): string {
   switch (reading.kind) {
     case "row":
@@ -44,7 +44,7 @@ export function wordsNote(reading: Reading): string {
   }
 }
 
-/** What the colours of influence show, and what they do not. */
+/** What the colours of influence show, and what they do not show. */
 export function readingNote(reading: Reading): string {
   switch (reading.kind) {
     case "row":

@@ -9,7 +9,7 @@ import { Keys } from "./keys";
 import { legendTitle, readingNote, statisticNote, wordsNote } from "./legend-words";
 import { statisticRange } from "./token-look";
 
-/** Where the scale of a statistic without an end of its own ends. */
+/** Notes on the upper end of a statistic without a fixed one. */
 const GREATEST = {
   all: "or more: the layer’s greatest, rounded up",
   rest: "or more: the layer’s greatest without sinks, rounded up",
@@ -57,7 +57,7 @@ export class LegendView {
     setAttribute(this.element, "data-shock", map.layerInfo.value.shock);
     const reading = map.reading.value;
     const isStatistic = reading.kind === "statistic";
-    // Hidden in place: the line stays as long as it is.
+    // Hidden in place, so that the line keeps its length.
     setAttribute(this.#keeping, "data-off", isStatistic || Number.isNaN(map.scale.value));
     this.#keep.disabled = isStatistic || Number.isNaN(map.scale.value);
     this.#keep.checked = traits.fixed_scale.value !== null;
@@ -107,7 +107,7 @@ export class LegendView {
   }
 }
 
-/** The scale as it is used: linear in the value, the root in the opacity. */
+/** The scale of influence: linear in the value, with the square root as opacity. */
 function signedGradient({ hindering, needed }: Palette): string {
   const left = SHARES.map((share) => stop(hindering, share, 50 - 50 * share));
   const right = [...SHARES].reverse().map((share) => stop(needed, share, 50 + 50 * share));

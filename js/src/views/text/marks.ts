@@ -1,4 +1,4 @@
-/** Marks on single units: what was searched for, sinks, the ends of the cell that is looked at. */
+/** Marks on units: search results, sinks, and the ends of the selected cell. */
 
 import type { ReadonlySignal } from "@preact/signals-core";
 import { anchorOf } from "../../state/reading";

@@ -1,4 +1,4 @@
-/** Paints the units: those that can be seen at once, the rest of a long text in later frames. */
+/** Paints the units: visible ones at once, the rest of a long text in later frames. */
 
 import { computed, type ReadonlySignal, signal, untracked } from "@preact/signals-core";
 import { css, inkOn, over } from "../../page/colour";
@@ -8,7 +8,7 @@ import { dressPin, imagesOf, type PinLines, pinLinesOf, placesOf, type Underline
 import { type Look, type Looks, looksOf } from "./token-look";
 import type { Units } from "./units";
 
-/** Units painted in one frame beyond those that can be seen. */
+/** How many units outside the visible part are painted per frame. */
 const PER_FRAME = 60;
 
 export class Painter {
@@ -16,16 +16,16 @@ export class Painter {
   readonly #text: HTMLElement;
   readonly #units: ReadonlySignal<Units>;
   readonly #visible: () => readonly [first: number, stop: number];
-  /** Counts frames in which more of the text is to be painted. */
+  /** Counts the frames that paint more of the text. */
   readonly #more = signal(0);
   #looks: Looks | null = null;
-  /** Made again only where pins or their values change: a click on another token changes neither. */
+  /** Computed again only when pins or their values change; a click on another token changes neither. */
   readonly #lines: ReadonlySignal<PinLines>;
   #paintedUnits: Units | null = null;
-  /** What each unit was last painted as, so that only changes touch the page. */
+  /** How each unit was last painted, so that only changes touch the page. */
   #painted: string[] = [];
   #paintedLines: string[] = [];
-  /** Units that still show what was before. */
+  /** Units that are not repainted yet. */
   #stale: boolean[] = [];
 
   /** `visible`: the units that can be seen. */
@@ -45,7 +45,7 @@ export class Painter {
     frames.on(this.#more, () => this.#paintMore());
   }
 
-  /** Other units can be seen now; which they are decides when a unit is painted, and not how. */
+  /** Paints units that have become visible. Untracked: visibility decides when a unit is painted, not how. */
   paintVisible(): void {
     this.#paintUnits(...untracked(this.#visible));
   }
@@ -69,7 +69,7 @@ export class Painter {
     this.#paintLater();
   }
 
-  /** For the lines below the units. */
+  /** Makes room for the lines below the units. */
   #makeRoom(nPins: number): void {
     setAttribute(this.#text, "data-pins", nPins || false);
     const { places, clips } = placesOf(nPins);
@@ -125,7 +125,7 @@ export class Painter {
     element.style.color = chosen === ink || look.alpha === 0 ? "" : css(chosen);
   }
 
-  /** The lines below a unit, and the number and colour of the pin that it carries itself. */
+  /** Paints the lines below a unit, and its own pin. */
   #paintLines(element: HTMLElement, drawn: readonly Underline[], lines: PinLines, pin: number): void {
     const { theme } = this.#view.surroundings.value;
     element.style.backgroundImage = imagesOf(drawn, lines.n, theme);

@@ -1,4 +1,4 @@
-/** Pinned tokens in the text: a number each, and a line under every later token that their state is used by. */
+/** Pinned tokens in the text: each has a number, and a line under every later token that uses its state. */
 
 import { isAboveNoise } from "../../kernel/traits";
 import { alphaOf, css, inkOn, pinColour, type Theme } from "../../page/colour";
@@ -10,10 +10,10 @@ import { sharedScale } from "../../state/scale";
 import { type Span, unitValue } from "../../state/words";
 import { within } from "./token-look";
 
-/** Of a line, and of the white above it, in CSS pixels (`text.css`). */
+/** Heights of a line and of the gap above it, in CSS pixels, as in `text.css`. */
 const THICK = 2;
 const WHITE = 1;
-/** Weaker lines than this (0..255) would not be seen. */
+/** Lines with a lower opacity (0..255) are not drawn: they would be invisible. */
 const FAINTEST = 24;
 
 /** One line under a unit. */
@@ -77,12 +77,12 @@ function underline(
 ): Underline | null {
   const value = strip === null || reading === undefined ? undefined : unitValue(strip, span, reading, floor);
   if (value === undefined || Number.isNaN(value) || !isAboveNoise(value, floor)) return null;
-  // Its own next token saturates, and is all there is where nothing lies beyond it.
+  // The own next token saturates; where the row has no other token, the scale is 0.
   const alpha = scale > 0 ? alphaOf(value, scale) : 255;
   return alpha < FAINTEST ? null : { pin, value, alpha };
 }
 
-/** The lines below a unit, one image for each pin. */
+/** The lines below a unit as background images, one for each pin. */
 export function imagesOf(lines: readonly Underline[], nPins: number, theme: Theme): string {
   if (lines.length === 0) return "";
   const images = new Array<string>(nPins).fill("none");
@@ -103,11 +103,11 @@ export function dressPin(element: HTMLElement, { theme, ink }: Surroundings, pin
   element.style.setProperty("--pin-ink", css(inkOn(colour, ink)));
 }
 
-/** Where the images lie, in the room that a border keeps free below each unit: the first pin's on top. */
+/** Positions of the images below each unit, in the room that a border keeps free; the first pin is on top. */
 export function placesOf(nPins: number): { readonly places: string; readonly clips: string } {
   const pins = Array.from({ length: nPins }, (_, pin) => pin);
   const places = pins.map((pin) => `0 calc(100% - ${(nPins - 1 - pin) * (THICK + WHITE)}px)`);
-  // The last layer is the colour's own: it stays within the padding.
+  // The last layer is the colour of the value; it stays within the padding.
   return {
     places: [...places, "0 0"].join(", "),
     clips: [...pins.map(() => "border-box"), "padding-box"].join(", "),

@@ -1,4 +1,4 @@
-/** A small picture of how one token's influence spreads over the tokens ahead of it. */
+/** A small bar chart of one token's influence by offset. */
 
 import { isAboveNoise } from "../../kernel/traits";
 import { h } from "../../page/dom";
@@ -6,9 +6,9 @@ import { svg } from "../../page/svg";
 
 export const PROFILE_WIDTH = 232;
 export const PROFILE_HEIGHT = 44;
-/** Between two bars, where there is room for it. */
+/** The gap between two bars, where there is room. */
 const GAP = 1;
-/** Offsets named under the picture: each as far from the last as that from the first. */
+/** Offsets that may be labelled. */
 const TICKS = [1, 4, 16, 64, 256, 1024, 4096] as const;
 
 export interface Bar {
@@ -21,14 +21,14 @@ export interface Bar {
   readonly own: boolean;
 }
 
-/** Where offset `k` ends on the axis, 0..1: a root scale, on which near offsets are wide and far ones still there. */
+/** Where offset `k` ends on the axis, 0..1. The square-root scale gives near offsets more room. */
 export function offsetAt(k: number, nOffsets: number): number {
   return Math.sqrt(k / nOffsets);
 }
 
 /**
- * One bar for each offset, or the strongest of those that share a pixel. Heights are on the root scale that colours are
- * on too; a source's own next token is often far above the rest, and only as tall as the picture.
+ * One bar for each offset, or for the strongest of those that share a pixel. Heights use the same square-root scale as
+ * colours; the bar of the own next token is cut at the height of the picture.
  */
 export function barsOf(row: Float32Array, noiseFloor: number | null, width: number): readonly Bar[] {
   const n = row.length;
@@ -53,7 +53,7 @@ export function barsOf(row: Float32Array, noiseFloor: number | null, width: numb
   return bars;
 }
 
-/** Of all but the own next token, where there are others. */
+/** The largest magnitude beyond the own next token, or of that where it is alone. */
 function largestOf(row: Float32Array): number {
   let largest = 0;
   for (let k = row.length > 1 ? 1 : 0; k < row.length; k += 1) {
@@ -63,7 +63,7 @@ function largestOf(row: Float32Array): number {
   return largest;
 }
 
-/** Offsets to be named, with their places 0..1. */
+/** Labelled offsets, with their places 0..1. */
 export function ticksOf(nOffsets: number): readonly { readonly offset: number; readonly at: number }[] {
   return TICKS.filter((offset) => offset <= nOffsets).map((offset) => ({
     offset,

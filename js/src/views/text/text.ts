@@ -1,4 +1,4 @@
-/** The prompt, set as text: each unit coloured by its value, one of them selected. */
+/** The prompt as text, each unit coloured by its value. */
 
 import { computed, type Signal, signal } from "@preact/signals-core";
 import { h, listen, setAttribute } from "../../page/dom";
@@ -14,15 +14,15 @@ import { cellOf } from "./token-look";
 import { type Pointed, Tooltip } from "./tooltip";
 import { Units } from "./units";
 
-/** Above so many tokens the text scrolls in an area of its own. */
+/** Texts with more tokens scroll in an area of their own. */
 const LONG = 250;
-/** So much of the text around what can be seen is painted with it, in CSS pixels. */
+/** Text within this distance of the visible part is painted with it, in CSS pixels. */
 const AROUND = 80;
 
 export class TextView {
   readonly #text = h("div", {
     class: "text",
-    dir: "auto", // a prompt that is read from right to left is set so
+    dir: "auto", // prompts may run from right to left
     role: "listbox",
     "aria-label": "Prompt",
     "aria-orientation": "horizontal",
@@ -33,17 +33,17 @@ export class TextView {
   readonly #units: Signal<Units> = signal(new Units([], 0, false, null));
   readonly #boxes = new Boxes(this.#text);
   readonly #pointed: Signal<Pointed | null> = signal(null);
-  /** What was said of the last action, where nothing else shows it. */
+  /** The words for the last action, where the page does not show its result. */
   readonly #said: Signal<Said | null> = signal(null);
   readonly #painter: Painter;
   readonly #tooltip: Tooltip;
-  /** The one unit that the Tab key reaches. */
+  /** The unit that the Tab key reaches. */
   #focused = 0;
-  /** Whether it is a pointer that moves the focus. */
+  /** Whether a pointer moves the focus. */
   #pressing = false;
   /** Whether the selection was made here. */
   #own = false;
-  /** Where the area is scrolled to, and how high it is, in CSS pixels. */
+  /** Scroll position and height of the area, in CSS pixels. */
   #scrolled = 0;
   #height = 0;
 
@@ -112,7 +112,7 @@ export class TextView {
 
   // A long text, in an area that scrolls
 
-  /** The units that can be seen, `[first, stop)`: all of them where the text is short. */
+  /** The visible units, `[first, stop)`; all of a short text. */
   #visible(): readonly [number, number] {
     const units = this.#units.value;
     if (!this.element.hasAttribute("data-long") || this.#height === 0) return [0, units.length];
@@ -127,7 +127,7 @@ export class TextView {
     this.#painter.paintVisible();
   }
 
-  /** What was selected elsewhere is scrolled to, within the area. */
+  /** Scrolls, within the area, to what was selected elsewhere. */
   #bringIntoView(): void {
     const { map } = this.#view;
     const own = this.#own;
@@ -159,7 +159,7 @@ export class TextView {
     cursor.value = cellOf(map.reading.value, map.rows.value, map.layer.value, unit);
   }
 
-  /** The pointer, or the focus, is on no unit any more. */
+  /** The pointer or the focus has left the units. */
   #leave(by: Pointed["by"]): void {
     if (this.#pointed.value?.by !== by) return;
     this.#pointed.value = null;
@@ -172,7 +172,7 @@ export class TextView {
     const index = this.#units.value.indexAt(event.target);
     if (index < 0) return;
     this.#do(actionOfClick(event), index, event);
-    // With Shift the press leaves the focus where it was, since it must not select text.
+    // A press with Shift does not move the focus, since it must not select text.
     this.#pressing = true;
     this.#units.value.elements[index]?.focus({ preventScroll: true });
     this.#pressing = false;
@@ -185,10 +185,10 @@ export class TextView {
     const before = [reading.peek(), cell.peek()];
     const words = perform(this.#view, action, unit, event.timeStamp);
     this.#own = reading.peek() !== before[0] || cell.peek() !== before[1];
-    // The cell that was pointed at was one of the reading before.
+    // The cell under the cursor belonged to the previous reading.
     if (reading.peek() !== before[0]) this.#view.cursor.value = null;
     this.#view.announce(words);
-    // What the action has painted is not to be covered.
+    // The tooltip would cover what the action has painted.
     this.#tooltip.hide();
     this.#said.value = { words, reading: reading.peek(), cell: cell.peek() };
   }

@@ -1,4 +1,4 @@
-/** What the text looks like and says, given the map: no element is touched here. */
+/** How the text looks and what it says, as values; no element is touched here. */
 
 import type { Statistic } from "../../kernel/protocol";
 import { isAboveNoise } from "../../kernel/traits";
@@ -23,8 +23,8 @@ import { contextOf } from "../shared";
 
 /**
  * `pending`: not computed yet; `none`: no value; `value`: coloured; `noise`: below the noise floor; `outside`: nothing
- * can flow there, or from there; `source`, `target`: what the row, or the column, is of; `end`: the place after the
- * prompt, where it has no value.
+ * can flow there or from there; `source`, `target`: the token whose row or column is read; `end`: the place after the
+ * prompt, without a value.
  */
 export type Kind = "pending" | "none" | "value" | "noise" | "outside" | "source" | "target" | "end";
 
@@ -36,13 +36,13 @@ export interface Look {
   readonly value: number | undefined;
 }
 
-/** A label says what is seen, so it is not cut short where it can be helped. */
+/** Labels are for screen readers, and are cut only when very long. */
 const LONGEST_NAME = 200;
 
-/** The names of units that had a label: other tokens are in other units. */
+/** Names of units, kept: the tokens of a unit never change. */
 const names = new WeakMap<Span, string>();
 
-/** Looks of units, as the map was when this was made. */
+/** Looks of units at one moment of the map. */
 export interface Looks {
   at(unit: Span): Look;
   /** The value in words, or why there is none. */
@@ -77,7 +77,7 @@ export function nameOf({ tokens }: Pick<Context, "tokens">, unit: Span, longest 
   return `${quoted}, tokens ${unit.start} to ${unit.stop - 1}`;
 }
 
-/** What is to be said of an attention sink within a unit; nothing where there is none. */
+/** The note on an attention sink within a unit; empty where there is none. */
 export function sinkWords({ controls, traits }: InfluenceMap): (unit: Span) => string {
   const [sinks, counted] = [traits.sinks.value, controls.include_sinks.value];
   return (unit) => {
@@ -86,7 +86,7 @@ export function sinkWords({ controls, traits }: InfluenceMap): (unit: Span) => s
   };
 }
 
-/** The two ends of a statistic's colours: without an upper end of its own, the layer's greatest value, rounded up. */
+/** The range of a statistic's colours. Without an upper end of its own, it ends at the layer's greatest value, rounded up. */
 export function statisticRange(
   map: InfluenceMap,
   statistic: Statistic,
@@ -102,7 +102,7 @@ export function statisticRange(
   return [statistic.low, greatest > 0 ? roundUp(greatest) : Number.NaN];
 }
 
-/** The cell that stands for a unit in what is read: by its first token where it is predicted, else by its last. */
+/** The cell of a unit in the current reading: that of its first token where units are predicted, else of its last. */
 export function cellOf(reading: Reading, rows: Rows, layer: number, unit: Span): Cell | null {
   const { nTokens, nTargets } = rows;
   const position = representative(unit, reading.kind === "row" ? "column" : "row");

@@ -1,4 +1,4 @@
-/** What is known of the unit under the pointer or the keyboard's focus, beside it. */
+/** A tooltip for the unit under the pointer or the keyboard's focus. */
 
 import { effect, type ReadonlySignal, signal } from "@preact/signals-core";
 import { h, setText } from "../../page/dom";
@@ -10,11 +10,11 @@ import { contextOf, type View } from "../shared";
 import { Profile } from "./profile";
 import { looksOf, nameOf, sinkWords, within } from "./token-look";
 
-/** A pointer that only passes by opens nothing. */
+/** How long a pointer must stay to open the tooltip. */
 const OPEN_AFTER_MS = 140;
-/** From word to word there is white between them. */
+/** How long the tooltip stays open between two words. */
 const CLOSE_AFTER_MS = 90;
-/** Between the unit and the tooltip, in CSS pixels. */
+/** The distance from the unit to the tooltip, in CSS pixels. */
 const GAP = 7;
 
 const LONGEST_NAME = 60;
@@ -64,7 +64,7 @@ export class Tooltip {
     return this.#open.peek();
   }
 
-  /** Until something else is pointed at. */
+  /** Hides the tooltip until something else is pointed at. */
   hide(): void {
     clearTimeout(this.#timer);
     this.#open.value = false;
@@ -122,7 +122,7 @@ export class Tooltip {
     setText(this.#summary, summary(map, source));
   }
 
-  /** Below the unit where there is room, else above it; never over it, and within the widget. */
+  /** Places the tooltip below the unit where there is room, else above it, within the widget. */
   #place(element: HTMLElement): void {
     const within = this.element.offsetParent;
     const page = this.element.closest(".page") ?? within;

@@ -1,4 +1,4 @@
-/** The units of the text as elements on the page. */
+/** The units of the text as elements. */
 
 import type { Token } from "../../kernel/protocol";
 import { isFurtherPiece } from "../../kernel/traits";
@@ -11,11 +11,11 @@ import { within } from "./token-look";
 export class Units {
   readonly spans: readonly Span[];
   readonly elements: readonly HTMLElement[];
-  /** All that stands in the text: the elements, the spaces between them, the rule before what the model wrote. */
+  /** All nodes of the text: the elements, the spaces between them, and the rule before what the model wrote. */
   readonly nodes: readonly Node[];
   readonly #indexOf: readonly number[];
 
-  /** `nPositions`: one more than there are tokens where the prediction after the prompt has a place too. */
+  /** `nPositions`: one more than the number of tokens where the prediction after the prompt has a place too. */
   constructor(tokens: readonly Token[], nPositions: number, byWord: boolean, writtenFrom: number | null) {
     this.spans = unitsOf(tokens, nPositions, byWord);
     this.#indexOf = this.spans.flatMap(({ start, stop }, index) => new Array(stop - start).fill(index));
@@ -25,7 +25,7 @@ export class Units {
       if (ruled) nodes.push(rule());
       const own = tokens.slice(unit.start, unit.stop);
       const element = own.length > 0 ? tokenElement(own, unit) : endElement(unit);
-      // A leading space stands between the tokens, so that colour lies behind words and no line begins with a gap.
+      // A leading space is put between the elements, so that it has no colour and no line begins with it.
       if (!ruled && (startsWithSpace(own[0]) || own.length === 0)) nodes.push(document.createTextNode(" "));
       nodes.push(element);
       return element;
@@ -37,12 +37,12 @@ export class Units {
     return this.spans.length;
   }
 
-  /** The number of the unit at a position, -1 where there is none. */
+  /** The index of the unit at a position; -1: none. */
   indexOf(position: number | null | undefined): number {
     return position === null || position === undefined ? -1 : (this.#indexOf[position] ?? -1);
   }
 
-  /** The number of the unit that an event happened in, -1 where it is none. */
+  /** The index of the unit that an event happened in; -1: none. */
   indexAt(target: EventTarget | null): number {
     const element = target instanceof Element ? target.closest("[data-position]") : null;
     return element === null ? -1 : this.indexOf(Number(element.getAttribute("data-position")));
@@ -57,7 +57,7 @@ function tokenElement(tokens: readonly Token[], { start }: Span): HTMLElement {
   const element = h("span", { class: "token", role: "option", tabindex: -1, "data-position": start });
   const single = tokens.length === 1;
   for (const [i, token] of tokens.entries()) {
-    // Within a word the further pieces of a character say nothing; alone they need something to point at.
+    // A word shows a split character once; a piece alone needs something to point at.
     if (!single && isFurtherPiece(token)) continue;
     for (const [k, part] of parts(token).entries()) {
       const text = i === 0 && k === 0 && !part.mark ? part.text.replace(/^ (?=[^\s])/u, "") : part.text;
@@ -68,7 +68,7 @@ function tokenElement(tokens: readonly Token[], { start }: Span): HTMLElement {
   return element;
 }
 
-/** The place of the prediction after the prompt: there is no token to show. */
+/** The place of the prediction after the prompt, where there is no token. */
 function endElement({ start }: Span): HTMLElement {
   const words = h("span", { class: "mark" }, AFTER_THE_PROMPT);
   return h("span", { class: "token end", role: "option", tabindex: -1, "data-position": start }, words);
