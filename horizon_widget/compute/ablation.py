@@ -18,7 +18,7 @@ from horizon_widget.question.baseline import Baseline
 # Positions computed at once. On two CPU cores they take a few tenths of a second at the demo model's first layers.
 ROWS_AT_ONCE = {"cpu": 256}
 ROWS_AT_ONCE_ELSEWHERE = 16384
-# So many times more are computed at once if nobody waits for the first values.
+# Factor by which more is computed at once if nobody waits for the first values.
 PATIENCE = 4
 # Sources for the noise floor. In half precision the floor decides what is coloured, so it uses more.
 NOISE_SOURCES = {torch.float16: 4, torch.bfloat16: 4}

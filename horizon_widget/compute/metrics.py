@@ -76,7 +76,7 @@ def apply_function(metric: Metric, logits: Tensor, input_ids: Tensor) -> Tensor:
     """Call a user's metric on logits of shape ``(T, vocab_size)`` and check its values, shape ``(T,)``.
 
     Raises:
-        QueryError: if it fails or gives anything but one number for each position.
+        QueryError: if it fails or does not return one number for each position.
     """
     assert metric.function is not None
     try:

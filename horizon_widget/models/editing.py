@@ -91,7 +91,7 @@ def _edited_in_one_place(
 
 
 def _unchanged(groups: Sequence[_Group], text: str) -> tuple[Sequence[_Group], Sequence[_Group]]:
-    """As many first groups as the text begins with, and as many last groups of the rest as it ends with."""
+    """The first groups that the text begins with, and the last of the other groups that it ends with."""
     n_head = _shared(groups, text)
     head, rest = groups[:n_head], groups[n_head:]
     mirrored = [_Group(group.ids, group.text[::-1]) for group in reversed(rest)]

@@ -184,7 +184,7 @@ class Model(ABC):
 
         Raises:
             QueryError: if the prompt fills the model's context, or ends with an end-of-text token.
-            ModelError: if the model is in training mode or gives no numbers.
+            ModelError: if the model is in training mode or its logits are NaN.
         """
         writing = Writing(self, token_ids, n_tokens)
         while self.thread.run(writing.step):

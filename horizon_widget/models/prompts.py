@@ -26,7 +26,7 @@ def read_prompt(
         name: The model's name, for messages.
 
     Raises:
-        QueryError: if it is none of these, is empty, cannot be encoded, has ids outside the vocabulary, or is longer
+        QueryError: if it is of another kind, is empty, cannot be encoded, has ids outside the vocabulary, or is longer
             than the model's context.
     """
     if isinstance(prompt, str):

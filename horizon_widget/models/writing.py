@@ -51,7 +51,7 @@ class Writing:
 
         Raises:
             QueryError: if the prompt fills the model's context, or ends with an end-of-text token.
-            ModelError: if the model is in training mode or gives no numbers.
+            ModelError: if the model is in training mode or its logits are NaN.
         """
         token = None if self._stopped or len(self.written) == self.n_tokens else next(self._following, None)
         if token is None:
@@ -69,7 +69,7 @@ def continuation(model: LocalModel, token_ids: Sequence[int]) -> Iterator[int]:
 
     Raises:
         QueryError: if the prompt fills the model's context, or ends with an end-of-text token.
-        ModelError: if the model is in training mode or gives no numbers.
+        ModelError: if the model is in training mode or its logits are NaN.
     """
     model.check_ready()
     room = None if model.context_length is None else model.context_length - len(token_ids)
