@@ -258,15 +258,7 @@ export interface Progress {
   readonly done: number;
   readonly seconds_left: number | null;
   /** What happens to the rest of the map in idle time. */
-  readonly filling:
-    | "idle"
-    | "running"
-    | "waiting"
-    | "behind"
-    | "writing"
-    | "on request"
-    | "stopped"
-    | "complete";
+  readonly filling: "idle" | "running" | "waiting" | "behind" | "writing" | "on request" | "stopped" | "complete";
   /** Where the request to a remote model's host is, in words; null: none is under way. */
   readonly host: string | null;
 }
