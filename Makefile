@@ -39,8 +39,8 @@ test: lint test-python test-front-end test-browser test-packaging ## check every
 
 test-all: test test-remote ## check everything that CI checks: `make test`, and against a real NDIF server
 
-test-unit: setup ## check the quick half: few architectures, no demo model, no browser, no long fuzzing or waiting
-	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n 2 --dist loadfile -m "not demo_model and not every_architecture and not waiting" \
+test-unit: setup ## check the quick half: few architectures, no demo model, no browser, nothing long
+	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n 2 --dist loadfile -m "not demo_model and not every_architecture and not long" \
 	    tests/unit tests/invariants tests/protocol
 	@$(FRONT_END) npm run test:quick
 

@@ -106,6 +106,7 @@ def test_importing_the_package_loads_no_heavy_library():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.long
 def test_a_local_model_loads_nothing_of_remote_ones():
     code = (
         "import sys, horizon_widget as hw\n"

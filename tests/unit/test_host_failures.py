@@ -25,7 +25,7 @@ from tests.odd_hosts import (
     status,
 )
 
-pytestmark = pytest.mark.waiting
+pytestmark = pytest.mark.long
 
 
 def test_nothing_listens(traced):

@@ -26,7 +26,7 @@ from tests.odd_hosts import (
     status,
 )
 
-pytestmark = pytest.mark.waiting
+pytestmark = pytest.mark.long
 
 
 _ECHO = f"it holds {KEY} and {KEY!r}"

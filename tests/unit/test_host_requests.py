@@ -32,7 +32,7 @@ from tests.odd_hosts import (
     status,
 )
 
-pytestmark = pytest.mark.waiting
+pytestmark = pytest.mark.long
 
 
 def test_progress_is_told_as_it_changes(traced):

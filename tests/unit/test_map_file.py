@@ -96,6 +96,7 @@ TEXTS = st.one_of(
 )
 
 
+@pytest.mark.long
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(texts=st.lists(TEXTS, min_size=2, max_size=8), note=TEXTS, after=st.booleans(), seed=st.integers(0, 2**32 - 1))
 def test_a_round_trip_keeps_any_text(tmp_path, texts, note, after, seed):
@@ -178,6 +179,7 @@ def test_a_file_cut_anywhere_is_refused(tmp_path):
         refused(cut)
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # h5py, closing it
 def test_a_file_with_a_damaged_part_is_refused_or_reads(tmp_path):
     make(QUERIES[0]).save(tmp_path / "map.nc")

@@ -248,7 +248,7 @@ def test_a_trait_lock_held_by_the_forking_thread_is_released_in_both_processes(w
     assert in_child(lambda: trait_lock._depth) == 0
 
 
-@pytest.mark.waiting
+@pytest.mark.long
 @forks
 def test_a_widget_in_a_forked_process_says_that_it_does_not_compute(widget, held_model_thread, monkeypatch):
     """Its step is queued on a thread that does not exist in the child, and the lock may be held."""

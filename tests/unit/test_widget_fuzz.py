@@ -73,6 +73,7 @@ def is_readable(message):
     return True
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(2))
 def test_malformed_messages_break_nothing(widget, seed):
     rng = random.Random(seed)
