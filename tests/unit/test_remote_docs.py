@@ -37,7 +37,7 @@ def test_no_fault_is_invented():
 
 
 def test_which_kinds_of_fault_are_tried_again():
-    [line] = [line for line in DOCUMENT.read_text().split("\n\n") if line.startswith("Requests are tried")]
+    [line] = [line for line in DOCUMENT.read_text().split("\n\n") if line.startswith("After a fault of kind")]
     assert set(re.findall(r"\*([a-z ]+)\*", line)) == {name for name, kind in KINDS.items() if kind.may_repeat}
 
 
@@ -49,7 +49,7 @@ def test_time_limits():
     patience = Patience()
     said = {name.partition(":")[0]: float(cells[0]) for name, cells in table("step").items()}
     assert said == {name: value for name, value in vars(patience).items() if name != "pauses"}
-    assert f"Requests are tried {IN_WORDS[len(patience.pauses) + 1]} times" in DOCUMENT.read_text()
+    assert f"is sent again, {IN_WORDS[len(patience.pauses) + 1]} times in all" in DOCUMENT.read_text()
 
 
 def test_what_a_sandbox_does_not_offer():
