@@ -126,6 +126,7 @@ class Ablation(Computation):
         states = [[self.states([cell], kinds[cell[0]], draw) for cell in cells] for draw in range(draws)]
         together = torch.stack([torch.cat(of_draw) for of_draw in states])
         mean: Array = self.experiment.ablate_together(cells, together, targets).mean(axis=0)
+        check_finite(cells[:1], mean[None])
         return mean
 
     def total_and_direct(self, cells: Cells, targets: Sequence[int]) -> tuple[Array, Array]:
@@ -142,6 +143,7 @@ class Ablation(Computation):
             ]
             total[chosen] = self.influence(some, kind, targets)
             direct[chosen] = np.mean(parts, axis=0)
+            check_finite(some, direct[chosen])
         return total, direct
 
     def under(self, baseline: Baseline, cell: tuple[int, int], target: int) -> float:

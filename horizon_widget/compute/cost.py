@@ -43,6 +43,6 @@ class CostModel:
         return 2.0 * self.block * self.n_layers * target + 4.0 * self.head
 
     def missing(self, done: npt.NDArray[np.bool_]) -> float:
-        """Operations for all rows that are not done, on each source's own later positions only."""
-        length = self.n_tokens - 1 - np.arange(self.n_tokens)
+        """Operations for all rows that are not done, each from its source's position on."""
+        length = self.n_tokens - np.arange(self.n_tokens)
         return float(sum(self.rows(layer, float(length[~row].sum())) for layer, row in enumerate(done)))

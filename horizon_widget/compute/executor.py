@@ -12,7 +12,6 @@ from horizon_widget.compute.computation import CleanValues, Computation
 from horizon_widget.compute.findings import Steps
 from horizon_widget.compute.preparation import Preparation
 from horizon_widget.compute.tasks import computation_for, perform
-from horizon_widget.errors import OutdatedError
 from horizon_widget.models.local_model import LocalModel
 from horizon_widget.question.query import Query
 
@@ -129,10 +128,11 @@ class LocalExecutor:
 
     def _check(self, *, thorough: bool = False) -> None:
         began = time.monotonic()
+        if thorough:
+            self._distrusts = False
         try:
-            self._distrusts = self._distrusts and not thorough
             self.computation.check_current(thorough=thorough)
-        except OutdatedError:
+        except BaseException:
             self._distrusts = self._distrusts or thorough  # the next check is thorough, too
             raise
         if thorough:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from horizon_widget.compute.ablation import Ablation
-from horizon_widget.compute.computation import Computation
+from horizon_widget.compute.batches import Cells
+from horizon_widget.compute.computation import Array, Computation
 from horizon_widget.compute.findings import ASPECTS, Cell, Steps
 from horizon_widget.compute.gradient import Gradient
 from horizon_widget.models.local_model import LocalModel
@@ -39,6 +40,12 @@ def perform(computation: Computation, task: str, arguments: dict[str, Any]) -> S
     return found
 
 
+def _rows(computation: Any, cells: Cells, targets: Sequence[int] | None) -> dict[str, Array]:
+    """Rows by the name of their variable in the map."""
+    found = computation.rows(cells, targets)
+    return found if isinstance(found, dict) else {"influence": found}
+
+
 def _prepare(ablation: Ablation, layers: Sequence[int]) -> None:
     ablation.prepare(layers)
 
@@ -50,8 +57,8 @@ def _under(ablation: Ablation, baselines: Sequence[Baseline], cell: Cell) -> lis
 TASKS: dict[str, Callable[..., Any]] = {
     "begin": Computation.begin,
     "prepare": _prepare,
-    "rows": Ablation.rows,
-    "columns": Gradient.columns,
+    "rows": _rows,
+    "columns": lambda computation, targets: computation.columns(targets),
     "together": Ablation.together,
     "total_and_direct": Ablation.total_and_direct,
     "under": _under,

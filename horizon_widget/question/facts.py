@@ -16,21 +16,25 @@ class MethodFacts:
     """A way to measure influence.
 
     Attributes:
-        exact: Whether its values are exact effects, not estimates.
-        filled_by: What one task computes: rows (cells with all their targets) or columns (targets with all their
+        exact: Whether its values are exact effects; otherwise they are estimates.
+        filled_by: Whether one task computes rows (cells with all their targets) or columns (targets with all their
             sources). A key of ``schedule.parts.FILLINGS``.
+        by_gradient: Whether it takes gradients at the unchanged prompt, so that no layer is prepared.
         signed: Whether a value may be negative.
+        has_error: Whether each value comes with its error, the variable ``error`` of the map.
     """
 
     exact: bool
     filled_by: Literal["rows", "columns"]
+    by_gradient: bool = False
     signed: bool = True
+    has_error: bool = False
 
 
 METHODS: Mapping[str, MethodFacts] = {
     "ablation": MethodFacts(exact=True, filled_by="rows"),
-    "gradient": MethodFacts(exact=False, filled_by="columns"),
-    "energy": MethodFacts(exact=False, filled_by="columns", signed=False),
+    "gradient": MethodFacts(exact=False, filled_by="columns", by_gradient=True),
+    "energy": MethodFacts(exact=False, filled_by="columns", by_gradient=True, signed=False),
 }
 
 

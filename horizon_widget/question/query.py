@@ -55,7 +55,7 @@ class Query:
                 f"the site {self.site!r} has no heads.",
                 advice='Use site="key" or site="value".',
             )
-        if not (self.is_exact or self.metric.facts.differentiable):
+        if METHODS[self.method].by_gradient and not self.metric.facts.differentiable:
             raise QueryError(
                 "metric",
                 f"the gradient of {self.metric} at the clean state is zero, so {self.method!r} cannot measure it.",
@@ -106,6 +106,11 @@ class Query:
     def draws_of(self, baseline: str) -> int:
         """Number of draws that effects under a kind of baseline are averaged over."""
         return self.draws if baseline == "resample" else 1
+
+    @property
+    def site_name(self) -> str:
+        """The site, and the head if one is chosen."""
+        return self.site if self.head is None else f"{self.site}, head {self.head}"
 
     @property
     def n_tokens(self) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from horizon_widget.models.model import Model
+from horizon_widget.question.facts import METHODS
 from horizon_widget.remote.faults import Fault, Faults
 
 # Spaces, digits, accents and scripts: another tokenizer is unlikely to read all of them in the same way.
@@ -37,7 +38,7 @@ class Capabilities:
 
     @property
     def not_offered(self) -> dict[str, str]:
-        """What cannot be asked, and why: by method of estimation, or aspect of a cell."""
+        """What cannot be asked, and why: by the name of a method, or an aspect of a cell."""
         refused: dict[str, str] = {}
         if not self.gradients:
             reason = (
@@ -45,7 +46,7 @@ class Capabilities:
                 if self.sandboxed
                 else "Gradients do not work on this host."
             )
-            refused |= dict.fromkeys(("gradient", "energy"), reason)
+            refused |= dict.fromkeys((name for name, facts in METHODS.items() if facts.by_gradient), reason)
         if self.sandboxed:
             refused["verification"] = (
                 "This host runs our code in a sandbox, where the model cannot run without nnsight."

@@ -60,16 +60,15 @@ class HorizonMap(MapStatistics):
         sources: Sequence[int],
         values: npt.NDArray[np.floating],
         targets: Sequence[int] | None = None,
+        *,
+        variable: str = "influence",
     ) -> None:
-        """Enter finished rows, or some targets of them; ``values`` has shape ``(len(sources), len(targets))``."""
+        """Enter finished rows, or the given targets of them: ``values`` has shape ``(len(sources), len(targets))``."""
         index = np.array(list(sources))
-        influence = self.dataset["influence"].values
-        if targets is None:
-            influence[layer, index] = values
-            self.done[layer, index] = True
-        else:
-            influence[layer, index[:, None], np.array(list(targets)) - 1] = values
-            self.done[layer, index] = ~np.isnan(influence[layer, index]).any(axis=-1)
+        columns = slice(None) if targets is None else np.array(list(targets)) - 1
+        self.dataset[variable].values[layer, index[:, None] if targets is not None else index, columns] = values
+        if variable == "influence":
+            self.done[layer, index] = ~np.isnan(self.dataset["influence"].values[layer, index]).any(axis=-1)
 
     def record_targets(self, targets: Sequence[int], values: npt.NDArray[np.floating]) -> None:
         """Enter finished columns; ``values`` has shape ``(n_layers, T, len(targets))``."""
@@ -106,7 +105,9 @@ class HorizonMap(MapStatistics):
                 shape[axis] = -1
                 kept &= np.isin(dataset[name].values, list(wanted)).reshape(shape)
         causal = dataset["offset"].values >= 1
-        dataset["influence"].values[~kept & causal] = np.nan
+        for name, variable in schema.variables_of(self.query).items():
+            if variable.dims == schema.CELLS:
+                dataset[name].values[~kept & causal] = np.nan
         if layers is not None:
             others = np.setdiff1d(np.arange(self.n_layers), list(layers))
             dataset["noise_floor"].values[others] = np.nan

@@ -9,7 +9,9 @@ version is refused with the advice to upgrade.
 
 - A new attribute of the dataset needs no new version. Attributes of any name are saved, and readers accept that some
   are missing.
-- A new variable goes into ``VARIABLES``, a new field of ``Query`` or ``Token`` into the functions that write and read
+- A new method, metric, baseline or site needs no new version. A reader that does not have it says so, with the advice
+  to upgrade.
+- A new variable goes into ``schema.VARIABLES``, a new field of ``Query`` or ``Token`` into what writes and reads
   it. Both raise ``VERSION`` and need a migration that gives older files a value. If a user has stored a variable of
   that name, the migration renames it.
 - Raise ``VERSION`` for every change that an older reader would misread or report as damage. A key of ``about`` that
@@ -34,12 +36,12 @@ from xarray.backends import H5NetCDFStore
 
 from horizon_widget.errors import MapFileError
 from horizon_widget.question.baseline import Baseline
-from horizon_widget.question.facts import BASELINES, METRICS
+from horizon_widget.question.facts import BASELINES, METHODS, METRICS, SITES
 from horizon_widget.question.metric import FUNCTION, Metric
 from horizon_widget.question.query import Query
 from horizon_widget.question.tokens import Token
 from horizon_widget.result import files, schema
-from horizon_widget.result.schema import COORDINATES, VARIABLES
+from horizon_widget.result.schema import COORDINATES, VARIABLES, variables_of
 
 FORMAT, VERSION = "horizon_widget map", 1
 MIGRATIONS: dict[int, Callable[[xr.Dataset], xr.Dataset]] = {}
@@ -92,7 +94,7 @@ def _stored(dataset: xr.Dataset, tokens: Sequence[Token], query: Query) -> xr.Da
         "tokens": [asdict(token) for token in tokens],
         "attrs": _checked(dataset.attrs),
         "attrs_of": {name: _checked(dataset[name].attrs) for name in REMADE if dataset[name].attrs},
-        "coords": [name for name in dataset.coords if name not in (*VARIABLES, *COORDINATES)],
+        "coords": [name for name in dataset.coords if name not in (*variables_of(query), *COORDINATES)],
     }
     names = [str(kind) for kind in dataset["baseline"].values]
     for name, value in (("about", about), ("baseline_names", names)):
@@ -192,6 +194,11 @@ def read(path: str | PathLike[str]) -> tuple[xr.Dataset, tuple[Token, ...], Quer
         for older in range(int(version), VERSION):
             stored = MIGRATIONS[older](stored)
         return _restore(stored)
+    except _NewerError as error:
+        raise MapFileError(
+            f"{source} has the {error}, which this version of horizon_widget does not have.",
+            advice="Upgrade horizon-widget.",
+        ) from error
     except Exception as error:  # a file that was changed by hand may raise anything
         raise _damaged(source, f"{type(error).__name__}: {error}") from error
 
@@ -222,12 +229,21 @@ def _query_fields(query: Query) -> dict[str, Any]:
     return {name: getattr(query, name) for name in fields} | {"metric": metric, "baseline": asdict(query.baseline)}
 
 
+KNOWN = {"method": METHODS, "metric": METRICS, "baseline": BASELINES, "site": SITES}
+
+
+class _NewerError(Exception):
+    """A file with something that this version of the package does not have."""
+
+
 def _read_query(fields: dict[str, Any]) -> Query:
     """Make a query from its stored fields. A user's own metric has only its label, since files hold no functions."""
     metric, baseline = dict(fields.pop("metric")), dict(fields.pop("baseline"))
     metric["tokens"] = tuple(int(token) for token in metric["tokens"])
-    if metric["name"] not in (*METRICS, FUNCTION):
-        raise ValueError(f"unknown metric {metric['name']!r}")
+    asked = {"method": fields["method"], "metric": metric["name"], "baseline": baseline["kind"], "site": fields["site"]}
+    for name, known in KNOWN.items():
+        if asked[name] not in (*known, FUNCTION):
+            raise _NewerError(f"{name} {asked[name]!r}")
     baseline["reference"] = tuple(tuple(int(i) for i in ids) for ids in baseline["reference"])
     baseline["layers"] = tuple(str(kind) for kind in baseline["layers"])
     baseline["shocks"] = tuple(bool(shock) for shock in baseline["shocks"])
@@ -246,7 +262,7 @@ def _restore(stored: xr.Dataset) -> tuple[xr.Dataset, tuple[Token, ...], Query]:
         raise ValueError("its baselines are not known")
     stored = stored.drop_vars(INSIDE).assign(baseline=("layer", np.array(names, dtype="U14")))
     coords = about.get("coords", [])
-    of_user = {*stored.variables} - {*VARIABLES}
+    of_user = {*stored.variables} - {*variables_of(query)}
     if not of_user.isdisjoint(COORDINATES) or not of_user.issuperset(coords):
         raise ValueError("its coordinates are not known")
     schema.check(stored, query)

@@ -29,7 +29,7 @@ def text(hmap: HorizonMap) -> str:
         query.method if query.is_exact else f"{query.method} (an estimate)",
         metric,
         f"baseline {baselines or 'not prepared'}",
-        *([attrs["site"]] if query.site != "residual" else []),
+        *([query.site_name] if query.site != "residual" else []),
         f"{share:.0%} computed ({len(hmap.computed_layers)} whole layers)",
     ]
     return f"HorizonMap of {attrs.get('model', 'a model')}: {', '.join(parts)}"

@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 from typing_extensions import TypedDict
 
-from horizon_widget.question.facts import BASELINES, METRICS
+from horizon_widget.question.facts import BASELINES, METHODS, METRICS
 from horizon_widget.question.tokens import tell_apart
 from horizon_widget.result.horizon_map import HorizonMap
 from horizon_widget.result.statistics import STATISTICS
@@ -166,16 +166,16 @@ def describe_tokens(hmap: HorizonMap) -> list[Token]:
 
 def describe_query(hmap: HorizonMap) -> Query:
     """The question that the values answer, as far as it is shown."""
-    attrs, metric = hmap.dataset.attrs, hmap.query.metric
+    query, metric = hmap.query, hmap.query.metric
     return {
-        "method": attrs["method"],
-        "exact": bool(attrs["exact"]),
-        "metric": attrs["metric"],
+        "method": query.method,
+        "exact": query.is_exact,
+        "metric": str(metric),
         "short_metric": metric.short,
-        "unit": attrs["unit"],
-        "divergence": metric.facts.divergence,
+        "unit": query.unit,
+        "divergence": metric.facts.divergence or not METHODS[query.method].signed,
         "words": cast(MetricWords, asdict(metric.words)),
-        "site": attrs["site"],
+        "site": query.site_name,
     }
 
 

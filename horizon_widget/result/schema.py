@@ -28,6 +28,7 @@ class Variable:
         empty: Its value before anything is computed.
         meaning: Its meaning, for the documentation.
         has_unit: Whether it is in the metric's unit.
+        only_if: The fact of a method without which its maps do not have the variable; empty: all maps have it.
     """
 
     dims: tuple[str, ...]
@@ -35,11 +36,14 @@ class Variable:
     empty: Any
     meaning: str
     has_unit: bool = False
+    only_if: str = ""
 
 
+CELLS = ("layer", "source", "target")
 VARIABLES: Mapping[str, Variable] = {
-    "influence": Variable(
-        ("layer", "source", "target"), "float32", np.nan, "NaN: not computed; 0 on earlier tokens", has_unit=True
+    "influence": Variable(CELLS, "float32", np.nan, "NaN: not computed; 0 on earlier tokens", has_unit=True),
+    "error": Variable(
+        CELLS, "float32", np.nan, "the standard error of the influence", has_unit=True, only_if="has_error"
     ),
     "clean_metric": Variable(("target",), "float32", np.nan, "the metric on the unchanged prompt", has_unit=True),
     "noise_floor": Variable(
@@ -66,6 +70,12 @@ COORDINATES: Mapping[str, str] = {
     "target_token": "as source_token; empty for the token after the prompt",
     "offset": "target - source",
 }
+
+
+def variables_of(query: Query) -> dict[str, Variable]:
+    """The variables of a query's map."""
+    facts = METHODS[query.method]
+    return {name: it for name, it in VARIABLES.items() if not it.only_if or getattr(facts, it.only_if)}
 
 
 def sizes_of(query: Query, n_layers: int) -> dict[str, int]:
@@ -97,16 +107,18 @@ def empty_dataset(query: Query, tokens: Sequence[Token], *, n_layers: int, attrs
             np.full([sizes[dim] for dim in variable.dims], variable.empty, dtype=variable.dtype),
             {"unit": query.unit} if variable.has_unit else {},
         )
-        for name, variable in VARIABLES.items()
+        for name, variable in variables_of(query).items()
     }
     dataset = with_coordinates(xr.Dataset(made), tokens, query)
-    dataset["influence"].values[:, dataset["offset"].values < 1] = 0.0
+    for name, variable in variables_of(query).items():
+        if variable.dims == CELLS:
+            dataset[name].values[:, dataset["offset"].values < 1] = 0.0  # nothing flows to earlier tokens
     dataset["influence"].attrs["long_name"] = "influence"
     dataset.attrs = {
         "method": query.method,
         "metric": str(query.metric),
         "unit": query.unit,
-        "site": query.site if query.head is None else f"{query.site}, head {query.head}",
+        "site": query.site_name,
         "exact": int(METHODS[query.method].exact),
         "baseline": str(query.baseline),
         "window": default_window(query.n_tokens, query.n_targets) or 0,
@@ -137,7 +149,7 @@ def check(dataset: xr.Dataset, query: Query) -> None:
         ValueError: naming what does not fit.
     """
     sizes = sizes_of(query, dataset.sizes["layer"])
-    for name, variable in VARIABLES.items():
+    for name, variable in variables_of(query).items():
         found = dataset[name]
         shape = tuple(sizes[dim] for dim in variable.dims)
         if (found.dims, found.shape, found.dtype) != (variable.dims, shape, np.dtype(variable.dtype)):

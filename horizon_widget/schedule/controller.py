@@ -89,8 +89,9 @@ class Controller:
 
     @property
     def stopped(self) -> dict[str, bool]:
-        """What the reader has stopped, as for ``start``."""
-        return {"cancelled": self._state.cancelled, "stopped": self._state.stopped}
+        """What the reader has stopped, as for ``start``; an error stops nothing of another map."""
+        state = self._state
+        return {"cancelled": state.cancelled, "stopped": state.stopped and state.error is None}
 
     @property
     def is_outdated(self) -> bool:
@@ -124,11 +125,13 @@ class Controller:
             cell: Which.
             aspects: Some of ``compute.findings.ASPECTS``.
         """
+        idle.used(self)
         self._jobs.inspect(cell, aspects)
         self._change()
 
     def write_on(self, n_tokens: int, token_ids: Sequence[int]) -> None:
         """Let the model write on from a prompt, so many tokens at most; the newest wish counts."""
+        idle.used(self)
         self._jobs.write(Writing(self._model, token_ids, n_tokens))
         self._change()
 
@@ -158,8 +161,10 @@ class Controller:
 
         After a failure or a cancellation, a map that is filled on request goes on with what was asked for alone.
         """
-        failed = self._state.cancelled or self._state.error is not None
-        self._change(cancelled=False, error=None, stopped=False, on_request=self._state.on_request and failed)
+        idle.used(self)
+        with self._condition:
+            failed = self._state.cancelled or self._state.error is not None
+            self._change(cancelled=False, error=None, stopped=False, on_request=self._state.on_request and failed)
 
     def close(self) -> None:
         """Stop for good after the part under way."""

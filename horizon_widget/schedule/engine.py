@@ -29,7 +29,8 @@ PACKAGES = ("horizon-widget", "torch", "transformers", "nnsight")
 class Engine:
     """Fills the ``HorizonMap`` of one query, with what its ``executor`` computes here or elsewhere.
 
-    ``steps``, ``ask`` and ``compute`` must run on the model's thread; everything else may be called from any thread.
+    ``steps``, and what calls it (``ask``, ``begin``, ``compute``, ``memory_needed``), must run on the model's thread.
+    Everything else may be called from any thread.
 
     Args:
         model: Whose states are asked about.
@@ -122,7 +123,7 @@ class Engine:
             self._has_begun = True
             self.map.record_clean(answer.clean.metric, answer.clean.norms)
             dataset["resample_positions"].values[:] = answer.clean.resample_positions
-            if not METHODS[self.query.method].exact:  # layers need no preparation: a state patched by itself gives 0
+            if METHODS[self.query.method].by_gradient:  # layers need no preparation: a state patched by itself gives 0
                 dataset["noise_floor"].values[:] = 0.0
                 dataset["baseline"].values[:] = self.query.default_baseline
         for layer, preparation in answer.preparations.items():

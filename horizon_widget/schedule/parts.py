@@ -87,8 +87,9 @@ class ByRows:
 
     def enter(self, hmap: HorizonMap, arguments: dict[str, Any], result: Any) -> None:
         """See ``Filling``."""
-        for (layer, source), row in zip(arguments["cells"], result, strict=True):
-            hmap.record(layer, [source], row[None], targets=arguments["targets"])
+        for variable, rows in reversed(result.items()):  # influence last: it says what is done
+            for (layer, source), row in zip(arguments["cells"], rows, strict=True):
+                hmap.record(layer, [source], row[None], targets=arguments["targets"], variable=variable)
 
 
 class ByColumns:

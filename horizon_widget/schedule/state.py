@@ -55,7 +55,7 @@ class State:
     stopped: bool = False
     cancelled: bool = False
     waiting: int = 0
-    error: dict[str, str] | None = field(default=None, hash=False)
+    error: dict[str, str] | None = field(default=None)
     outdated: bool = False
     unchecked: bool = False
     closed: bool = False
@@ -136,7 +136,7 @@ def plan(state: State, engine: Engine, *, has_turn: bool) -> Plan:
     if part is None and state.may_prepare:
         part = engine.next_part(state.interest(n_tokens, prepares=True))
     missing = engine.missing(state.interest(n_tokens, fills=asked is None))
-    filling = _filling(state, fills=fills) if missing > 0 else "complete"
+    filling = "complete" if rest is None else _filling(state, fills=fills)
     return Plan(asked, rest, part, missing, wants_idle_time, filling, _task(state, engine, asked))
 
 

@@ -128,13 +128,17 @@ class OpeningWidget(WidgetTraits):
             HorizonError: if it cannot be opened; the old map stays.
         """
         for name, value in changed.items():
-            if isinstance(value, str) and value == getattr(self, name):
-                return  # a prompt's text also where it was given as tokens
+            if isinstance(value, str) and value == getattr(
+                self, name
+            ):  # a prompt's text also where it was given as tokens
+                self._stay()
+                return
         while True:
             with trait_lock.held():
                 before, older = self._shown, self._next
             asked = self._asked_with(before.asked, **changed)
             if "layers" in changed and asked.layers == before.asked.layers:
+                self._stay()
                 return
             new = self._build(asked)
             with trait_lock.held():
@@ -143,6 +147,11 @@ class OpeningWidget(WidgetTraits):
                         self._next = None  # what the page asked after this one began is newer, and comes
                     self._show(new)
                     return
+
+    def _stay(self) -> None:
+        """What is shown is asked for again: what the page asked for before is given up."""
+        with trait_lock.held():
+            self._next = None
 
     # -- a new map -------------------------------------------------------------------------------------------------
 
@@ -224,7 +233,7 @@ class OpeningWidget(WidgetTraits):
             return
         self._next = None
         self._show(new, stopped={"cancelled": new.cancelled, "stopped": new.cancelled})
-        if new.n_tokens:
+        if new.n_tokens and self._session is new:  # an observer may have opened another map
             self._running.write_on(new.n_tokens, new.asked.without_end(self._model))
 
     def _give_up(self, new: Session, error: Exception) -> None:

@@ -181,11 +181,12 @@ class HorizonWidget(OpeningWidget):
         """Stop computing and remove the widget."""
         if self._closed:  # ipywidgets closes again, wherever Python happens to collect it
             return
-        self._closed = True
-        if self._session is not None:
-            with trait_lock.held():
-                self._next = None
+        with trait_lock.held():
+            self._closed = True
+            self._next = None
+            if self._session is not None:
                 self._running.close()
+        if self._session is not None:
             self._watch_cells(register=False)
         super().close()
         if self._has_own_layout:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 
+import numpy as np
 import pytest
 
+from horizon_widget.compute.findings import Cell
 from horizon_widget.errors import HorizonError, ModelError, describe
 from horizon_widget.models import thread
 from horizon_widget.question.baseline import Baseline
+from horizon_widget.question.metric import Metric
 from horizon_widget.question.query import Query
 from horizon_widget.schedule.controller import Controller
 from horizon_widget.schedule.engine import Engine
@@ -186,6 +189,40 @@ def test_idle_time_belongs_to_the_widget_last_used_then_to_the_one_before(model,
     assert said[-1] == "complete"
     for made in pair:
         made.close()
+
+
+@pytest.mark.parametrize("use", [lambda c: c.resume(), lambda c: c.inspect(Cell(1, 2, 6), ["direct"])])
+def test_resuming_and_looking_into_a_cell_are_use(model, held_model_thread, use):
+    first, second = (
+        Controller(model, Query(model.tokenize(text), baseline=Baseline("zero")), layer=1, listener=Recorder())
+        for text in (PROMPT, PROMPT[::-1])
+    )
+    filled = []
+    for number, made in enumerate((first, second)):
+        made._listener.on_rows = lambda layer, _, number=number: filled.append(number) if layer != 1 else None
+        made.start(viewed=True)
+    use(first)
+    held_model_thread()
+    settle()
+    assert filled == sorted(filled), "the first was used last, and is filled first"
+    assert set(filled) == {0, 1}
+    for made in (first, second):
+        made.close()
+
+
+def test_the_last_token_s_row_counts_where_the_token_after_the_prompt_is_scored(model, recorder):
+    query = Query(model.tokenize(PROMPT), metric=Metric("entropy"), baseline=Baseline("zero"))
+    made = Controller(model, query, layer=1, listener=recorder)
+    made.start(viewed=True)
+    made.wait(whole_map=True, timeout=LONG)
+    settle()
+    made.cancel()
+    made.map.record(1, [query.n_tokens - 1], np.full((1, query.n_targets), np.nan, dtype=np.float32))
+    made.wake()
+    settle()
+    assert recorder.statuses[-1].filling == "stopped", "not complete"
+    assert recorder.statuses[-1].done < 1
+    made.close()
 
 
 @pytest.mark.parametrize("leave", ["close", "cancel"])

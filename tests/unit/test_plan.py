@@ -108,14 +108,14 @@ def test_orders_name_every_layer_once(n_layers):
     assert sorted(nearest_first(0, n_layers)) == list(range(n_layers))
 
 
-def test_cost_counts_each_source_s_own_later_positions():
+def test_cost_counts_each_source_s_positions_from_its_own_on():
     cost = CostModel(n_layers=2, n_tokens=3, block=10, head=100)
     done = fresh(2, 3)
-    # layer 0: two blocks, layer 1: one; sources 0 and 1 have 2 and 1 later targets, source 2 none
-    assert cost.missing(done) == 2 * 3 * (2 * 10 + 100) + 2 * 3 * (10 + 100)
+    # layer 0: two blocks, layer 1: one; sources 0, 1 and 2 are computed at 3, 2 and 1 positions
+    assert cost.missing(done) == 2 * 6 * (2 * 10 + 100) + 2 * 6 * (10 + 100)
     done[0] = True
-    assert cost.missing(done) == 2 * 3 * (10 + 100)
-    assert cost.missing(without_unwanted(fresh(2, 3), Interest(layer=1, source=1))) == 2 * 1 * (120 + 110)
+    assert cost.missing(done) == 2 * 6 * (10 + 100)
+    assert cost.missing(without_unwanted(fresh(2, 3), Interest(layer=1, source=1))) == 2 * 2 * (120 + 110)
 
 
 def test_the_next_clicks_are_computed_before_the_rest_of_the_map():

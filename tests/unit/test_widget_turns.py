@@ -369,3 +369,23 @@ def test_nothing_is_kept_over_many_widgets(model):
     assert objects() - before < 50 * 5, "a widget is some hundreds of objects"
     assert len(ipywidgets.widget._instances) == kept
     assert (trait_lock._left, idle._by_use) == ({}, [])
+
+
+def test_an_observer_that_opens_another_map_gets_nothing_written_into_it(talkative):
+    talkative.wait("all", timeout=LONG)
+    third = "a third text, of an observer"
+    talkative.observe(lambda change: change.new == "another text" and setattr(talkative, "prompt", third), "prompt")
+    say(talkative, {**OPEN, "prompt": "another text", "n_tokens": 3})
+    settle()
+    assert (talkative.prompt, talkative.written_from) == (third, None)
+
+
+def test_asking_for_what_is_shown_gives_up_what_the_page_asked_before(talkative, monkeypatch):
+    shown = talkative.prompt
+    begun, go_on, _ = hold_building(monkeypatch)
+    say(talkative, {**OPEN, "prompt": "another text"})
+    assert begun.wait(LONG)
+    talkative.prompt = "".join(list(shown))  # the same text
+    go_on.set()
+    settle()
+    assert talkative.prompt == shown
