@@ -148,20 +148,28 @@ class Experiment:
         Returns:
             Two distributions, each of shape ``(vocab_size,)``; the second is the mean over ``cells``.
         """
-        edits = Edits([layer for layer, _ in cells], [source for _, source in cells], states)
+        layers, sources = [layer for layer, _ in cells], [source for _, source in cells]
 
         def distribution(readout: Readout, n_copies: int) -> Tensor:
             copy = torch.arange(n_copies, device=self.model.device)
             logits = readout.logits(copy, torch.full_like(copy, position))
-            return torch.softmax(at_least_float32(logits), dim=-1).mean(dim=0).cpu()
+            return torch.softmax(at_least_float32(logits), dim=-1).cpu()
 
-        def score(readout: Readout) -> Tensor:
-            return torch.stack([distribution(self.scorer.clean, 1), distribution(readout, edits.n_copies)])
+        def some_copies(some: slice) -> Array:
+            edits = Edits(layers[some], sources[some], states[some])
 
-        kept, removed = strategies.run(
-            self.model, self.clean, self.site, edits, score, strategy=self.strategy, stop=position + 1
-        )
-        return kept, removed
+            def score(readout: Readout) -> Tensor:
+                return torch.cat([distribution(self.scorer.clean, 1), distribution(readout, edits.n_copies)])
+
+            both = strategies.run(
+                self.model, self.clean, self.site, edits, score, strategy=self.strategy, stop=position + 1
+            )
+            kept.append(both[0])
+            return both[1:].numpy()
+
+        kept: list[Tensor] = []
+        removed = self._in_batches(len(cells), self.memory.copies(position + 1 - min(sources)), some_copies)
+        return kept[0], torch.from_numpy(removed).mean(dim=0)
 
     def direct(self, cells: Cells, states: Tensor, targets: Sequence[int] | None = None) -> Array:
         """Like ``ablate``, with all positions held at their clean states, except the source and the predicting one."""

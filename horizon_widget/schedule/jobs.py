@@ -74,9 +74,7 @@ class Jobs:
         on_outdated: Called with an error that ends the map, not only the job.
     """
 
-    def __init__(
-        self, engine: Engine, listener: Listener, on_outdated: Callable[[Exception], None] = lambda error: None
-    ) -> None:
+    def __init__(self, engine: Engine, listener: Listener, on_outdated: Callable[[Exception], None]) -> None:
         self._engine = engine
         self._listener = listener
         self._on_outdated = on_outdated

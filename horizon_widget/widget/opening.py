@@ -94,7 +94,7 @@ class OpeningWidget(WidgetTraits):
             self.set_trait("n_layers", model.n_layers)
             self.set_trait("offered", page.describe_offer())
             self.selected_layer = model.n_layers // 2
-            first = self._build(replace(asked, layers=check_wanted_layers(self, "layers", layers)))
+            first = self._build(replace(asked, layers=check_wanted_layers(self, layers)))
             with trait_lock.held():
                 self._show(first)
         except BaseException:
@@ -118,7 +118,7 @@ class OpeningWidget(WidgetTraits):
         Raises:
             QueryError: if one cannot be used.
         """
-        layers = check_wanted_layers(self, "layers", changes.get("layers", old.layers))
+        layers = check_wanted_layers(self, changes.get("layers", old.layers))
         return old.changed(self._model, changes, layers=layers, **self._fixed)
 
     def _ask(self, **changed: Any) -> None:

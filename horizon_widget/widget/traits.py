@@ -21,6 +21,7 @@ import traitlets
 
 from horizon_widget.errors import QueryError, describe
 from horizon_widget.question.query import check_index, check_layers
+from horizon_widget.result.page import Layer, OfferedBaseline, OfferedMetric
 from horizon_widget.result.statistics import STATISTICS
 from horizon_widget.widget import protocol, trait_lock
 from horizon_widget.widget.state import LEAST_OFFSETS, MOST_PINNED
@@ -127,13 +128,17 @@ def _pins(widget: Any, name: str, value: Any) -> list[int]:
     return positions
 
 
-def check_wanted_layers(widget: Any, name: str, value: Any) -> list[int] | None:
+def _fields(kind: type) -> str:
+    """The names of the fields of a ``TypedDict``, for a help text."""
+    return f"{{{', '.join(kind.__annotations__)}}}"
+
+
+def check_wanted_layers(widget: Any, value: Any) -> list[int] | None:
     """Layers as a user gives them, sorted, each once; ``None`` for all.
 
     Raises:
         QueryError: if one is not in the model.
     """
-    del name
     return None if value is None else sorted(set(check_layers(value, widget.n_layers)))
 
 
@@ -171,7 +176,7 @@ class WidgetTraits(anywidget.AnyWidget):
     ).tag(sync=True)
     offered = traitlets.Dict(
         read_only=True,
-        help="{metrics: [{name, n_tokens, label}], baselines: [{name, label, note}]} that can be chosen.",
+        help=f"{{metrics, baselines}} to choose from: {_fields(OfferedMetric)} and {_fields(OfferedBaseline)} of each.",
     ).tag(sync=True)
     asked = traitlets.Dict(
         read_only=True,
@@ -189,8 +194,8 @@ class WidgetTraits(anywidget.AnyWidget):
     layer_info = traitlets.List(
         traitlets.Dict(),
         read_only=True,
-        help="{baseline, shock, noise_floor, n_done} of each layer; baseline and noise_floor are None before the layer "
-        "is prepared, n_done counts computed sources.",
+        help=f"{_fields(Layer)} of each layer; baseline and noise_floor are None before the layer is prepared, n_done "
+        "counts computed sources.",
     ).tag(sync=True)
     sinks = traitlets.List(
         traitlets.Int(), read_only=True, help="Positions of attention sinks; empty before the prompt has run."

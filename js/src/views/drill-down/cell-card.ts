@@ -108,7 +108,7 @@ export class CellCard {
   }
 
   #paintActions(): void {
-    const { map, store } = this.#view;
+    const { map } = this.#view;
     const cell = map.cell.value;
     const focused = this.#focused();
     this.#actions.hidden = cell === null;
@@ -120,7 +120,8 @@ export class CellCard {
     if (cell === null && focused !== null && !this.#strongest.contains(focused)) this.#onRelease();
     if (cell === null) return;
     if (focused !== null && this.#strongest.contains(focused)) this.#release.focus();
-    const { tokens, pinned_sources: pins } = store.traits;
+    const { tokens } = map.traits;
+    const { pinned_sources: pins } = map.controls;
     const pinned = pins.value.includes(cell.source);
     const full = !pinned && pins.value.length >= MOST_PINNED;
     setText(this.#pin, `${pinned ? "Unpin" : "Pin"} ${named(tokens.value, cell.source)}`);

@@ -47,10 +47,10 @@ export class DrillDownView {
   }
 
   #paint(): void {
-    const { map, store } = this.#view;
+    const { map } = this.#view;
     const reading = map.reading.value;
     this.#opened.hidden = reading.kind !== "row" && reading.kind !== "column";
-    const { tokens, n_targets: nTargets, query } = store.traits;
+    const { tokens, n_targets: nTargets, query } = map.traits;
     if (reading.kind === "row") {
       setText(this.#token, `${named(tokens.value, reading.source)} at every layer`);
       setText(this.#explained, ` → every later token · each cell: ${meaningOf("row", query.value)}`);

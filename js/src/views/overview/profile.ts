@@ -89,8 +89,8 @@ export class ProfileView {
   }
 
   get #window(): number | null {
-    const { profile_as_share: asShare, window } = this.#view.store.traits;
-    return asShare.value ? window.value : null;
+    const { traits, controls } = this.#view.map;
+    return controls.profile_as_share.value ? traits.window.value : null;
   }
 
   #paint(): void {

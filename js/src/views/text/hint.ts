@@ -18,8 +18,9 @@ export class Hint {
 
   /** `said` replaces the hint. */
   constructor(view: View, pointed: ReadonlySignal<Pointed | null>, said: ReadonlySignal<Said | null>) {
-    const { frames, map, store } = view;
-    const { direction, tokens } = store.traits;
+    const { frames, map } = view;
+    const { tokens } = map.traits;
+    const { direction } = map.controls;
     const byKeys = computed(() => pointed.value?.by === "keyboard");
     frames.watch(() => {
       const kind = map.reading.value.kind;
