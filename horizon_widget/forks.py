@@ -18,7 +18,7 @@ def in_child(renew: Callable[[], None]) -> None:
 
 
 class Lock:
-    """A lock that is free in a forked process. It is held for a few instructions, and none of them forks."""
+    """A lock that is free in a forked process. While it is held, nothing waits for another thread or forks."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
