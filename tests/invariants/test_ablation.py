@@ -269,7 +269,7 @@ def test_attribution_leaves_the_model_as_it_was(model):
 def test_demo_model_rows_equal_a_full_forward_pass_with_one_hook(demo_model, cell):
     ids = demo_model.tokenize(STORY)
     engine = Engine(demo_model, Query(ids, baseline=Baseline("mean")))
-    thread.run(lambda: engine.compute(Part((cell,))))
+    thread.run(lambda: engine.compute(Part("rows", None, (cell,))))
     layer, source = cell
     state = reference.mean_state(demo_model.hf_model, ids, layer)
     expected = reference.ablated_row(demo_model.hf_model, ids, layer, source, state)
@@ -283,7 +283,7 @@ def test_the_key_of_the_story_is_used_where_it_returns(demo_model):
     texts = [token.text for token in demo_model.read_tokens(ids)]
     first, again = [position for position, text in enumerate(texts) if text == " key"]
     engine = Engine(demo_model, Query(ids))
-    thread.run(lambda: engine.compute(Part(((12, first),))))
+    thread.run(lambda: engine.compute(Part("rows", None, ((12, first),))))
     row = engine.map.values.sel(layer=12, source=first)
     far = row.sel(target=slice(first + 2, None))
     assert int(far.idxmax()) == again
