@@ -106,8 +106,7 @@ def test_installed_widget_finds_its_front_end(installed: Path) -> None:
     home, front_end = answer(
         installed,
         "import json, horizon_widget as hw;"
-        "from horizon_widget.widget import HorizonWidget;"
-        "print(json.dumps([hw.__file__, str(HorizonWidget._esm)]))",
+        "print(json.dumps([hw.__file__, str(hw.HorizonWidget._esm)]))",
     )
     assert Path(home).is_relative_to(installed.parent.parent)
     assert "export" in front_end
