@@ -105,8 +105,7 @@ def test_import_is_light(installed: Path) -> None:
 def test_installed_widget_finds_its_front_end(installed: Path) -> None:
     home, front_end = answer(
         installed,
-        "import json, horizon_widget as hw;"
-        "print(json.dumps([hw.__file__, str(hw.HorizonWidget._esm)]))",
+        "import json, horizon_widget as hw;print(json.dumps([hw.__file__, str(hw.HorizonWidget._esm)]))",
     )
     assert Path(home).is_relative_to(installed.parent.parent)
     assert "export" in front_end
