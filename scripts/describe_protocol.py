@@ -10,7 +10,6 @@ import json
 import re
 import types
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -119,7 +118,7 @@ def facts() -> str:
             "short_metric": metric.short,
             "unit": metric.unit,
             "divergence": metric.facts.divergence,
-            "words": asdict(metric.words),
+            "words": metric.words,
         }
         for metric in metrics
     }

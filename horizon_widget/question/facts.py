@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypedDict
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,7 @@ METHODS: Mapping[str, MethodFacts] = {
 }
 
 
-@dataclass(frozen=True)
-class Words:
+class Words(TypedDict):
     """How values of a metric are explained on the page.
 
     The page fills in ``{metric}``, ``{quantity}`` (the metric, with its unit in brackets), ``{token}`` (the predicted
@@ -115,7 +114,7 @@ class MetricFacts:
     differentiable: bool = True
     short: str = ""
     named: str = "{name} of {tokens}"
-    words: Words = field(default=LEVEL, repr=False)
+    words: Words = field(default_factory=lambda: LEVEL, repr=False, hash=False)
 
 
 METRICS: Mapping[str, MetricFacts] = {

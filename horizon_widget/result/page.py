@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from typing_extensions import TypedDict
 
-from horizon_widget.question.facts import BASELINES, METHODS, METRICS
+from horizon_widget.question.facts import BASELINES, METHODS, METRICS, Words
 from horizon_widget.question.tokens import tell_apart
 from horizon_widget.result.horizon_map import HorizonMap
 from horizon_widget.result.statistics import STATISTICS
@@ -29,18 +28,6 @@ class Token(TypedDict):
     word: int
 
 
-class MetricWords(TypedDict):
-    """Templates that explain values of a metric; see ``question.facts.Words``."""
-
-    positive: str
-    negative: str
-    row: str
-    column: str
-    low: str
-    high: str
-    high_of_sources: str
-
-
 class Query(TypedDict):
     """The question that the values answer.
 
@@ -56,7 +43,7 @@ class Query(TypedDict):
     short_metric: str
     unit: str
     divergence: bool
-    words: MetricWords
+    words: Words
     site: str
 
 
@@ -174,7 +161,7 @@ def describe_query(hmap: HorizonMap) -> Query:
         "short_metric": metric.short,
         "unit": query.unit,
         "divergence": metric.facts.divergence or not METHODS[query.method].signed,
-        "words": cast(MetricWords, asdict(metric.words)),
+        "words": metric.words,
         "site": query.site_name,
     }
 

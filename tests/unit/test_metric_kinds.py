@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -33,7 +32,7 @@ def called(name):
 def test_a_function_is_shown_as_a_function_whatever_its_name(model, name):
     widget = hw.HorizonWidget(model, PROMPT, metric=called(name), baseline="zero")
     shown = name.encode("utf-8", "backslashreplace").decode()
-    assert widget.query["words"] == asdict(LEVEL)
+    assert widget.query["words"] == LEVEL
     assert not widget.query["divergence"]
     assert (widget.query["metric"], widget.query["unit"]) == (f"function {shown}", "")
     assert widget.asked["metric"] == ["function", shown]
@@ -64,7 +63,7 @@ def test_a_function_without_a_name_is_a_function(model, function):
 )
 def test_the_page_gets_words_that_explain_the_values(model, metric, words, short):
     widget = hw.HorizonWidget(model, PROMPT, metric=metric, baseline="zero")
-    assert widget.query["words"] == asdict(words)
+    assert widget.query["words"] == words
     assert widget.query["divergence"] == (words is DIVERGENCE)
     assert widget.query["short_metric"] == short
     assert widget.query["metric"] == str(widget.map.query.metric)

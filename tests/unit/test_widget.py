@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +28,7 @@ def test_traits_describe_the_map(widget):
         "metric": "logprob",
         "short_metric": "log p",
         "divergence": False,
-        "words": asdict(LIKELIHOOD),
+        "words": LIKELIHOOD,
         "unit": "nats",
         "site": "residual",
         "exact": True,

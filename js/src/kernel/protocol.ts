@@ -198,7 +198,7 @@ export interface Query {
   readonly unit: string;
   /** Whether influence is how far a prediction moves, and so never negative. */
   readonly divergence: boolean;
-  readonly words: MetricWords;
+  readonly words: Words;
   readonly site: string;
 }
 
@@ -322,14 +322,21 @@ export interface Verification {
   readonly passes: number;
 }
 
-/** Templates that explain values of a metric; see `question.facts.Words`. */
-export interface MetricWords {
+/** How values of a metric are explained on the page. The page fills in `{metric}`, `{quantity}` (the metric, with its unit in brackets), `{token}` (the predicted one) and `{amount}` (the influence, with its unit). */
+export interface Words {
+  /** The meaning of a positive value. */
   readonly positive: string;
+  /** The meaning of a negative value. */
   readonly negative: string;
+  /** The meaning of the numbers in a token's row. */
   readonly row: string;
+  /** The meaning of the numbers in a token's column. */
   readonly column: string;
+  /** The label of the colour scale's negative end. */
   readonly low: string;
+  /** The label of its positive end if targets are coloured. */
   readonly high: string;
+  /** The label of its positive end if sources are coloured. */
   readonly high_of_sources: string;
 }
 
