@@ -120,7 +120,10 @@ def _dependency(name: str, allowed: str | None) -> Finding:
 
 def _module_of(package: str) -> str:
     """The name that a package is imported by: "websocket" for "websocket-client"."""
-    modules = [module for module, packages in _packages().items() if package in packages]
+    from packaging.utils import canonicalize_name
+
+    name = canonicalize_name(package)  # metadata spells "typing-extensions" with "_"
+    modules = [module for module, packages in _packages().items() if name in map(canonicalize_name, packages)]
     return package if package in modules or not modules else min(modules)
 
 
