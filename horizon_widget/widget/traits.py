@@ -7,7 +7,6 @@ set. If it does not fit, the page gets ``failed`` and the valid value.
 from __future__ import annotations
 
 import contextlib
-import contextvars
 import logging
 import math
 from collections.abc import Callable, Iterator
@@ -252,12 +251,7 @@ class WidgetTraits(anywidget.AnyWidget):
     ).tag(sync=True)
     find = Checked(_find, "", help="Tokens that contain this text are marked.").tag(sync=True)
 
-    _context = contextvars.Context()
     _quiet = False  # what an observer raises is told in the browser, and stops nothing
-
-    def __init__(self, **traits: Any) -> None:
-        self._context = contextvars.copy_context()
-        super().__init__(**traits)
 
     # -- from the page -----------------------------------------------------------------------------------------
 
@@ -335,13 +329,15 @@ class WidgetTraits(anywidget.AnyWidget):
         content, buffers = message
         self.send(content, buffers=buffers)
 
-    def _send(self, msg: Any, buffers: Any = None) -> None:
-        """Send on the comm in the context of the page's last message; called by ipywidgets.
+    @traitlets.observe("comm")
+    def _receive_while_cells_run(self, change: Any) -> None:
+        """Receive the page's messages on the thread that the page chooses.
 
-        ipykernel hands the page's next message to the thread in whose context we sent the last one. After a message
-        from a cell or from the model thread, the page's next one would wait for the user's cell.
+        ipykernel 7.4 hands them to the thread that sent last on the comm: after a message from a cell, they would wait
+        until all cells have run.
         """
-        self._context.copy().run(super()._send, msg, buffers)
+        if change.new is not None:
+            change.new._reply_subshell_for = None
 
 
 CONTROLS = frozenset(name for name, trait in WidgetTraits.class_traits().items() if isinstance(trait, Checked))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import contextvars
 import logging
 import os
 import time
@@ -211,7 +210,6 @@ class HorizonWidget(OpeningWidget):
 
     def _receive(self, _widget: Any, content: object, _buffers: object) -> None:
         """Do what the page asks. This never raises, since nobody would see it."""
-        self._context = contextvars.copy_context()
         try:
             message = protocol.read(content)
             if isinstance(message, protocol.Ping):

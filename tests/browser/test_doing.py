@@ -182,7 +182,34 @@ import time
 until = time.monotonic() + 60
 while time.monotonic() < until and widget.selected_target is None:
     time.sleep(0.05)
+answered = widget.selected_target is not None
 """
+
+
+def test_a_new_widget_is_answered_while_later_cells_run(notebook):
+    page = notebook.page
+    notebook.python("widget.cancel()")
+    page.evaluate(
+        """codes => {
+            window.busy = true;
+            const {content, context} = window.jupyterapp.shell.currentWidget;
+            for (const source of codes) content.model.sharedModel.addCell({cell_type: 'code', source});
+            content.widgets.slice(-codes.length).forEach(({node}, n) => { node.dataset.added = `queued${n}`; });
+            content.activeCellIndex = content.widgets.length - codes.length;
+            window.jupyterapp.commands.execute('notebook:run-all-below').then(() => { window.busy = false; });
+        }""",
+        [
+            "fresh = hw.HorizonWidget(model, 'A new widget, and a busy kernel.'); fresh",
+            BUSY_CELL.replace("widget", "fresh"),
+        ],
+    )
+    new = page.locator("[data-added='queued0'] .horizon-widget")
+    new.locator("[data-position='3']").click()
+    new.locator("[data-position='5']").click(modifiers=["Alt"])
+    page.wait_for_function("() => !window.busy", timeout=READY_MS)
+    assert notebook.python("print(answered, fresh.selected_source)").split() == ["True", "3"]
+    assert new.get_attribute("data-connection") == "connected"
+    notebook.python("fresh.close(); del fresh")
 
 
 def test_clicks_are_answered_while_a_cell_runs(notebook):
