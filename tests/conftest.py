@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 import horizon_widget as hw
@@ -19,6 +18,7 @@ from horizon_widget.question.baseline import Baseline
 from horizon_widget.question.query import Query
 from horizon_widget.schedule.controller import Controller
 from tests.architectures import ARCHITECTURES
+from tests.vocabularies import byte_level
 from tests.widgets import PROMPT as PROMPT
 from tests.widgets import Recorder
 
@@ -49,11 +49,7 @@ STORY = (
 @pytest.fixture(scope="session")
 def byte_tokenizer() -> PreTrainedTokenizerFast:
     """One token for each byte of UTF-8: an emoji is four tokens."""
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE(vocab={symbol: i for i, symbol in enumerate(alphabet)}, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+    return byte_level()
 
 
 def tiny_llama(attention: str = "sdpa") -> Any:

@@ -27,6 +27,15 @@ TEXT = [
 END = "<|endoftext|>"
 
 
+def byte_level() -> PreTrainedTokenizerFast:
+    """One token for each byte of UTF-8: an emoji is four tokens."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE(vocab={symbol: i for i, symbol in enumerate(alphabet)}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+
+
 def gpt2_like(*, append_eos: bool = False, added: Sequence[str] = ()) -> PreTrainedTokenizerFast:
     """Byte-level BPE: ``" Paris"`` and ``"Paris"`` are tokens, other characters are some bytes.
 

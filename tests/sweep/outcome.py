@@ -1,0 +1,276 @@
+"""What becomes of one architecture: does it load, and is every value what plain hooks give?"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+import horizon_widget as hw
+from horizon_widget.compute import experiment
+from horizon_widget.errors import HorizonError
+from horizon_widget.models import layout
+from horizon_widget.models.loading import first_line
+from tests.architectures import small_model
+from tests.sweep import plain
+from tests.vocabularies import byte_level
+
+SHORT = tuple(3 + 17 * i % 200 for i in range(12))
+LONG = tuple(5 + 31 * i % 211 for i in range(40))
+TOLERANCE = 1e-3  # of the largest value that is expected, in float32
+SITES = ("attention_output", "mlp_output", "key", "value")
+OUTCOMES = ("right", "wrong", "refused", "crash", "aborts")
+
+
+@dataclass
+class Outcome:
+    """What the sweep found out about one architecture.
+
+    Attributes:
+        name: One of ``tests.architectures.EVERY_TYPE``.
+        deviations: For each check, the largest deviation from plain hooks relative to the largest value.
+        wrong: The checks whose deviation is too large.
+        refused: The checks that the package refuses, and how.
+        crashed: The checks that raise an error that is not the package's own, and which.
+        sites: The sites that are offered, and ``residual``.
+        strategies: The execution strategy of each site that was asked for.
+        trial_s: Seconds of the slowest trial.
+        seconds: Seconds of everything.
+        registered: The outcome once blocks, norm and head are registered, if the package refuses to load it without.
+        aborts: Whether the process ends.
+    """
+
+    name: str
+    deviations: dict[str, float] = field(default_factory=dict)
+    wrong: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+    crashed: dict[str, str] = field(default_factory=dict)
+    sites: list[str] = field(default_factory=list)
+    strategies: dict[str, str] = field(default_factory=dict)
+    trial_s: float = 0.0
+    seconds: float = 0.0
+    registered: Outcome | None = None
+    aborts: str = ""
+
+    @property
+    def kind(self) -> str:
+        """One of ``OUTCOMES``: the worst that happened."""
+        if self.aborts:
+            return "aborts"
+        if self.wrong:
+            return "wrong"
+        if self.crashed:
+            return "crash"
+        return "refused" if "load" in self.refused or "ablation" in self.refused else "right"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for a file."""
+        return {"outcome": self.kind, **asdict(self)}
+
+
+def outcome_of(name: str, *, register: bool = True) -> Outcome:
+    """Sweep one architecture."""
+    start = time.perf_counter()
+    hf_model = small_model(name)
+    with torch.no_grad():
+        result = _Sweep(name, hf_model).outcome
+    if register and "blocks, final norm and head in a known place" in result.refused.get("load", ""):
+        result.registered = _once_registered(name, hf_model)
+    result.seconds = time.perf_counter() - start
+    gc.collect()
+    return result
+
+
+def _once_registered(name: str, hf_model: Any) -> Outcome:
+    parts, model_type = plain.Parts(hf_model), hf_model.config.model_type
+    hw.register_architecture(model_type, hw.Layout(blocks=parts.blocks, norm=parts.norms, head=parts.head))
+    try:
+        with torch.no_grad():
+            return _Sweep(name, hf_model).outcome
+    finally:
+        layout._LAYOUTS.pop(model_type)
+        layout._REGISTERED.discard(model_type)
+
+
+class _Sweep:
+    """The checks of one model, in order. Later ones use what earlier ones found."""
+
+    def __init__(self, name: str, hf_model: Any) -> None:
+        self.outcome, self.hf_model = Outcome(name), hf_model
+        self.parts = plain.Parts(hf_model)
+        self.blocks = self.parts.modules
+        with _timing(self.outcome):
+            if self._try("load", self._load) and self._try("ablation", self._ablation):
+                for check in (
+                    self._blocks,
+                    self._causal,
+                    self._alone,
+                    self._default_baseline,
+                    self._divergence,
+                    self._gradient,
+                    self._direct,
+                    self._long,
+                    self._bfloat16,
+                ):
+                    self._try(check.__name__.strip("_"), check)
+                for site in SITES:
+                    self._try(site, lambda site=site: self._site(site))
+                self.outcome.strategies |= {site: way for (site, _), (_, way) in self.model.tried.items()}
+
+    def _try(self, check: str, work: Callable[[], None]) -> bool:
+        try:
+            work()
+        except HorizonError as error:
+            self.outcome.refused[check] = str(error)
+        except Exception as error:
+            self.outcome.crashed[check] = first_line(error)
+        else:
+            return True
+        return False
+
+    def _compare(self, check: str, got: Any, expected: Any, tolerance: float = TOLERANCE) -> None:
+        got, expected = np.asarray(got), np.asarray(expected)
+        scale = max(float(np.abs(expected).max()), 0.1)
+        deviation = float(np.abs(got - expected).max()) / scale
+        self.outcome.deviations[check] = max(deviation, self.outcome.deviations.get(check, 0.0))
+        if not deviation <= tolerance and check not in self.outcome.wrong:
+            self.outcome.wrong.append(check)
+
+    def _attribute(self, ids: Any = SHORT, model: Any = None, **options: Any) -> Any:
+        given = {"baseline": "zero", "progress": False, **options}
+        return hw.attribute(self.model if model is None else model, list(ids), **given)
+
+    def _rows(self, check: str, hmap: Any, cells: Any, **options: Any) -> None:
+        ids = hmap.query.token_ids
+        for layer, source in cells:
+            expected = plain.ablated_row(self.hf_model, self.blocks, ids, layer, source, **options)
+            self._compare(check, hmap.values.values[layer, source, source:], expected[source:])
+
+    # -- the checks ----------------------------------------------------------------------------------------------
+
+    def _load(self) -> None:
+        self.model = hw.load_model(self.hf_model, tokenizer=byte_level())
+
+    def _ablation(self) -> None:
+        self.map = self._attribute(sources=[0, 2, 4, 6])
+        self.last = self.model.n_layers - 1
+        self._rows("ablation", self.map, [(0, 0), (0, 4), (1, 2), (self.last - 1, 6), (self.last, 2)])
+        self.outcome.sites.append("residual")
+
+    def _blocks(self) -> None:
+        """Each block is one layer, and is called once."""
+        once = list(range(self.model.n_layers)) == self.parts.calls
+        self._compare("blocks are called once", [len(self.parts.calls)], [self.model.n_layers] if once else [0])
+
+    def _causal(self) -> None:
+        self._compare("causal", [1], [1 if plain.is_causal(self.hf_model, SHORT) else 0])
+
+    def _alone(self) -> None:
+        fresh = hw.load_model(self.hf_model, tokenizer=byte_level())
+        layer, source, target = self.last - 1, 4, 9
+        cell = self._attribute(model=fresh, layers=layer, sources=[source], targets=[target])
+        at = (layer, source, target - 1)
+        self._compare("alone", cell.values.values[at], self.map.values.values[at])
+
+    def _default_baseline(self) -> None:
+        hmap = self._attribute(baseline="auto", sources=[2, 7])
+        states = plain.states_entering(self.hf_model, self.blocks, SHORT)
+        for layer in (0, self.last - 1, self.last):
+            if hmap.dataset["baseline"].values[layer] == "mean":
+                mean = states[layer][1:].mean(dim=0)
+                self._rows("default_baseline", hmap, [(layer, 2), (layer, 7)], state=mean)
+
+    def _divergence(self) -> None:
+        hmap = self._attribute(metric="kl", layers=[1], sources=[3])
+        self._rows("divergence", hmap, [(1, 3)], metric="kl")
+
+    def _gradient(self) -> None:
+        hmap = self._attribute(method="gradient", targets=[6, 11])
+        for target in (6, 11):
+            expected = plain.gradient_column(self.hf_model, self.blocks, SHORT, target)[:, :target]
+            self._compare("gradient", hmap.values.values[:, :target, target - 1], expected)
+
+    def _direct(self) -> None:
+        for ids, layer, source in ((SHORT, 0, 3), (SHORT, self.last - 1, 8), (LONG, 1, 36)):
+            got = hw.direct(self.model, list(ids), layer, [source], baseline="zero")["direct"].values[0]
+            expected = plain.direct_row(self.hf_model, self.blocks, ids, layer, source)
+            self._compare("direct", got[source:], expected[source:])
+
+    def _long(self) -> None:
+        layers = (0, self.last - 1)
+        hmap = self._attribute(LONG, layers=layers, sources=[1, 20, 33])
+        self._rows("long", hmap, [(layer, source) for layer in layers for source in (1, 20, 33)])
+
+    def _bfloat16(self) -> None:
+        """As far from what the same weights give in float32 as plain passes in bfloat16 are, and not by a factor."""
+        rounded = small_model(self.outcome.name).to(torch.bfloat16)
+        cells = [(0, 5), (1, 3), (self.last, 2)]
+        try:
+            theirs = _rows_of(rounded, cells)
+        except RuntimeError:
+            return  # the architecture itself does not run in bfloat16
+        model = hw.load_model(rounded, tokenizer=byte_level())
+        hmap = self._attribute(model=model, layers=[layer for layer, _ in cells], sources=[5, 3, 2])
+        got = np.concatenate([hmap.values.values[layer, source, source:] for layer, source in cells])
+        truth = _rows_of(rounded.float(), cells)
+        scale = max(float(np.abs(truth).max()), 0.1)
+        allowed = 3 * float(np.abs(theirs - truth).max()) / scale + 4 * torch.finfo(torch.bfloat16).eps
+        self._compare("bfloat16", got, truth, tolerance=allowed)
+        factor, their_factor = (float(values @ truth / (truth @ truth)) for values in (got, theirs))
+        self._compare("bfloat16_factor", factor, 1.0, tolerance=3 * abs(their_factor - 1) + 0.02)
+
+    def _site(self, site: str) -> None:
+        """Zeros at a site are zeros that attention reads, or that a block adds."""
+        layer = next(layer for layer in (1, 2, 3, 0) if self._has(site, layer))
+        source = 3
+        hmap = self._attribute(site=site, layers=[layer], sources=[source])
+        clean = plain.logits(self.hf_model, SHORT)
+        module = self.blocks[layer].get_submodule(self.model.layout.place(site).module)
+        if site in ("key", "value"):
+            with plain.attention_reads_zeros(self.hf_model, layer, source, site) as called:
+                ablated = plain.logits(self.hf_model, SHORT)
+            comparable = layer in called
+        else:
+            with plain.leaving(module, source, len(SHORT)):
+                ablated = plain.logits(self.hf_model, SHORT)
+            comparable = True
+        if comparable:
+            expected = plain.effect(clean, ablated, SHORT)
+            self._compare(site, hmap.values.values[layer, source, source:], expected[source:])
+        self.outcome.sites.append(site)
+
+    def _has(self, site: str, layer: int) -> bool:
+        place = self.model.layout.place(site)
+        return place is None or any(name == place.module for name, _ in self.blocks[layer].named_modules())
+
+
+def _rows_of(hf_model: Any, cells: Any) -> Any:
+    """Plain rows of several cells, one after another."""
+    blocks = plain.Parts(hf_model).modules
+    rows = [plain.ablated_row(hf_model, blocks, SHORT, layer, source)[source:] for layer, source in cells]
+    return torch.cat(rows).numpy()
+
+
+@contextmanager
+def _timing(outcome: Outcome) -> Iterator[None]:
+    """Note the seconds of the slowest trial."""
+    own = experiment.strategy_for
+
+    def timed(*args: Any) -> str:
+        start = time.perf_counter()
+        try:
+            return own(*args)
+        finally:
+            outcome.trial_s = max(outcome.trial_s, time.perf_counter() - start)
+
+    experiment.strategy_for = timed
+    try:
+        yield
+    finally:
+        experiment.strategy_for = own
