@@ -1,0 +1,97 @@
+"""Watch one forward pass of a transformers model: which modules are called, in which order, on which tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+N_COPIES, N_TOKENS = 3, 5  # of the recorded prompts; no two axes of a tensor should have the same length
+
+
+@dataclass
+class Call:
+    """One call of a module.
+
+    Attributes:
+        path: The module's dotted path from the model.
+        module: The module.
+        args, kwargs: Its arguments.
+        began: When the call began, as a number that grows with each beginning and end of a call.
+        ended: When it ended.
+        output: What it returned.
+    """
+
+    path: str
+    module: torch.nn.Module
+    args: Sequence[Any] = field(repr=False)
+    kwargs: Mapping[str, Any] = field(repr=False)
+    began: int
+    ended: int = -1
+    output: Any = field(default=None, repr=False)
+
+    @property
+    def entering(self) -> Tensor | None:
+        """The first argument that is a tensor."""
+        return next((value for value in (*self.args, *self.kwargs.values()) if isinstance(value, Tensor)), None)
+
+    @property
+    def leaving(self) -> Tensor | None:
+        """The tensor that it returned, or the first of several values."""
+        output = self.output[0] if isinstance(self.output, (tuple, list)) and self.output else self.output
+        return output if isinstance(output, Tensor) else None
+
+
+def record(hf_model: torch.nn.Module, input_ids: Tensor, **arguments: Any) -> tuple[list[Call], Any]:
+    """Run a forward pass and keep every call of a module, in the order in which they began.
+
+    Args:
+        hf_model: The transformers model, or its tree of modules without weights.
+        input_ids: Shape ``(batch, T)``.
+        **arguments: Other arguments of the forward pass.
+
+    Returns:
+        The calls, and what the model returned.
+    """
+    calls: list[Call] = []
+    with torch.no_grad(), _recording(hf_model, calls):
+        output = hf_model(input_ids, **arguments)
+    return calls, output
+
+
+@contextmanager
+def _recording(hf_model: torch.nn.Module, calls: list[Call]) -> Iterator[None]:
+    now = iter(range(1 << 62))
+    running: list[Call] = []
+
+    def begin(path: str) -> Any:
+        def hook(module: torch.nn.Module, args: Any, kwargs: Any) -> None:
+            running.append(Call(path, module, args, kwargs, next(now)))
+            calls.append(running[-1])
+
+        return hook
+
+    def end(_module: Any, _args: Any, output: Any) -> None:
+        call = running.pop()
+        call.ended, call.output = next(now), output
+
+    handles = []
+    for path, module in hf_model.named_modules():
+        handles.append(module.register_forward_pre_hook(begin(path), with_kwargs=True))
+        handles.append(module.register_forward_hook(end))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def same(one: Tensor | None, other: Tensor | None) -> bool:
+    """Whether two tensors are one, or views of one. This needs no values, so it works without weights, too."""
+    if one is None or other is None or one.numel() != other.numel():
+        return False
+    return one is other or one.untyped_storage()._cdata == other.untyped_storage()._cdata
