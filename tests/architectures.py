@@ -40,6 +40,7 @@ IDS = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": None}
 
 
 # What the rules above do not see: sizes that must agree with each other, and defaults that transformers cannot build.
+GRANITE = {"logits_scaling": 1.05, "residual_multiplier": 0.7, "embedding_multiplier": 2.0}
 MAMBA = {"mamba_d_head": 16}
 NEEDS_PAD = {"pad_token_id": 0}
 EXCEPTIONS: dict[str, dict[str, Any]] = {
@@ -59,16 +60,20 @@ EXCEPTIONS: dict[str, dict[str, Any]] = {
     "deepseek_v2": {"num_experts_per_tok": 2},
     "dots1": {"n_routed_experts": 8, "num_experts_per_tok": 2, "n_shared_experts": 1, "first_k_dense_replace": 1},
     "emu3_text_model": NEEDS_PAD,
+    "falcon_h1": {"lm_head_multiplier": 0.5, "ssm_out_multiplier": 0.7, "attention_out_multiplier": 0.7},
     "falcon": {"initializer_range": 0.4, "num_kv_heads": None, "ffn_hidden_size": None},
     "gemma2": {"attn_logit_softcapping": 5.0, "final_logit_softcapping": 5.0},
     "gemma3n_text": {"num_kv_shared_layers": 2},
     "gemma4_text": {"global_head_dim": 16, **NEEDS_PAD},
     "gemma4_unified_text": {"global_head_dim": 16, **NEEDS_PAD},
-    "granitemoehybrid": MAMBA,
+    **dict.fromkeys(("granite", "granite_swa", "granitemoe", "granitemoe_swa", "granitemoeshared"), GRANITE),
+    "granitemoehybrid": {**MAMBA, **GRANITE},
     "hrm_text": {"num_hidden_layers": 2, "num_layers_per_stack": None},
     "lfm2_moe": {"layer_types": ["conv", "full_attention"] * 2, "num_dense_layers": 1},
+    "llama4_text": {"floor_scale": 4, "attn_scale": 0.3},
     "mamba": {"time_step_rank": 2, "intermediate_size": 64},
     "mamba2": {"head_dim": 16},
+    "mllama_text_model": {"cross_attention_layers": [1]},
     "modernbert-decoder": NEEDS_PAD,
     "prophetnet": NEEDS_PAD,
     "qwen4_exp_text": {
@@ -138,7 +143,9 @@ def small_model(name: str, attention: str | None = None, seed: int = 0, **settin
         settings: What differs from the small configuration.
     """
     model_type, variant = VARIANTS.get(name, (name, {}))
-    config = small_config(model_type, **{**variant, **settings})
+    settings = {**variant, **settings}
+    attention = settings.pop("attn_implementation", attention)
+    config = small_config(model_type, **settings)
     torch.manual_seed(seed)
     chosen = None if model_type in ONE_ATTENTION else attention
     hf_model = AutoModelForCausalLM.from_config(config, attn_implementation=chosen).eval()
@@ -156,6 +163,19 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "falcon, new decoder": ("falcon", {"new_decoder_architecture": True, "num_kv_heads": 2}),
     # as falcon-rw; eager attention adds the bias twice in transformers 5.22, so the two ways differ by far
     "falcon, alibi": ("falcon", {"alibi": True, "multi_query": False, "parallel_attn": False, "bias": True}),
+    "gemma3_text, both ways": ("gemma3_text", {"use_bidirectional_attention": True}),
+    "llama, flex attention": ("llama", {"attn_implementation": "flex_attention"}),
+    "llama, yarn": (
+        "llama",
+        {
+            "rope_parameters": {
+                "rope_type": "yarn",
+                "rope_theta": 10000.0,
+                "factor": 4.0,
+                "original_max_position_embeddings": 16,
+            }
+        },
+    ),
 }
 # those that many tests repeat
 ARCHITECTURES: dict[str, Callable[..., Any]] = {

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.architectures import EVERY_TYPE
+from tests.architectures import EVERY_TYPE, VARIANTS
 from tests.conftest import architectures
 from tests.sweep.expected import LEFT_OUT, TRUE_REFUSALS
 from tests.sweep.outcome import SITES
 from tests.sweep.worker import Sweeper
 
-SWEPT = [name for name in EVERY_TYPE if name not in LEFT_OUT]
+SWEPT = [name for name in (*EVERY_TYPE, *VARIANTS) if name not in LEFT_OUT]
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def sweeper() -> Iterator[Sweeper]:
 
 
 def test_the_lists_name_architectures_of_transformers():
-    assert set(LEFT_OUT) | set(TRUE_REFUSALS) <= set(EVERY_TYPE)
+    assert set(LEFT_OUT) | set(TRUE_REFUSALS) <= {*EVERY_TYPE, *VARIANTS}
     assert not set(LEFT_OUT) & set(TRUE_REFUSALS)
 
 

@@ -9,7 +9,7 @@ import argparse
 import json
 from pathlib import Path
 
-from tests.architectures import EVERY_TYPE
+from tests.architectures import EVERY_TYPE, VARIANTS
 from tests.sweep.expected import LEFT_OUT
 from tests.sweep.outcome import Outcome
 from tests.sweep.table import line_of, table_of
@@ -23,8 +23,11 @@ def main() -> None:
     given = parser.parse_args()
     sweeper, outcomes = Sweeper(), list[Outcome]()
     try:
-        for name in given.names or [name for name in EVERY_TYPE if name not in LEFT_OUT]:
-            outcomes.append(sweeper.outcome(name))
+        for name in given.names or [name for name in (*EVERY_TYPE, *VARIANTS) if name not in LEFT_OUT]:
+            try:
+                outcomes.append(sweeper.outcome(name))
+            except Exception as error:
+                outcomes.append(Outcome(name, aborts=f"the sweep itself fails: {error!r}"))
             print(line_of(outcomes[-1]), flush=True)
     finally:
         sweeper.close()

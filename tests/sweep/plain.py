@@ -27,21 +27,19 @@ class Parts:
         names = {module: name for name, module in hf_model.named_modules()}
         called = _calls(hf_model)
         position = {id(module): at for at, module in reversed(list(enumerate(called)))}
-        lists = [
-            (name, module)
-            for name, module in hf_model.named_modules()
-            if isinstance(module, torch.nn.ModuleList)
-            and len(module) > 1
-            and all(id(entry) in position for entry in module)
-            and sorted(module, key=lambda entry: position[id(entry)]) == list(module)
-        ]
-        # experts and heads are lists inside the blocks
+        lists = []
+        for name, module in hf_model.named_modules():
+            if isinstance(module, torch.nn.ModuleList):
+                order = [position[id(entry)] for entry in module if id(entry) in position]
+                if len(order) > 1 and order == sorted(order):
+                    lists.append((name, module))
+        # experts are lists inside the blocks
         self.blocks, self.modules = min(lists, key=lambda found: (found[0].count("."), -len(found[1])))
         own = {id(block): layer for layer, block in enumerate(self.modules)}
         self.calls = [own[id(module)] for module in called if id(module) in own]
         head = hf_model.get_output_embeddings()
         self.head = names[head]
-        inside = {id(module) for module in self.modules[-1].modules()}
+        inside = {id(module) for block in self.modules for module in block.modules()}
         last = max(at for at, module in enumerate(called) if id(module) in inside)
         after = [names[module] for module in called[last + 1 :]]
         after = after[: after.index(self.head)]

@@ -11,7 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 from tests.sweep.outcome import Outcome, outcome_of
 
-LIMIT_S = 120.0
+LIMIT_S = 60.0
 
 
 class Sweeper:
