@@ -1,8 +1,8 @@
-"""The table of architectures: where each has its blocks, norm, head and sites. Users can add to it."""
+"""Where a model has its blocks, norm, head and sites. They are found; users can register what is not."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -11,8 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from horizon_widget.errors import ModelError
+from horizon_widget.models.parts import NotFoundError, calls_of_blocks, find_parts
+from horizon_widget.models.recording import Recording
 
 Columns = npt.NDArray[np.int64]  # shape (n_heads, d_head): the columns of each head in a module's output
+Heads = Callable[[Any], Columns]  # from the model's configuration
 
 PLACES = ("attention_output", "mlp_output", "key", "value")
 REGISTER = """import horizon_widget as hw
@@ -35,7 +38,7 @@ class Place:
     """
 
     module: str
-    heads: Callable[[Any], Columns] | None = None
+    heads: Heads | None = None
     heads_first: bool = False
 
 
@@ -98,7 +101,7 @@ def separate_heads(config: Any) -> Columns:
     return np.arange(heads * width).reshape(heads, width)
 
 
-def after_queries(n_before: int) -> Callable[[Any], Columns]:
+def after_queries(n_before: int) -> Heads:
     """Columns of a projection of queries, then keys, then values; ``n_before``: 0 for keys, 1 for values."""
 
     def columns(config: Any) -> Columns:
@@ -108,7 +111,7 @@ def after_queries(n_before: int) -> Callable[[Any], Columns]:
     return columns
 
 
-def interleaved(which: int) -> Callable[[Any], Columns]:
+def interleaved(which: int) -> Heads:
     """Columns of a projection of query, key and value, head by head; ``which``: 1 for keys, 2 for values."""
 
     def columns(config: Any) -> Columns:
@@ -118,7 +121,7 @@ def interleaved(which: int) -> Callable[[Any], Columns]:
     return columns
 
 
-def falcon(which: int) -> Callable[[Any], Columns]:
+def falcon(which: int) -> Heads:
     """Columns of Falcon's three kinds of projection; ``which``: 0 for keys, 1 for values."""
 
     def columns(config: Any) -> Columns:
@@ -134,80 +137,50 @@ def falcon(which: int) -> Callable[[Any], Columns]:
     return columns
 
 
-# -- the table -------------------------------------------------------------------------------------------------------
+# -- models without weights ------------------------------------------------------------------------------------------
 
 
-def _llama_like(
-    *,
+def _places(
     attention_output: str = "self_attn",
     mlp_output: str = "mlp",
-    key: str = "self_attn.k_proj",
-    heads_first: bool = False,
-) -> Layout:
-    return Layout(
-        attention_output=Place(attention_output),
-        mlp_output=Place(mlp_output),
-        key=Place(key, separate_heads, heads_first),
-        value=Place("self_attn.v_proj", separate_heads),
-    )
+    *,
+    key: Place | None = None,
+    value: Place | None = None,
+) -> dict[str, Place]:
+    return {
+        "attention_output": Place(attention_output),
+        "mlp_output": Place(mlp_output),
+        "key": key or Place("self_attn.k_proj", separate_heads),
+        "value": value or Place("self_attn.v_proj", separate_heads),
+    }
 
 
-_AFTER_ATTENTION, _AFTER_MLP = "post_attention_layernorm", "post_feedforward_layernorm"
-_LLAMA = _llama_like()
-_LAYOUTS: dict[str, Layout] = {
+def _fused(attention: str, projection: str, key: Heads, value: Heads) -> dict[str, Place]:
+    path = f"{attention}.{projection}"
+    return _places(attention, key=Place(path, key), value=Place(path, value))
+
+
+_AFTER_NORMS = ("post_attention_layernorm", "post_feedforward_layernorm")
+_KEY_NORM = Place("self_attn.k_norm", separate_heads)
+_LLAMA = _places()
+# Sites by architecture, for models whose weights are on a host. With weights they are found by their values.
+_KNOWN: dict[str, dict[str, Place]] = {
     "llama": _LLAMA,
     "mistral": _LLAMA,
     "qwen2": _LLAMA,
-    "qwen3": _llama_like(key="self_attn.k_norm"),
+    "qwen3": _places(key=_KEY_NORM),
     "gemma": _LLAMA,
-    "gemma2": _llama_like(attention_output=_AFTER_ATTENTION, mlp_output=_AFTER_MLP),
-    "gemma3_text": _llama_like(
-        attention_output=_AFTER_ATTENTION, mlp_output=_AFTER_MLP, key="self_attn.k_norm", heads_first=True
-    ),
+    "gemma2": _places(*_AFTER_NORMS),
+    "gemma3_text": _places(*_AFTER_NORMS, key=Place("self_attn.k_norm", separate_heads, heads_first=True)),
     "olmo": _LLAMA,
-    "olmo2": _llama_like(attention_output=_AFTER_ATTENTION, mlp_output=_AFTER_MLP, key="self_attn.k_norm"),
-    "phi3": Layout(
-        attention_output=Place("self_attn"),
-        mlp_output=Place("mlp"),
-        key=Place("self_attn.qkv_proj", after_queries(0)),
-        value=Place("self_attn.qkv_proj", after_queries(1)),
-    ),
-    "gpt2": Layout(
-        "transformer.h",
-        "transformer.ln_f",
-        attention_output=Place("attn"),
-        mlp_output=Place("mlp"),
-        key=Place("attn.c_attn", after_queries(0)),
-        value=Place("attn.c_attn", after_queries(1)),
-    ),
-    "gpt_neox": Layout(
-        "gpt_neox.layers",
-        "gpt_neox.final_layer_norm",
-        attention_output=Place("attention"),
-        mlp_output=Place("mlp"),
-        key=Place("attention.query_key_value", interleaved(1)),
-        value=Place("attention.query_key_value", interleaved(2)),
-    ),
-    "opt": Layout(
-        "model.decoder.layers",
-        ("model.decoder.final_layer_norm", "model.decoder.project_out"),
-        attention_output=Place("self_attn"),
-        mlp_output=Place("fc2"),
-        key=Place("self_attn.k_proj", separate_heads),
-        value=Place("self_attn.v_proj", separate_heads),
-    ),
-    "falcon": Layout(
-        "transformer.h",
-        "transformer.ln_f",
-        attention_output=Place("self_attention"),
-        mlp_output=Place("mlp"),
-        key=Place("self_attention.query_key_value", falcon(0)),
-        value=Place("self_attention.query_key_value", falcon(1)),
-    ),
-    "mamba": Layout("backbone.layers", "backbone.norm_f"),
+    "olmo2": _places(*_AFTER_NORMS, key=_KEY_NORM),
+    "phi3": _fused("self_attn", "qkv_proj", after_queries(0), after_queries(1)),
+    "gpt2": _fused("attn", "c_attn", after_queries(0), after_queries(1)),
+    "gpt_neox": _fused("attention", "query_key_value", interleaved(1), interleaved(2)),
+    "opt": _places(mlp_output="fc2"),
+    "falcon": _fused("self_attention", "query_key_value", falcon(0), falcon(1)),
 }
-_REGISTERED: set[str] = set()  # the architectures that users have registered
-_GUESSES: Sequence[Layout] = tuple(dict.fromkeys(_LAYOUTS.values()))
+_REGISTERED: dict[str, Layout] = {}
 
 
 def register_architecture(model_type: str, layout: Layout) -> None:
@@ -220,28 +193,25 @@ def register_architecture(model_type: str, layout: Layout) -> None:
         model_type: The architecture's name in the model's configuration (``model.config.model_type``).
         layout: Where its parts are.
     """
-    _LAYOUTS[model_type] = layout
-    _REGISTERED.add(model_type)
+    _REGISTERED[model_type] = layout
 
 
-def registered(model_type: str) -> dict[str, Any] | None:
-    """The registered layout as it is sent to a host; ``None`` if nobody registered one. See ``register_sent``."""
-    if model_type not in _REGISTERED:
-        return None
+def sendable(layout: Layout) -> dict[str, Any]:
+    """A layout as it is sent to a host; see ``layout_from``."""
 
-    def sendable(place: Place | None) -> Any:
-        if place is None:
+    def place(given: Place | None) -> Any:
+        if given is None:
             return None
-        name = getattr(place.heads, "__name__", "")
-        ours = name and globals().get(name) is place.heads
-        return (place.module, name if ours else place.heads, place.heads_first)
+        name = getattr(given.heads, "__name__", "")
+        ours = name and globals().get(name) is given.heads
+        return (given.module, name if ours else given.heads, given.heads_first)
 
-    values = vars(_LAYOUTS[model_type])
-    return {name: sendable(values[name]) if name in PLACES else values[name] for name in values}
+    values = vars(layout)
+    return {name: place(values[name]) if name in PLACES else values[name] for name in values}
 
 
-def register_sent(model_type: str, sent: dict[str, Any]) -> None:
-    """Register a layout that ``registered`` gave on another machine."""
+def layout_from(sent: dict[str, Any]) -> Layout:
+    """The layout that ``sendable`` gave on another machine."""
 
     def place(given: Any) -> Place | None:
         if given is None:
@@ -250,24 +220,33 @@ def register_sent(model_type: str, sent: dict[str, Any]) -> None:
         return Place(module, globals()[heads] if isinstance(heads, str) else heads, heads_first)
 
     values: dict[str, Any] = {name: place(value) if name in PLACES else value for name, value in sent.items()}
-    register_architecture(model_type, Layout(**values))
+    return Layout(**values)
 
 
-def layout_of(hf_model: Any, name: str) -> Layout:
-    """The layout of a model: its architecture's, or for an unknown architecture the first one that fits.
+def layout_of(hf_model: Any, name: str, recording: Recording) -> Layout:
+    """The layout of a model: the one that a user has registered, or what is found in a recorded forward pass.
 
     Raises:
-        ModelError: if none fits. The message shows how to register one.
+        ModelError: if a part is not found, or not as a layout of residual blocks has it. The message shows how to
+            register a layout.
     """
     model_type = str(getattr(hf_model.config, "model_type", ""))
-    known = _LAYOUTS.get(model_type)
-    for layout in [known] if known else _GUESSES:
-        if _fits(layout, hf_model):
-            return layout
+    registered = _REGISTERED.get(model_type)
+    try:
+        if registered is None:
+            blocks, norms, head = find_parts(hf_model, recording.calls)
+            places = _KNOWN.get(model_type, {})
+            return Layout(blocks, norms, head, **places)
+        if _fits(registered, hf_model):
+            calls_of_blocks(recording.calls, registered.blocks)
+            return registered
+        problem = f"it does not have the parts that are registered for {model_type}"
+    except NotFoundError as error:
+        problem = str(error)
     raise ModelError(
-        f"{name} ({type(hf_model).__name__}) does not have its blocks, final norm and head in a known place"
-        f"{' for ' + model_type if known else ''}.",
-        advice="Say where they are (print the model to see them):\n" + REGISTER.format(model_type=model_type),
+        f"{name} ({type(hf_model).__name__}) is not understood: {problem}.",
+        advice="If one residual stream runs through a list of blocks, say where its parts are (print the model to see "
+        "them):\n" + REGISTER.format(model_type=model_type),
     )
 
 

@@ -17,9 +17,11 @@ from horizon_widget.models.block_call import BlockCall
 from horizon_widget.models.clean_run import CleanRun
 from horizon_widget.models.fingerprint import Fingerprint, fingerprint, global_hooks
 from horizon_widget.models.hooks import has_user_hooks
-from horizon_widget.models.layout import part_of
+from horizon_widget.models.layout import Layout, part_of
 from horizon_widget.models.model import Model
+from horizon_widget.models.parts import Scaling, find_scaling
 from horizon_widget.models.readout import Head
+from horizon_widget.models.recording import Recording, has_all_keys, new_cache
 from horizon_widget.models.sites import Site, tensor_of
 from horizon_widget.models.strategies import REPLAY, SUFFIX
 from horizon_widget.models.trial import agreement
@@ -38,7 +40,7 @@ class LocalModel(Model):
         traced: An ``nnsight.TransformersModel``, over ``shadow_of(hf_model)`` where that is possible.
         hf_model: The transformers model.
         name: The name that is shown.
-        loaded_as: See ``Model``.
+        loaded_as, layout: See ``Model``.
         trace: Makes ``traced`` anew after ``hf_model`` has changed; ``None`` if nobody can change it.
         executor: Makes the executor for this model and a query.
 
@@ -64,22 +66,25 @@ class LocalModel(Model):
         loaded_as: str | None = None,
         trace: Callable[[], Any] | None = None,
         executor: Callable[..., Executor] | None = None,
+        layout: Layout | None = None,
     ) -> None:
         self._trace = trace
         self._make_executor = executor
         self._process = os.getpid()
         self.followed: Fingerprint = {} if trace is None else fingerprint(hf_model)
-        super().__init__(traced, hf_model, name=name, loaded_as=loaded_as)
+        super().__init__(traced, hf_model, name=name, loaded_as=loaded_as, layout=layout)
         self._loaded_sizes = self._sizes
 
-    def _enter(self, traced: Any) -> None:
-        super()._enter(traced)
-        self.head = self._find_head()
+    def _enter(self, traced: Any) -> Recording | None:
+        recording = super()._enter(traced)
+        self.head = self._find_head(recording)
+        self.takes_cache = new_cache(traced._module) is not None and (recording is None or recording.cache is not None)
         weight = next(self.blocks[0]._module.parameters())
         self.dtype, self.device = weight.dtype, weight.device
         accepted = inspect.signature(type(traced._module).forward).parameters
         self.keeps_some_logits = "logits_to_keep" in accepted
         self.tried: dict[Hashable, tuple[int, str]] = {}
+        return recording
 
     def __repr__(self) -> str:
         return f"Model({self.name!r}, {self.n_layers} layers, d_model {self.d_model}, {self.dtype}, {self.device})"
@@ -103,11 +108,17 @@ class LocalModel(Model):
     def _sizes(self) -> str:
         return f"{self.n_layers} layers, d_model {self.d_model} and {self.vocab_size} tokens"
 
-    def _find_head(self) -> Head:
+    def _find_head(self, recording: Recording | None) -> Head:
         root, layout = self._traced, self.layout
-        norms = [part_of(root, path) for path in layout.norms if part_of(root._module, path) is not None]
+        norms = [path for path in layout.norms if part_of(root._module, path) is not None]
         unembedding = part_of(root, layout.head)
-        return Head(norms, unembedding, unembedding._module, getattr(self.config, "final_logit_softcapping", None))
+        scaling = Scaling(softcap=getattr(self.config, "final_logit_softcapping", None))
+        if recording is not None:
+            *_, last = recording.calls_in(layout.blocks)
+            normed = recording.last_call(norms[-1]) if norms else last
+            head = recording.last_call(layout.head)
+            scaling = find_scaling(self.config, normed, head, recording.output.logits) or scaling
+        return Head([part_of(root, path) for path in norms], unembedding, unembedding._module, scaling)
 
     # -- writing on --------------------------------------------------------------------------------------------
 
@@ -155,9 +166,7 @@ class LocalModel(Model):
 
     def capture(self, input_ids: Tensor, site: Site) -> CleanRun:
         """``clean_run`` without its checks, for ``input_ids`` of shape ``(1, T)``."""
-        from transformers import DynamicCache
-
-        cache = DynamicCache() if self.layout.place("key") is not None else None
+        cache = new_cache(self._traced._module) if self.takes_cache else None
         arguments = {"use_cache": False} if cache is None else {"use_cache": True, "past_key_values": cache}
         calls: list[tuple[Sequence[Any], dict[str, Any]]] = []
         values: list[Tensor] = []
@@ -179,11 +188,15 @@ class LocalModel(Model):
             BlockCall.capture(block._module, args, kwargs, cache)
             for block, (args, kwargs) in zip(self.blocks, calls, strict=True)
         ]
-        cached = cache is not None and all(call.cache_name for call in captured)
+        layers = [] if cache is None else cache.layers
+        cached = len(layers) == self.n_layers and all(
+            call.cache_name and has_all_keys(layer, input_ids.shape[1])
+            for call, layer in zip(captured, layers, strict=True)
+        )
         if cached:
             captured = [
                 BlockCall(call.arguments, call.cache_name, layer.keys, layer.values)
-                for call, layer in zip(captured, cast("Any", cache).layers, strict=True)
+                for call, layer in zip(captured, layers, strict=True)
             ]
         return CleanRun(input_ids, states, captured, cached, values if site.place is not None else states[:-1])
 

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import torch
 
 from horizon_widget.errors import ModelError, QueryError
-from horizon_widget.models.layout import layout_of, part_of
+from horizon_widget.models.layout import Layout, layout_of, part_of
+from horizon_widget.models.loading import first_line
 from horizon_widget.models.prompts import read_prompt, token_id, vocabulary_of
+from horizon_widget.models.recording import Recording, prompts_for, record
+from horizon_widget.models.shadow import shadow_of
 from horizon_widget.models.sites import Site
 from horizon_widget.models.thread import ModelThread
 from horizon_widget.models.writing import Writing
@@ -33,6 +36,7 @@ class Model(ABC):
         hf_model: The transformers model. If remote, a tree of modules without weights.
         name: The name that is shown.
         loaded_as: The argument of ``load_model`` that loads this model again; ``None`` if it was in memory.
+        layout: Where its parts are; by default they are found in a forward pass.
 
     Raises:
         ModelError: if its blocks, final norm or head are not where decoder-only models have them.
@@ -44,18 +48,28 @@ class Model(ABC):
 
     thread: ModelThread
 
-    def __init__(self, traced: Any, hf_model: Any, *, name: str, loaded_as: str | None = None) -> None:
+    def __init__(
+        self, traced: Any, hf_model: Any, *, name: str, loaded_as: str | None = None, layout: Layout | None = None
+    ) -> None:
         self.hf_model = hf_model
         self.tokenizer = traced.tokenizer
         self.name, self.loaded_as = name, loaded_as
         self.cache: dict[Hashable, Any] = {}
+        self._given_layout = layout
         self._enter(traced)
 
-    def _enter(self, traced: Any) -> None:
-        """Find the parts of the model."""
+    def _enter(self, traced: Any) -> Recording | None:
+        """Find the parts of the model; gives the forward pass in which they were found, ``None`` if they were given."""
         self._traced = traced
-        self.config = traced._module.config
-        self.layout = layout_of(traced._module, self.name)
+        module = traced._module
+        self.config = module.config.get_text_config()
+        self.vocab_size = int(self.config.vocab_size)
+        recording = None
+        if self._given_layout is not None:
+            self.layout = self._given_layout
+        else:
+            recording = self._record(module)
+            self.layout = layout_of(module, self.name, recording)
         self.blocks: list[Any] = list(part_of(traced, self.layout.blocks))
         if len({id(block._module) for block in self.blocks}) < len(self.blocks):
             raise ModelError(
@@ -63,8 +77,18 @@ class Model(ABC):
             )
         self.n_layers = len(self.blocks)
         self.d_model = int(self.config.hidden_size)
-        self.vocab_size = int(self.config.vocab_size)
         self.weights_per_block = sum(parameter.numel() for parameter in self.blocks[0]._module.parameters())
+        return recording
+
+    def _record(self, module: Any) -> Recording:
+        """One forward pass over a few tokens, without the user's hooks, which may be made for another prompt."""
+        device = next(module.parameters()).device
+        try:
+            return record(shadow_of(module, bare=True) or module, prompts_for(self.tokenizer, device) % self.vocab_size)
+        except Exception as error:
+            raise ModelError(
+                f"{self.name} ({type(module).__name__}) cannot run a forward pass on text alone ({first_line(error)})."
+            ) from error
 
     def __reduce__(self) -> NoReturn:
         again = "the transformers model and its tokenizer" if self.loaded_as is None else repr(self.loaded_as)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from horizon_widget.models.fingerprint import global_hooks
+from horizon_widget.models.parts import Scaling
 from horizon_widget.models.shadow import own_forward
 
 # Number of columns of logits that are computed at once. They fit into the cache of one core.
@@ -21,12 +22,12 @@ class Head:
         norms: Callables that are applied in turn before the unembedding.
         unembedding: A callable from normed states to logits.
         module: The unembedding's module.
-        softcap: If a number, logits become ``softcap * tanh(logits / softcap)``.
+        scaling: What is done before and after the unembedding.
     """
 
-    def __init__(self, norms: list[Any], unembedding: Any, module: torch.nn.Module, softcap: float | None) -> None:
+    def __init__(self, norms: list[Any], unembedding: Any, module: torch.nn.Module, scaling: Scaling) -> None:
         self._norms, self._unembedding, self._module = norms, unembedding, module
-        self._softcap = softcap
+        self._scaling = scaling
 
     @property
     def sliceable(self) -> bool:
@@ -38,7 +39,7 @@ class Head:
 
     def logits(self, states: Tensor) -> Tensor:
         """Logits of shape ``(..., vocab_size)`` from the last block's output."""
-        return self._cap(self._unembedding(self._normed(states)))
+        return self._scaling.leaving(self._unembedding(self._normed(states)))
 
     def token_logits(self, states: Tensor, token_ids: Tensor) -> Tensor:
         """Logits of some tokens only.
@@ -55,7 +56,7 @@ class Head:
         token_ids = token_ids.to(weight.device)
         picked = torch.einsum("nd,nkd->nk", states, weight[token_ids])
         picked = picked if bias is None else picked + bias[token_ids]
-        return self._cap(at_least_float32(picked))
+        return self._scaling.leaving(at_least_float32(picked))
 
     def log_normaliser(self, states: Tensor) -> Tensor:
         """Log of the sum of the exponentials of all logits, shape ``(N,)``, in at least float32.
@@ -69,7 +70,7 @@ class Head:
         for first in range(0, len(weight), size):
             logits = states @ weight[first : first + size].T
             logits = logits if bias is None else logits.add_(bias[first : first + size])
-            logits = self._cap(at_least_float32(logits))
+            logits = self._scaling.leaving(at_least_float32(logits))
             top = logits.amax(dim=-1)
             greatest.append(top)
             finite = top.clamp(min=torch.finfo(top.dtype).min)  # all logits of a slice of padding may be -inf
@@ -81,14 +82,11 @@ class Head:
     def _normed(self, states: Tensor) -> Tensor:
         for norm in self._norms:
             states = norm(states)
-        return states
+        return self._scaling.entering(states)
 
     def _weights(self) -> tuple[Tensor, Tensor | None]:
         assert isinstance(self._module, torch.nn.Linear)
         return self._module.weight, self._module.bias
-
-    def _cap(self, logits: Tensor) -> Tensor:
-        return logits if self._softcap is None else self._softcap * torch.tanh(logits / self._softcap)
 
 
 class Readout(Protocol):

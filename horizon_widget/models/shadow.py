@@ -18,16 +18,22 @@ import torch
 # Attributes that nnsight sets, or that run the original module's code.
 NOT_COPIED = ("forward", "__nnsight__", "_compiled_call_impl")
 
+HOOKS = ("_forward_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called", "_forward_pre_hooks")
 
-def shadow_of(module: torch.nn.Module) -> torch.nn.Module | None:
+
+def shadow_of(module: torch.nn.Module, *, bare: bool = False) -> torch.nn.Module | None:
     """Copy a tree of modules with its hooks, over the same parameters and buffers.
+
+    Args:
+        module: The root.
+        bare: Whether to leave out all hooks, and to run the ``forward`` of each module's class.
 
     Returns:
         The copy; ``None`` if the ``forward`` of a module was replaced by something that is not a method of the module,
         since a copy would run the original. accelerate does so to spread a model over devices.
     """
     parts = list(module.modules())
-    forwards = [own_forward(part) for part in parts]
+    forwards = [None if bare else own_forward(part) for part in parts]
     if any("_hf_hook" in part.__dict__ or _has_slots(part) for part in parts) or any(
         forward is not None and not _is_method_of(forward, part) for forward, part in zip(forwards, parts, strict=True)
     ):
@@ -41,6 +47,9 @@ def shadow_of(module: torch.nn.Module) -> torch.nn.Module | None:
         }
         state["_parameters"] = part._parameters  # the same dictionary, so that a replaced parameter is seen at once
         copied.__dict__.update(state)
+        if bare:
+            copied.__dict__.update({name: OrderedDict() for name in HOOKS})
+            continue
         copied._forward_pre_hooks = OrderedDict(
             (key, _called_with(part, hook)) for key, hook in part._forward_pre_hooks.items()
         )
@@ -63,7 +72,7 @@ def _hooked(body: Callable[..., Any], module: torch.nn.Module, copied: torch.nn.
     nnsight reads and writes what ``forward`` returns. It does not see hooks that torch calls afterwards.
     """
     hooks, with_kwargs = OrderedDict(module._forward_hooks), dict(module._forward_hooks_with_kwargs)
-    for name in ("_forward_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called"):
+    for name in HOOKS[:3]:
         setattr(copied, name, OrderedDict())
 
     @functools.wraps(body)

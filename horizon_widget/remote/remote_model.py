@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from horizon_widget.errors import HorizonError, QueryError
-from horizon_widget.models.layout import registered
+from horizon_widget.models.layout import PLACES, sendable
 from horizon_widget.models.model import Model
 from horizon_widget.models.thread import ModelThread
 from horizon_widget.models.trial import agreement
@@ -79,17 +79,17 @@ class RemoteModel(Model):
 
         Args:
             task: One of ``on_host.tasks``.
-            request: Plain values. The model's name and what is registered of its architecture are added.
+            request: Plain values. The model's name and layout are added.
 
         Raises:
             HostError: naming what is wrong with the host or the way there.
             HorizonError: as raised by this package's code on the host.
             CancelledError: if the event of ``under`` is set meanwhile.
         """
-        layout = registered(str(self.config.model_type))
-        for heads in [value[1] for value in (layout or {}).values() if isinstance(value, tuple) and len(value) == 3]:
-            if callable(heads):
-                sending.send_by_value(heads)
+        layout = sendable(self.layout)
+        for name in PLACES:
+            if layout[name] is not None and callable(layout[name][1]):
+                sending.send_by_value(layout[name][1])
         request = {"name": self.name, "layout": layout, **request}
         cancelled = getattr(self._caller, "cancelled", None)
         try:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from horizon_widget.models.clean_run import CleanRun
-from horizon_widget.models.layout import register_sent
+from horizon_widget.models.layout import Layout, layout_from
 from horizon_widget.models.local_model import LocalModel
 from horizon_widget.models.sites import Site
 from horizon_widget.models.strategies import THROUGH
@@ -21,13 +21,11 @@ def hosted_model(traced: Any, request: dict[str, Any]) -> LocalModel:
 
     Args:
         traced: The nnsight model, as the session has it.
-        request: With its ``name``, as shown, and ``layout``: what is registered of its architecture, or ``None``.
+        request: With its ``name``, as shown, and ``layout``: where its parts are.
     """
-    name = request["name"]
-    if request["layout"] is not None:
-        register_sent(str(traced._module.config.model_type), request["layout"])
+    name, layout = request["name"], layout_from(request["layout"])
     weightless = all(parameter.is_meta for parameter in traced._module.parameters())
-    return (SandboxedModel if weightless else LocalModel)(traced, traced._module, name=name)
+    return (SandboxedModel if weightless else LocalModel)(traced, traced._module, name=name, layout=layout)
 
 
 class SandboxedModel(LocalModel):
@@ -41,8 +39,8 @@ class SandboxedModel(LocalModel):
     shortcuts = (THROUGH,)
     may_cache = False
 
-    def __init__(self, traced: Any, hf_model: Any, *, name: str) -> None:
-        super().__init__(traced, hf_model, name=name)
+    def __init__(self, traced: Any, hf_model: Any, *, name: str, layout: Layout) -> None:
+        super().__init__(traced, hf_model, name=name, layout=layout)
         self.device = torch.device("cpu")  # until a first state has been seen
 
     def check_ready(self) -> None:
