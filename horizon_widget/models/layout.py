@@ -223,22 +223,23 @@ def layout_from(sent: dict[str, Any]) -> Layout:
     return Layout(**values)
 
 
-def layout_of(hf_model: Any, name: str, recording: Recording) -> Layout:
+def layout_of(name: str, recording: Recording) -> Layout:
     """The layout of a model: the one that a user has registered, or what is found in a recorded forward pass.
 
     Raises:
         ModelError: if a part is not found, or not as a layout of residual blocks has it. The message shows how to
             register a layout.
     """
+    hf_model = recording.hf_model
     model_type = str(getattr(hf_model.config, "model_type", ""))
     registered = _REGISTERED.get(model_type)
     try:
         if registered is None:
-            blocks, norms, head = find_parts(hf_model, recording.calls)
+            blocks, norms, head = find_parts(recording)
             places = _KNOWN.get(model_type, {})
             return Layout(blocks, norms, head, **places)
         if _fits(registered, hf_model):
-            calls_of_blocks(recording.calls, registered.blocks)
+            calls_of_blocks(recording, registered.blocks)
             return registered
         problem = f"it does not have the parts that are registered for {model_type}"
     except NotFoundError as error:

@@ -69,12 +69,8 @@ class Model(ABC):
             self.layout = self._given_layout
         else:
             recording = self._record(module)
-            self.layout = layout_of(module, self.name, recording)
+            self.layout = layout_of(self.name, recording)
         self.blocks: list[Any] = list(part_of(traced, self.layout.blocks))
-        if len({id(block._module) for block in self.blocks}) < len(self.blocks):
-            raise ModelError(
-                f"{self.name} uses one block at several layers.", advice="Give each layer a block of its own."
-            )
         self.n_layers = len(self.blocks)
         self.d_model = int(self.config.hidden_size)
         self.weights_per_block = sum(parameter.numel() for parameter in self.blocks[0]._module.parameters())

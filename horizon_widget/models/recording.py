@@ -56,11 +56,13 @@ class Recording:
     """One forward pass.
 
     Attributes:
+        hf_model: The model that ran.
         calls: Every call of a module, in the order in which they began.
         output: What the model returned.
         cache: The cache of keys and values that it filled; ``None`` if it takes none.
     """
 
+    hf_model: Any = field(repr=False)
     calls: Sequence[Call] = field(repr=False)
     output: Any = field(repr=False)
     cache: Any = field(default=None, repr=False)
@@ -91,10 +93,10 @@ def record(hf_model: torch.nn.Module, input_ids: Tensor) -> Recording:
     cache = new_cache(hf_model)
     if cache is not None:
         try:
-            return Recording(*_record(hf_model, input_ids, use_cache=True, past_key_values=cache), cache)
+            return Recording(hf_model, *_record(hf_model, input_ids, use_cache=True, past_key_values=cache), cache)
         except Exception as error:  # it has a kind of cache of its own
             logger.info("no cache: %s: %s", type(error).__name__, error)
-    return Recording(*_record(hf_model, input_ids, use_cache=False))
+    return Recording(hf_model, *_record(hf_model, input_ids, use_cache=False))
 
 
 def _record(hf_model: torch.nn.Module, input_ids: Tensor, **arguments: Any) -> tuple[list[Call], Any]:

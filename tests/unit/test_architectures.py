@@ -1,6 +1,5 @@
 """Unknown architectures get a clear error, and a user can register one."""
 
-
 import numpy as np
 import pytest
 import torch

@@ -14,6 +14,7 @@ from horizon_widget.api.attribute import AttributionInterrupted
 from horizon_widget.compute.findings import Cell
 from horizon_widget.errors import HostError
 from horizon_widget.models import trial, writing
+from horizon_widget.models.layout import sendable
 from horizon_widget.question.query import Query
 from horizon_widget.question.reading import read_query
 from horizon_widget.remote.on_host import tasks
@@ -341,7 +342,7 @@ def test_a_text_ends_where_it_ends_on_a_slow_host_too(remote, monkeypatch):
     first = remote.write_on(ids, 1)[0]
     for module in (tasks, writing):
         monkeypatch.setattr(module, "end_tokens", lambda model: {first})
-    request = {"name": "tiny", "layout": None, "token_ids": list(ids), "n_tokens": 5}
+    request = {"name": "tiny", "layout": sendable(remote.layout), "token_ids": list(ids), "n_tokens": 5}
     assert tasks.continue_text(remote._traced, request) == {"tokens": [first], "ended": True}
     for module in (tasks, writing):
         monkeypatch.setattr(module, "end_tokens", lambda model: set())

@@ -47,19 +47,14 @@ def test_docstrings_and_comments_are_not_sent_and_every_line_keeps_its_number():
     ]
 
 
-def test_what_is_registered_of_an_architecture_is_sent(monkeypatch):
+def test_a_layout_is_sent():
     def one_head(config):
         return np.arange(config.hidden_size)[None]
 
-    monkeypatch.setattr(layout, "_LAYOUTS", dict(layout._LAYOUTS))
-    monkeypatch.setattr(layout, "_REGISTERED", set())
-    assert layout.registered("llama") is None
     mine = Layout("a.blocks", key=Place("k", separate_heads), value=Place("v", one_head, heads_first=True))
-    layout.register_architecture("llama", mine)
-    sent = layout.registered("llama")
+    sent = layout.sendable(mine)
     assert sent["key"] == ("k", "separate_heads", False)
-    layout.register_sent("mistral", sent)
-    assert layout._LAYOUTS["mistral"] == mine
+    assert layout.layout_from(sent) == mine
 
 
 def _imports(text):
