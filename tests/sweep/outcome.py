@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from traceback import extract_tb
@@ -73,7 +73,8 @@ class Outcome:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for a file."""
-        return {"outcome": self.kind, **asdict(self)}
+        registered = self.registered and self.registered.as_dict()
+        return {"outcome": self.kind, **asdict(self), "registered": registered}
 
 
 def outcome_of(name: str, *, register: bool = True) -> Outcome:
@@ -258,6 +259,17 @@ class _Sweep:
             expected = plain.effect(clean, ablated, SHORT)
             self._compare(site, hmap.values.values[layer, source, source:], expected[source:])
         self.outcome.sites.append(site)
+        if {"attention_output", "mlp_output"} <= set(self.outcome.sites) and layer < self.last:
+            self._nothing_added(layer, source)
+
+    def _nothing_added(self, layer: int, source: int) -> None:
+        """A block that adds neither passes the state on unchanged."""
+        with ExitStack() as stack:
+            for site in ("attention_output", "mlp_output"):
+                module = self.blocks[layer].get_submodule(self.model.layout.place(site).module)
+                stack.enter_context(plain.leaving(module, source, len(SHORT)))
+            states = plain.states_entering(self.hf_model, self.blocks, SHORT)
+        self._compare("nothing added", states[layer + 1][source], states[layer][source])
 
     def _has(self, site: str, layer: int) -> bool:
         place = self.model.layout.place(site)
