@@ -13,7 +13,7 @@ DEMO_SETUP := $(if $(wildcard $(SETUP)),$(SETUP),.make/setup-demo)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup demo model build test test-all test-unit test-python test-front-end test-browser test-packaging \
-        test-remote test-gpu remote-server lint format bench wheel clean
+        test-remote test-gpu remote-server lint format bench sweep wheel clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,9 @@ remote-server: setup model ## run an NDIF server with the demo model on this mac
 
 bench: setup model ## measure the speed
 	$(PY) -m benchmarks
+
+sweep: setup ## try every architecture of transformers, built small, against plain hooks; writes out/sweep.md
+	OMP_NUM_THREADS=1 $(PY) -m tests.sweep
 
 wheel: setup ## build the wheel and the source distribution into dist/
 	$(PY) -m build --outdir dist

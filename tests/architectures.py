@@ -20,12 +20,12 @@ EVERY_TYPE = tuple(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
 SIZES = {
     r"vocab_size(_per_layer_input)?": 256,
     r"((num|n|decoder|encoder)_)?(hidden_|decoder_|encoder_)?layers?|num_blocks": LAYERS,
-    r"hidden_size|d_model|n_embd|emb_dim|embedding_(size|dim)|word_embed_proj_dim|lru_width|(attention_)?hidden_size"
-    r"|(input|output)_embedding_size|mamba_d_ssm|backbone_hidden_size": 32,
+    r"(attention_|backbone_)?hidden_size|d_model|n_embd|emb_dim|embedding_(size|dim)|word_embed_proj_dim|lru_width"
+    r"|(input|output)_embedding_size|mamba_d_ssm": 32,
     r"(num_key_value|num_kv|num_query)_(heads|groups)|swa_num_key_value_heads": 2,
     r"(\w+_)?(attention_heads|num_heads|n_heads?)|num_attention_heads_per_layer|linear_num_(key|value)_heads": 4,
     r"(swa_|v_|global_|attention_|index_|linear_|mamba_)?(head_dim|dim_head|d_head|head_size|headdim|kv_channels)"
-    r"|qk_(rope|nope)_head_dim|linear_(key|value)_head_dim|query_pre_attn_scalar|d_head|kv_channels": 8,
+    r"|qk_(rope|nope)_head_dim|linear_(key|value)_head_dim|query_pre_attn_scalar": 8,
     r"\w*intermediate_size(_mlp)?|\w*ffn_dim|\w*ffn_hidden_size|n_inner|d_inner|dff|dim_ff|feed_forward_size": 48,
     r"(moe_)?num_(local_)?experts|n_routed_experts|moe_num_experts": 8,
     r"num_experts_per_tok(en)?|moe_top_?k|moe_k|topk_group|n_groups?|num_expert_group": 2,
@@ -143,9 +143,7 @@ def small_model(name: str, attention: str | None = None, seed: int = 0, **settin
         settings: What differs from the small configuration.
     """
     model_type, variant = VARIANTS.get(name, (name, {}))
-    settings = {**variant, **settings}
-    attention = settings.pop("attn_implementation", attention)
-    config = small_config(model_type, **settings)
+    config = small_config(model_type, **{**variant, **settings})
     torch.manual_seed(seed)
     chosen = None if model_type in ONE_ATTENTION else attention
     hf_model = AutoModelForCausalLM.from_config(config, attn_implementation=chosen).eval()
@@ -164,7 +162,6 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     # as falcon-rw; eager attention adds the bias twice in transformers 5.22, so the two ways differ by far
     "falcon, alibi": ("falcon", {"alibi": True, "multi_query": False, "parallel_attn": False, "bias": True}),
     "gemma3_text, both ways": ("gemma3_text", {"use_bidirectional_attention": True}),
-    "llama, flex attention": ("llama", {"attn_implementation": "flex_attention"}),
     "llama, yarn": (
         "llama",
         {

@@ -31,9 +31,9 @@ def main() -> None:
             print(line_of(outcomes[-1]), flush=True)
     finally:
         sweeper.close()
-    given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / "sweep.json").write_text(json.dumps([outcome.as_dict() for outcome in outcomes], indent=1))
-    (given.out / "sweep.md").write_text(table_of(outcomes))
+        given.out.mkdir(parents=True, exist_ok=True)
+        (given.out / "sweep.json").write_text(json.dumps([outcome.as_dict() for outcome in outcomes], indent=1))
+        (given.out / "sweep.md").write_text(table_of(outcomes))
     print(f"{sum(outcome.seconds for outcome in outcomes):.0f} s; see {given.out}/sweep.json and {given.out}/sweep.md")
 
 
