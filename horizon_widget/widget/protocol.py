@@ -98,7 +98,7 @@ class Open(_FromBrowser):
         metric: Its name, and the tokens it names.
         baseline: Its kind, and the other prompt where it needs one; null: as it is.
         layers: The layers to compute in idle time; null: all.
-        n_tokens: How many tokens the model writes on afterwards; 0: none.
+        n_tokens: Number of tokens to write afterwards; 0: none.
     """
 
     type: Literal["open"]

@@ -29,7 +29,7 @@ class Session:
     Args:
         widget: Which shows it.
         asked: What it is asked with.
-        n_tokens: How many tokens the model writes on as soon as it is shown.
+        n_tokens: Number of tokens to write as soon as it is shown.
 
     Attributes:
         cancelled: The reader has stopped it before it is shown.

@@ -31,10 +31,10 @@ describe("what the card says", () => {
       directNote({ total: direct + indirect, direct, indirect, mayBeIndirect: true });
     expect(note(3, 0.5)).toBe("Read mostly from this token itself.");
     expect(note(-3, -0.5)).toBe("Read mostly from this token itself.");
-    expect(note(0.2, 3)).toBe("Passed on mostly by tokens between.");
+    expect(note(0.2, 3)).toBe("Passed on mostly by later tokens.");
     expect(note(1, 1.2)).toContain("and passed on");
-    expect(note(3, -1)).toContain("takes some of the direct effect back");
-    expect(note(-1, 3)).toContain("goes against");
+    expect(note(3, -1)).toContain("takes back some of the direct effect");
+    expect(note(-1, 3)).toContain("works against");
     expect(note(0, 0)).toBe("");
   });
 

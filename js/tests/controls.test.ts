@@ -160,7 +160,9 @@ describe("writing on", () => {
       await frame();
       expect(within.model.asked).toHaveLength(1);
       expect(within.find(".write-on .field-error").hidden).toBe(false);
-      expect(within.find(".write-on .field-error").textContent).toContain("Give a number from 1 to 1000.");
+      expect(within.find(".write-on .field-error").textContent).toContain(
+        "Give a whole number from 1 to 1000.",
+      );
       expect(within.find(".notice").hidden).toBe(true);
       expect(within.find(".number").getAttribute("aria-invalid")).toBe("true");
       expect(within.find(".number").getAttribute("aria-describedby")).toBe(
@@ -304,7 +306,7 @@ describe("status", () => {
   it("refuses another version of the protocol in plain words", () => {
     const { root, find } = opened({ protocol_version: PROTOCOL_VERSION + 1 });
     expect(root.dataset["state"]).toBe("error");
-    expect(find(".notice").textContent).toContain("do not speak the same version");
+    expect(find(".notice").textContent).toContain("use different versions");
     expect(find(".status-detail").textContent).toContain(`kernel: protocol ${PROTOCOL_VERSION + 1}`);
   });
 

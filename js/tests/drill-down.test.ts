@@ -241,7 +241,9 @@ describe("the card of a cell", () => {
     expect(find("[data-aspect=direct] .aspect-note").textContent).toBe("Waits for the value itself.");
     tellMap(model);
     paint();
-    expect(find("[data-aspect=direct] .aspect-note").textContent).toContain("every other token still");
+    expect(find("[data-aspect=direct] .aspect-note").textContent).toContain(
+      "every other token at its clean state",
+    );
     const status = (): (string | undefined)[] => all(".aspect").map(({ dataset }) => dataset["status"]);
     expect(status()).toEqual(["pending", "pending", "unasked", "pending", "unasked"]);
     for (const aspect of ["predictions", "direct", "baseline_sensitivity"] as const)
@@ -317,7 +319,7 @@ describe("the card of a cell", () => {
     paint();
     expect(store.traits.pinned_sources.value).toEqual([3]);
     expect(pin?.textContent).toBe("Unpin “ key” (3)");
-    expect(turn?.textContent).toBe("Who else carries “ key” (7)?");
+    expect(turn?.textContent).toBe("What else carries “ key” (7)?");
     turn?.click();
     paint();
     expect(store.maps.main.reading.value).toEqual({ kind: "column", target: 7 });

@@ -54,8 +54,8 @@ describe("the legend of pins", () => {
 
 describe("the legend of tokens without a value", () => {
   it.each([
-    [4, "no value: fewer than 4 tokens ahead"],
-    [2, "no value: fewer than 2 tokens ahead, or only noise"],
+    [4, "no value: fewer than 4 later tokens"],
+    [2, "no value: fewer than 2 later tokens, or only noise"],
     [null, "no value: the prompt is too short"],
   ])("within a window of %s says why", async (window, why) => {
     // Tokens 4 to 7 have none.

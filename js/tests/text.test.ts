@@ -77,7 +77,7 @@ describe("the text", () => {
     ]);
     expect(labelOf(view.token(4))).toContain("its own next token");
     expect(labelOf(view.token(6))).toContain("too late");
-    expect(view.find(".legend-title").textContent).toContain("who carries the prediction of “ the” (5)");
+    expect(view.find(".legend-title").textContent).toContain("what carries the prediction of “ the” (5)");
   });
 
   it("reads an offset: each token by the one so far ahead", async () => {

@@ -76,7 +76,7 @@ describe("the legend", () => {
     const { model, find } = await filled({ window: 2 });
     model.fromKernel({ window: 4 });
     await frame();
-    expect(find('[data-key="none"]').textContent).toContain("fewer than 4 tokens ahead");
+    expect(find('[data-key="none"]').textContent).toContain("fewer than 4 later tokens");
   });
 });
 

@@ -161,7 +161,7 @@ describe("the state of things", () => {
   it("is another version of the protocol, in plain words", () => {
     const { root, find } = opened({ protocol_version: PROTOCOL_VERSION + 1 });
     expect(root.dataset["state"]).toBe("error");
-    expect(find(".notice").textContent).toContain("do not speak the same version");
+    expect(find(".notice").textContent).toContain("use different versions");
   });
 
   it("is progress, which can be stopped and gone on with", async () => {

@@ -59,7 +59,7 @@ def test_the_model_writes_on_and_its_part_is_marked(notebook):
     notebook.python("widget.prompt = 'Tom lives in Madrid, the capital of'; _ = widget.wait()")
     n_tokens = int(notebook.python("print(widget.map.query.n_tokens)"))
     button(notebook, "Edit prompt").click()
-    amount = root(notebook).get_by_role("spinbutton", name="How many tokens the model writes on")
+    amount = root(notebook).get_by_role("spinbutton", name="Number of tokens to write")
     amount.fill("4")
     button(notebook, "Write on").click()
     notebook.expect(f"widget.map.query.n_tokens == {n_tokens + 4} and widget.written_from == {n_tokens}")

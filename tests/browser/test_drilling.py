@@ -94,7 +94,7 @@ def test_a_click_on_a_cell_selects_it_and_a_release_lets_it_go(notebook):
     notebook.page.mouse.click(*point_at_cell(notebook, LAYER - 2, KEY_AGAIN - KEY - 1))
     notebook.expect(f"(widget.selected_layer, widget.selected_target) == {LAYER - 2, KEY_AGAIN}")
     notebook.page.wait_for_selector(f"[data-position='{KEY_AGAIN}'][data-target]")
-    root(notebook).get_by_role("button", name="Let go of this cell").click()
+    root(notebook).get_by_role("button", name="Release this cell").click()
     notebook.expect(f"widget.selected_target is None and widget.selected_source == {KEY}")
 
 

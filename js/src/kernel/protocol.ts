@@ -81,7 +81,7 @@ export interface Open {
   readonly baseline: readonly string[] | null;
   /** The layers to compute in idle time; null: all. */
   readonly layers: readonly number[] | null;
-  /** How many tokens the model writes on afterwards; 0: none. */
+  /** Number of tokens to write afterwards; 0: none. */
   readonly n_tokens: number;
 }
 
