@@ -1,4 +1,4 @@
-"""What can be done: edit, write on, choose, stop and go on, find, undo, copy (item 6 of reading and drilling)."""
+"""Actions: edit, write on, choose, stop and resume, find, undo, copy."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_the_copied_call_makes_the_same_view(notebook):
     )
     assert differing.strip() == "[]"
     cell = f"map.cell({LAYER}, {KEY}, {KEY_AGAIN})"
-    notebook.expect(f"abs(copied['widget'].{cell} - widget.{cell}) < 1e-4")  # no number until it is computed
+    notebook.expect(f"abs(copied['widget'].{cell} - widget.{cell}) < 1e-4")  # NaN until it is computed
     notebook.python("copied['widget'].close(); del copied")
 
 
@@ -214,7 +214,7 @@ def test_a_new_widget_is_answered_while_later_cells_run(notebook):
 
 def test_clicks_are_answered_while_a_cell_runs(notebook):
     page = notebook.page
-    # Idle time is not used while a cell runs: nothing but layer 15 is there when the click comes.
+    # Idle time is not used while a cell runs, so only layer 15 has values when the click comes.
     notebook.python("widget.prompt = 'A busy kernel: ' + story[:150]; _ = widget.wait(); widget.selected_layer = 7")
     source = 9
     page.evaluate(
@@ -234,4 +234,4 @@ def test_clicks_are_answered_while_a_cell_runs(notebook):
     )
     assert page.evaluate("() => window.busy"), "the cell still runs"
     token(notebook, source + 4).click(modifiers=["Alt"])
-    page.wait_for_function("() => !window.busy", timeout=READY_MS)  # it heard of the click while it ran
+    page.wait_for_function("() => !window.busy", timeout=READY_MS)  # it received the click while it ran

@@ -1,4 +1,4 @@
-"""The prompt as text: what its colours say, and each number behind them (items 1 and 2 of reading and drilling)."""
+"""The prompt as text: its colours, and the number of each."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_pins_stand_side_by_side(notebook, screenshot):
     pins = root(notebook).locator("li[data-pin]")
     pins.nth(1).wait_for()
     assert pins.count() == 2
-    # The kernel computes what a pin needs without being asked again.
+    # The kernel computes the values for a pin without another request.
     notebook.expect(f"widget.map.done[{LAYER}, [{KEY}, 20]].all()")
     assert token(notebook, KEY).get_attribute("data-pin") == "1"
     screenshot(notebook.page, "pins")

@@ -1,4 +1,4 @@
-"""A remote model gives what the same model gives here, on both kinds of host."""
+"""A remote model gives the values of the same local model, on both kinds of host."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _loaded = {}
 
 
 def loaded(server):
-    """One model for each kind of user: what a host allows is asked once."""
+    """One model for each kind of user, so that the host's capabilities are requested once."""
     user = (server.url, nnsight.CONFIG.API.APIKEY)
     if user not in _loaded:
         _loaded[user] = hw.load_model("demo", remote=True)

@@ -1,4 +1,4 @@
-"""What this package expects of a real NDIF, and what the tests expect of their server."""
+"""The assumptions of this package about a real NDIF, and of the tests about their server."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LAYER = 5
 
 @pytest.fixture(scope="module")
 def traced(demo_folder):
-    """The demo model as a client has it: no weights."""
+    """The demo model as a client has it, without weights."""
     name = str(demo_folder)
     huggingface._ID_CACHE[name] = name  # a folder has no other spelling on the Hub
     yield TransformersModel(name, task="text-generation", tokenizer=name, dtype=torch.float32)

@@ -1,4 +1,4 @@
-"""What is computed next when the reader changes their mind."""
+"""The choice of the next computation when the reader's interest changes."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_cancel_stops_and_keeps_resume_goes_on(controller, recorder, held_model_
     settle()
     assert recorder.rows == []
     assert controller.wait(timeout=LONG).state == "ready"
-    controller.look_at(2, 5)  # a question is answered even so
+    controller.look_at(2, 5)  # a question is still answered
     controller.wait(timeout=LONG)
     assert controller.map.done[2, 5]
     controller.allow_filling()

@@ -1,4 +1,4 @@
-"""What is written down for the front end is what the kernel says."""
+"""The generated files of the front end agree with the kernel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a fault of an NDIF host means and what the user is told of it, as far as that needs no host."""
+"""The meaning and the message of each fault of an NDIF host; without a host."""
 
 from __future__ import annotations
 

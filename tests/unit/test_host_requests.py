@@ -1,4 +1,4 @@
-"""The progress of a request, how it is cancelled, and what a host says about itself; with stand-ins."""
+"""Progress and cancelling of requests, and a host's information about itself; with stand-ins."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def test_sessions_are_captured_on_the_thread_of_local_models(traced, monkeypatch
     assert seen == [True]
 
 
-# --- what a host says about itself ---
+# --- a host's information about itself ---
 
 STATUS = {
     "deployments": {

@@ -146,7 +146,7 @@ def test_smaller_requests_follow_one_that_was_too_much(remote, host):
     assert sizes[0] * len(PROMPT) / 2 < remote.n_layers * rows / 2
 
 
-# -- what the host does not allow --------------------------------------------------------------------------------------
+# -- limits of the host ------------------------------------------------------------------------------------------------
 
 
 def test_what_a_sandbox_does_not_allow_is_refused_by_name(remote, host):
@@ -184,7 +184,7 @@ def test_a_model_that_changes_between_requests_is_noticed_and_a_new_map_begun(re
     assert np.abs(after.values - before.values).max() > 1e-3
 
 
-# -- what the user sees -----------------------------------------------------------------------------------------------
+# -- messages to the user ---------------------------------------------------------------------------------------------
 
 
 def wait_for(condition):
@@ -332,7 +332,7 @@ def test_a_local_model_asked_from_an_observer_of_a_remote_one_runs_on_its_own_th
     ran_on = remote.thread.run(lambda: model.thread.run(lambda: threading.current_thread().name))
     assert ran_on.startswith("horizon-widget-model-local")
     there = model.thread.run(lambda: remote.thread.run(lambda: threading.current_thread().name))
-    assert there.startswith("horizon-widget-model-local"), "because that thread waits for no other"
+    assert there.startswith("horizon-widget-model-local"), "that thread waits for no other"
 
 
 def test_a_text_ends_where_it_ends_on_a_slow_host_too(remote, monkeypatch):

@@ -1,4 +1,4 @@
-"""What is sent to a host, and how the host imports it."""
+"""The code that is sent to a host, and its import there."""
 
 from __future__ import annotations
 

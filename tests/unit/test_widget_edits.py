@@ -1,4 +1,4 @@
-"""The prompt is edited, in Python and in the page: what was given as tokens stays tokens, a text stays a text."""
+"""Edits of the prompt, in Python and in the page: a prompt of tokens stays tokens, a text stays a text."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ STRATEGIES = pytest.mark.parametrize("edit", [in_python, in_the_page])
 
 @pytest.fixture
 def opened(monkeypatch):
-    """Opens a widget that keeps in ``sent`` what it would send to the browser."""
+    """Opens a widget that records messages to the browser in ``sent``."""
     made = []
     monkeypatch.setattr(
         hw.HorizonWidget, "send", lambda self, content, buffers=None: self.sent.append((content, buffers or []))
@@ -125,13 +125,13 @@ def test_what_the_model_wrote_keeps_its_tokens_and_counts_as_written_while_its_f
     first = len(ids_of(widget))
     widget.write_on(4)
     written = ids_of(widget)
-    assert written != llama.tokenize(widget.prompt), "it wrote no text that could be read anew"
+    assert written != llama.tokenize(widget.prompt), "the written tokens give no text that could be tokenised again"
     edit(widget, widget.prompt + " key")
     assert ids_of(widget) == (*written, *llama.tokenizer.convert_tokens_to_ids(["▁key"]))
     assert widget.written_from == first
     edit(widget, widget.prompt.replace("cat", "mat", 1))
     assert ids_of(widget)[first:-1] == written[first:]
-    assert widget.written_from is None, "after another text it would have written something else"
+    assert widget.written_from is None, "after another text the model would have written something else"
 
 
 def test_what_it_wrote_is_no_longer_there_when_it_is_taken_away(llama, opened):

@@ -1,4 +1,4 @@
-"""What the browser asks of the kernel, and what comes back."""
+"""Messages from the browser, and their answers."""
 
 from __future__ import annotations
 

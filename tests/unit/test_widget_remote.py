@@ -1,4 +1,4 @@
-"""What a widget says of a model on another machine."""
+"""Traits and messages of a widget whose model is on another machine."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_what_a_host_does_not_allow_is_told_as_soon_as_it_is_known(widget, monke
     widget.wait("all", timeout=LONG)
     assert widget.not_offered == {}
     monkeypatch.setattr(hw.Model, "not_offered", {"direct": "No attention masks there."})
-    widget.selected_layer = 0  # whatever makes the controller tell its status
+    widget.selected_layer = 0  # anything that makes the controller report its status
     settle()
     assert widget.not_offered == {"direct": "No attention masks there."}
     widget.metric = "entropy"

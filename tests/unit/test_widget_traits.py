@@ -1,4 +1,4 @@
-"""What the widget's traits may be, whoever sets them."""
+"""The valid values of the widget's traits, set from either side."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_a_bad_value_is_refused_by_name_and_the_good_one_stays(widget, name, mon
         widget.sent.clear()
         widget.set_state({name: value, other: GOOD[other]})
         assert getattr(widget, name) == GOOD[name]
-        assert getattr(widget, other) == GOOD[other], "what is good beside it is taken"
+        assert getattr(widget, other) == GOOD[other], "valid values beside it are taken"
         assert name in restored
         (failed,) = sent(widget, "failed")
         assert failed["field"] == name
@@ -185,7 +185,7 @@ def test_words_are_numbered(widget):
     assert set(words) == set(range(len(widget.map.words)))
 
 
-# -- what opens another map ----------------------------------------------------------------------------------------
+# -- opening another map -------------------------------------------------------------------------------------------
 
 
 def test_another_metric_keeps_the_selection_and_another_prompt_does_not(widget):
@@ -307,7 +307,7 @@ def test_a_selection_that_does_not_fit_leaves_no_widget_behind(model):
     assert set(ipywidgets.widget._instances) == before
 
 
-# -- when it is over ---------------------------------------------------------------------------------------------------
+# -- closing -----------------------------------------------------------------------------------------------------------
 
 
 class Events:

@@ -1,4 +1,4 @@
-"""Who may change a widget's traits and open its maps, when several want to at once."""
+"""Concurrent changes of a widget's traits and concurrent opening of its maps."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def other(model, widget):
 
 
 def in_a_cell(work):
-    """Run in a thread of its own, as a user's cell is to the browser's messages."""
+    """Run in a thread of its own, as a user's cell runs apart from the browser's messages."""
     running = threading.Thread(target=work, daemon=True)
     running.start()
     return running
@@ -48,7 +48,7 @@ def ends(running):
 
 
 def hold_building(monkeypatch):
-    """Keep what builds a map until told to go on: (it has begun, let it go on, the controllers made)."""
+    """Hold the building of a map: (set when it has begun, set to continue, the controllers made)."""
     begun, go_on, made = threading.Event(), threading.Event(), []
     real = widget_session.Controller
 
@@ -66,7 +66,7 @@ def hold_building(monkeypatch):
 
 
 def test_linked_widgets_opened_by_the_browser_and_by_a_cell_at_once_do_not_wait_for_each_other(widget, other):
-    for text in ("text one", "text two"):  # read before: then opening looks whether the model has changed
+    for text in ("text one", "text two"):  # It was read before, so opening checks whether the model has changed.
         other.prompt = text
         other.wait(timeout=LONG)
     widget.wait(timeout=LONG)
@@ -331,7 +331,7 @@ def test_what_is_asked_of_a_closed_widget_is_not_computed(widget):
 
 
 def test_to_close_again_waits_for_nobody(widget):
-    """Python does so where it collects a widget: on any thread, in the middle of anything."""
+    """Python does so when it collects a widget, on any thread and at any time."""
     widget.close()
     with trait_lock.held():
         assert ends(in_a_cell(widget.close))
