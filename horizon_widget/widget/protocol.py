@@ -167,7 +167,7 @@ class UnderBaseline(TypedDict):
 
 
 class Findings(TypedDict):
-    """What is found out about a cell, by aspect."""
+    """The findings about a cell, by aspect."""
 
     predictions: list[Prediction]
     direct: Direct
@@ -214,8 +214,8 @@ class AnyFinding(TypedDict):
     """The answer to one aspect of ``inspect``.
 
     Attributes:
-        found: An entry of ``Findings``; null where it failed.
-        problem: Null where it was found.
+        found: An entry of ``Findings``; null if it failed.
+        problem: Null if it was found.
     """
 
     type: Literal["finding"]
@@ -274,9 +274,9 @@ def finding(
     Args:
         map_id: The map that was asked about.
         cell: Layer, source and target.
-        aspect: Which.
-        found: What was found, as plain lists and dicts; ``None`` where it failed.
-        problem: A ``Problem`` where it failed.
+        aspect: The aspect.
+        found: The finding, as plain lists and dicts; ``None`` if it failed.
+        problem: A ``Problem`` if it failed.
     """
     layer, source, target = cell
     content = AnyFinding(

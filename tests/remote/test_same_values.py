@@ -103,9 +103,9 @@ def test_a_value_is_verified_by_the_model_itself_where_it_is(of_trusted):
 
 def test_what_a_sandbox_does_not_allow_is_said(sandboxed):
     model = loaded(sandboxed)
-    with pytest.raises(hw.QueryError, match=r"'gradient' cannot be had\. This host runs our code in a sandbox"):
+    with pytest.raises(hw.QueryError, match=r"'gradient' is not offered\. This host runs our code in a sandbox"):
         hw.attribute(model, PROMPT, method="gradient", progress=False)
-    with pytest.raises(hw.HorizonError, match="verification cannot be had"):
+    with pytest.raises(hw.HorizonError, match="verification is not offered"):
         hw.verify(model, PROMPT, 12, 4, 8)
     assert model.capabilities.sandboxed
     assert not model.capabilities.gradients
