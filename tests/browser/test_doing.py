@@ -33,7 +33,7 @@ def test_edit_the_prompt_in_place_and_run_it(notebook):
     assert "Tom" in text_of(notebook)[0]["label"]
 
 
-def test_what_cannot_be_run_is_said_at_its_field_and_leaves_the_picture(notebook):
+def test_a_failure_is_shown_at_its_field_and_the_picture_stays(notebook):
     before = [one["colour"] for one in text_of(notebook)]
     button(notebook, "Edit prompt").click()
     editor = root(notebook).get_by_role("textbox", name="Prompt")
@@ -92,7 +92,7 @@ def test_a_text_is_found_and_gone_to(notebook):
     notebook.expect("widget.find == ''")
 
 
-def test_undo_goes_back_through_what_was_clicked(notebook):
+def test_undo_goes_back_through_the_clicks(notebook):
     token(notebook, 20).click()
     token(notebook, 30).click(modifiers=["Alt"])
     token(notebook, 50).click()

@@ -165,7 +165,7 @@ TRACKS = """root => [...root.shadowRoot.querySelectorAll('.bars')].map(list =>
 TOP = "root => root.shadowRoot.querySelector('.overview').getBoundingClientRect().top + scrollY"
 
 
-def test_bars_lie_on_one_axis_and_what_is_found_moves_nothing(notebook, screenshot):
+def test_bars_lie_on_one_axis_and_findings_move_nothing(notebook, screenshot):
     select_cell(notebook, LAYER - 2)  # nothing was asked about it
     for aspect in ("predictions", "direct", "baseline_sensitivity"):
         found(notebook, aspect)

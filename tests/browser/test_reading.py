@@ -87,7 +87,7 @@ def test_a_row_is_painted_on_the_text_as_python_computes_it(notebook):
     assert f"{row[KEY_AGAIN - 1]:.2f}" in seen[KEY_AGAIN]["label"]
 
 
-def test_a_column_shows_who_carries_a_prediction(notebook, screenshot):
+def test_a_column_shows_which_states_carry_a_prediction(notebook, screenshot):
     notebook.python(f"widget.selected_layer = {LAYER}")
     read_token(notebook, KEY_AGAIN, "column")
     notebook.expect(f"widget.direction == 'column' and widget.selected_target == {KEY_AGAIN}")

@@ -148,7 +148,7 @@ def test_an_error_in_the_kernel_is_shown_with_what_to_do_and_details_to_copy(not
     wait_ready(notebook, "statistic")
 
 
-def test_what_the_page_sends_in_error_is_answered_and_breaks_nothing(short):
+def test_a_malformed_message_is_answered_and_breaks_nothing(short):
     cell = shown(short)
     short.python(
         "heard, send = [], short.send\n"

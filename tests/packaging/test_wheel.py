@@ -126,7 +126,7 @@ def test_the_command_is_installed(installed: Path, wheel: Path) -> None:
     assert said.split() == ["horizon-widget", wheel.name.split("-")[1]]
 
 
-def test_source_distribution_holds_what_the_repository_does(source_distribution: Path) -> None:
+def test_source_distribution_holds_every_file_of_the_repository(source_distribution: Path) -> None:
     with tarfile.open(source_distribution) as archive:
         held = {name.split("/", 1)[1] for name in archive.getnames()}
     made = {name for name in held if name.startswith("horizon_widget/static/")} | {"PKG-INFO"}

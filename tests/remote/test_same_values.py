@@ -101,7 +101,7 @@ def test_a_value_is_verified_by_the_model_itself_where_it_is(of_trusted):
     assert abs(verified.difference) < ABLATION
 
 
-def test_what_a_sandbox_does_not_allow_is_said(sandboxed):
+def test_the_limits_of_a_sandbox_are_named(sandboxed):
     model = loaded(sandboxed)
     with pytest.raises(hw.QueryError, match=r"'gradient' is not offered\. This host runs our code in a sandbox"):
         hw.attribute(model, PROMPT, method="gradient", progress=False)

@@ -93,7 +93,7 @@ def test_nothing_is_left_of_it_when_its_starter_is_killed(ndif):
         ({"unshare", "namespaces"}, "apt-get install redis-server"),
     ],
 )
-def test_what_is_missing_is_named_with_what_to_do(monkeypatch, there, advice):
+def test_missing_parts_are_named_with_advice(monkeypatch, there, advice):
     monkeypatch.setattr(environment.shutil, "which", lambda command: command if command in there else None)
     monkeypatch.setattr(environment, "NAMESPACES", [] if "namespaces" in there else ["false"])
     with pytest.raises(environment.Missing, match=advice):

@@ -43,7 +43,7 @@ def test_for_a_column_idle_time_goes_to_the_tokens_before_it(controller, recorde
     assert set(later[: len(column)]) == column
 
 
-def test_without_idle_time_a_column_is_the_layer_on_the_screen(controller):
+def test_without_idle_time_a_column_has_only_the_layer_on_the_screen(controller):
     controller.look_at(1, None, target=5)
     controller.wait(timeout=LONG)
     settle()

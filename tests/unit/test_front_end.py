@@ -8,5 +8,5 @@ from scripts.describe_protocol import WRITTEN
 
 
 @pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.name)
-def test_what_is_written_down_is_current(path):
+def test_the_generated_files_are_current(path):
     assert path.read_text() == WRITTEN[path](), "run scripts/describe_protocol.py"

@@ -162,7 +162,7 @@ def test_so_do_a_tokenizer_for_a_folder_and_one_for_a_remote_model(tmp_path):
     assert traced.tokenizer(PROMPT)["input_ids"] == tokenizer(PROMPT)["input_ids"]
 
 
-def test_what_cannot_be_copied_is_no_tokenizer():
+def test_a_tokenizer_that_cannot_be_copied_is_refused():
     with pytest.raises(hw.ModelError, match=r"^tokenizer: a lock cannot be copied .*Pass a tokenizer of transformers"):
         hw.load_model(ARCHITECTURES["llama"](), tokenizer=threading.Lock())
 

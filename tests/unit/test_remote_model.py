@@ -114,7 +114,7 @@ def test_a_clicked_row_is_one_request_and_a_layer_few(remote, host):
     assert host.asked == ["rows"]
 
 
-def test_what_one_answer_found_is_not_computed_again(remote, monkeypatch):
+def test_findings_of_one_answer_are_not_computed_again(remote, monkeypatch):
     tried = []
     first = trial.first_that_agrees
     monkeypatch.setattr(trial, "first_that_agrees", lambda *args: tried.append(1) or first(*args))
@@ -149,7 +149,7 @@ def test_smaller_requests_follow_one_that_was_too_much(remote, host):
 # -- limits of the host ------------------------------------------------------------------------------------------------
 
 
-def test_what_a_sandbox_does_not_allow_is_refused_by_name(remote, host):
+def test_the_limits_of_a_sandbox_are_refused_by_name(remote, host):
     host.change = lambda answer: answer.update(sandboxed=True, gradients="no graph") if "sandboxed" in answer else None
     with pytest.raises(hw.QueryError, match=r"method: 'gradient' is not offered\. This host runs our code"):
         hw.attribute(remote, SHORT, method="gradient", progress=False)
@@ -228,7 +228,7 @@ def test_a_local_model_does_not_wait_for_a_host(controller, host, model):
     controller.wait(timeout=LONG)
 
 
-def test_a_fault_keeps_what_is_computed_and_resuming_goes_on(controller, host):
+def test_a_fault_keeps_computed_rows_and_resume_continues(controller, host):
     controller.start()
     controller.wait(timeout=LONG)
     host.failure = FAULT

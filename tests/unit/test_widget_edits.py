@@ -60,7 +60,7 @@ def ids_of(widget):
 
 
 @STRATEGIES
-def test_what_is_appended_to_token_ids_follows_them(llama, opened, edit):
+def test_a_text_appended_to_token_ids_follows_them(llama, opened, edit):
     ids = llama.tokenize("the cat sat")
     widget = opened(llama, list(ids))
     edit(widget, widget.prompt + ".")
@@ -120,7 +120,7 @@ def test_tokens_that_no_text_gives_stay_where_they_are(opened, edit):
 
 
 @STRATEGIES
-def test_what_the_model_wrote_keeps_its_tokens_and_counts_as_written_while_its_first_one_is_there(llama, opened, edit):
+def test_written_tokens_stay_and_count_as_written_while_the_first_of_them_stays(llama, opened, edit):
     widget = opened(llama, "the cat sat")
     first = len(ids_of(widget))
     widget.write_on(4)
@@ -134,7 +134,7 @@ def test_what_the_model_wrote_keeps_its_tokens_and_counts_as_written_while_its_f
     assert widget.written_from is None, "after another text the model would have written something else"
 
 
-def test_what_it_wrote_is_no_longer_there_when_it_is_taken_away(llama, opened):
+def test_written_tokens_can_be_removed(llama, opened):
     widget = opened(llama, [*llama.tokenize("the cat sat")])
     ids, shown = ids_of(widget), widget.prompt
     widget.write_on(3)
@@ -143,7 +143,7 @@ def test_what_it_wrote_is_no_longer_there_when_it_is_taken_away(llama, opened):
 
 
 @STRATEGIES
-def test_only_what_is_asked_otherwise_changes_with_another_metric(llama, opened, edit):
+def test_another_metric_changes_nothing_else(llama, opened, edit):
     widget = opened(llama, [*llama.tokenize("the cat sat")])
     edit(widget, widget.prompt + ".")
     ids = ids_of(widget)
@@ -153,7 +153,7 @@ def test_only_what_is_asked_otherwise_changes_with_another_metric(llama, opened,
     assert (ids_of(widget), widget.query["metric"]) == ((*ids, ids[-1]), "entropy")
 
 
-def test_what_cannot_be_written_in_these_tokens_is_said_and_the_map_stays(opened):
+def test_a_text_without_tokens_is_refused_and_the_map_stays(opened):
     model = loaded(unigram_like(bos=True))
     widget = opened(model, list(model.tokenize("the cat")))
     ids = ids_of(widget)
