@@ -7,7 +7,7 @@ FRONT_END := $(PY) scripts/front_end.py
 PACKAGING := pyproject.toml constraints.txt hatch_build.py scripts/front_end.py
 
 SETUP := .make/setup
-# An environment with everything is also one for the demo.
+# The full environment also serves the demo.
 DEMO_SETUP := $(if $(wildcard $(SETUP)),$(SETUP),.make/setup-demo)
 
 .DEFAULT_GOAL := help
@@ -37,7 +37,7 @@ build: $(SETUP) ## build the front end, if its sources changed
 
 test: lint test-python test-front-end test-browser test-packaging ## check everything: lint, Python, front end, browser, wheel
 
-test-all: test test-remote ## check everything that CI checks: `make test`, and against a real NDIF server
+test-all: test test-remote ## check everything that CI checks: `make test`, and remote models against a real NDIF server
 
 test-unit: setup ## check the quick half: few architectures, no demo model, no browser, nothing long
 	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n 2 --dist loadfile -m "not demo_model and not every_architecture and not long" \

@@ -16,7 +16,7 @@ class FrontEndBuildHook(BuildHookInterface):  # type: ignore[type-arg]
     PLUGIN_NAME = "custom"
 
     def dependencies(self) -> list[str]:
-        """What the build front end must install first: Node, where it is needed and missing."""
+        """The packages to install before the build: Node, if it is needed and missing."""
         root = Path(self.root)
         return list(_front_end(root).missing_packages(root))
 

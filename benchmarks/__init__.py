@@ -1,1 +1,1 @@
-"""How fast the engine and the widget are: ``make bench``. Ratios are of times taken in one run."""
+"""The speed of the engine and the widget: ``make bench``. Ratios compare times of one run."""

@@ -1,4 +1,4 @@
-"""Measure, print one table, and keep it as JSON under ``out/``."""
+"""Measure, print one table, and save it as JSON under ``out/``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PROMPT = (
 
 
 def main() -> None:
-    """Run everything (names of parts as arguments: only these)."""
+    """Run all parts, or only those named as arguments."""
     parts = {
         "engine": lambda: engine.measure(hw.load_model("demo"), PROMPT),
         "peers": lambda: peers.measure(hw.load_model("demo"), PROMPT),

@@ -1,4 +1,4 @@
-"""Click to paint, and a notebook's strategy to its first picture, in a real JupyterLab and a real Chromium."""
+"""Times from a click to its paint, and from a notebook's run to its first picture, in a real browser and JupyterLab."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _clicks(page: Page, notebook: Notebook, sources: range, *, wait: bool) -> fl
     return statistics.median(times)
 
 
-# Layer 15 is whole, so its rows are there; the layer below is only prepared.
+# Layer 15 is complete, so its rows are known; the layer below is only prepared.
 ONE_ROW = """
 import time
 from horizon_widget.schedule.engine import Engine

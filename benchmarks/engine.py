@@ -1,4 +1,4 @@
-"""The engine against the machine's own limit."""
+"""The engine compared with the machine's limit."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _trace_overhead(model: hw.Model, exact: Engine) -> Row:
         list(compute(exact, interest))
 
     ratios = []
-    for _ in range(3):  # one beside the other, for the machine's rate changes
+    for _ in range(3):  # one after the other, because the machine's rate changes
         traced = median_seconds(work, 1)
         with _without_trace(model):
             plain = median_seconds(work, 1)
@@ -106,7 +106,7 @@ def _trace_overhead(model: hw.Model, exact: Engine) -> Row:
 
 @contextmanager
 def _without_trace(model: Any) -> Any:
-    """The same computation of a local model by plain modules."""
+    """The same computation of a local model by its plain modules, without a trace."""
 
     def plainly(_clean: Any, work: Callable[[], torch.Tensor]) -> torch.Tensor:
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""How time and peak memory grow with tokens and layers, beside the cost model's exponents."""
+"""Growth of time and peak memory with tokens and layers, beside the cost model's exponents."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TEXT = (
     "nothing passed, and then she wrote about the birds. "
 ) * 20
 
-# A process of its own for each point: the peak of one would hide that of the next.
+# Each point has a process of its own, because the peak of one would hide that of the next.
 MEASURE = """
 import json, sys, time
 import horizon_widget as hw
@@ -53,7 +53,7 @@ print(json.dumps([time.perf_counter() - began, peak.bytes / 1e6]))
 
 @dataclass(frozen=True)
 class Point:
-    """One exact map of a layer: its size, seconds, and the peak beyond what the model takes, in megabytes."""
+    """One exact map of a layer: its size, seconds, and the peak beyond the model's memory, in megabytes."""
 
     size: int
     seconds: float
@@ -61,7 +61,7 @@ class Point:
 
 
 def measure(model: hw.Model) -> list[Row]:
-    """A map of a late layer for more and more tokens; of the first layer for deeper and deeper models."""
+    """A map of a late layer for growing prompts, and of the first layer for growing models."""
     block, head = model.weights_per_block, model.vocab_size * model.d_model
     by_tokens = [_point(n, model.n_layers, LAYER, n) for n in TOKENS]
     by_layers = [_point(AT_TOKENS, n, 0, n) for n in LAYERS]

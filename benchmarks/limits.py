@@ -12,7 +12,7 @@ import torch
 import horizon_widget as hw
 
 ROWS = 512
-LASTING = 0.4  # seconds: what is kept up, not what a short burst reaches
+LASTING = 0.4  # seconds; long enough for a sustained rate
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Limit:
     """Turns operations into seconds.
 
     Attributes:
-        model: Whose shapes they are.
+        model: The model whose shapes are used.
         blocks: Operations per second of products with a block's weights.
         head: The same with the unembedding.
     """
@@ -40,7 +40,7 @@ class Limit:
 
 
 def measure(model: Any) -> Limit:
-    """The rates now, of a local model; on the model thread, whose number of threads counts."""
+    """The current rates for a local model; on the model thread, whose number of torch threads counts."""
     block = [weight for weight in model.blocks[0]._module.parameters() if weight.dim() == 2]
     return Limit(model, _rate(block), _rate([model.head._module.weight]))
 

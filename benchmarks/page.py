@@ -1,4 +1,4 @@
-"""The front end alone, over made-up values that are all there: what a click, a hover and a scroll cost the browser."""
+"""The front end alone, with complete made-up values: the cost of a click, a hover and a scroll in the browser."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _rows(page: Page, session: CDPSession, name: str) -> list[Row]:
     def click(position: int) -> Callable[[], object]:
         return partial(page.evaluate, f"position => {{ {TOKENS}[position].click(); }}", position)
 
-    # What the just-in-time compiler has seen before is what a reader meets after the first clicks.
+    # The first five clicks are a warm-up: a reader meets compiled code, too, after the first clicks.
     clicks = [_cost(page, session, click(10 + 3 * i % (n_tokens // 2))) for i in range(CLICKS + 5)][5:]
     script = statistics.median(cost[0] for cost in clicks)
     layout = statistics.median(cost[1] for cost in clicks)
@@ -112,7 +112,7 @@ def _counters(session: CDPSession) -> tuple[float, float]:
 
 
 def _cost(page: Page, session: CDPSession, act: Callable[[], object]) -> tuple[float, float]:
-    """What something costs until it has been painted: seconds of script, and of style and layout."""
+    """The cost of an action until it is painted: seconds of script, and of style and layout."""
     before = _counters(session)
     act()
     page.evaluate(TWO_FRAMES)

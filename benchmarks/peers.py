@@ -23,7 +23,7 @@ BATCH = 8
 
 
 def measure(model: hw.Model, prompt: str) -> list[Row]:
-    """All rows about others; runs on the model thread."""
+    """All rows about other implementations; runs on the model thread."""
     return thread.run(lambda: _measure(model, model.tokenize(prompt)[:N_TOKENS]))
 
 
@@ -49,7 +49,7 @@ def _measure(model: hw.Model, ids: tuple[int, ...]) -> list[Row]:
 
 
 def others(hf_model: Any, input_ids: torch.Tensor, mean: torch.Tensor) -> dict[str, Callable[[], Any]]:
-    """How others compute the same."""
+    """Other implementations of the same computation."""
     return {
         f"exact map of layer {LAYER} by full forward passes with a hook, one for each source": lambda: hooks(
             hf_model, input_ids, mean, 1

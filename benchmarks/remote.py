@@ -1,4 +1,4 @@
-"""A remote model beside the same one here: times, and what travels; a real NDIF server on this machine."""
+"""A remote model compared with the same local one: times and traffic, with a real NDIF server on this machine."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _user(url: str, key: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Traffic:
-    """What went to a host and came back, in kilobytes."""
+    """Kilobytes sent to a host and received from it."""
 
     requests: float
     sent: float
@@ -56,7 +56,7 @@ class Traffic:
 
 @contextmanager
 def _counting(model: RemoteModel, times: int = 1) -> Iterator[Callable[[], Traffic]]:
-    """Gives what went to and fro since then, for one of so many times."""
+    """Returns the traffic since then, divided by a number of times."""
     host = model.host
     before = (host.requests, host.bytes_sent / 1e3, host.bytes_received / 1e3)
 
@@ -101,7 +101,7 @@ def _work(model: hw.Model, ids: tuple[int, ...], interest: Interest) -> Callable
 
 
 def _growth(prompt: str) -> list[Row]:
-    """How much travels for one row, and for one layer, by tokens."""
+    """The traffic for one row, and for one layer, by number of tokens."""
     model, rows = _remote(), []
     for n_tokens in (16, 32, 64, 128):
         ids = model.tokenize(2 * prompt)[:n_tokens]
@@ -118,7 +118,7 @@ def _growth(prompt: str) -> list[Row]:
 
 
 def _ten_clicks(prompt: str) -> list[Row]:
-    """A reader's session: one layer, then ten tokens."""
+    """One reader: one layer, then ten tokens."""
     model = _remote()
     engine = Engine(model, read_query(model, model.tokenize(prompt)[:N_TOKENS]))
 

@@ -1,4 +1,4 @@
-"""One line of the table, and how a time is taken."""
+"""One line of the table, and the measurement of a time."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ REPEATS = 3
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured, in seconds, and a ratio to something in the same run.
+    """A measurement in seconds, and a ratio to another one of the same run.
 
     Attributes:
         name: What was measured.
-        seconds: Its time, or another quantity where the name says so.
-        ratio: To what ``of`` names.
+        seconds: Its time, or another quantity if the name says so.
+        ratio: The ratio to ``of``.
         of: What it is compared with.
-        must: What the ratio must not exceed, where something was asked for.
+        must: The largest ratio allowed, if there is a requirement.
     """
 
     name: str

@@ -114,7 +114,7 @@ def _in_words(error: BaseException) -> dict[str, str]:
     if isinstance(error, HorizonError):
         return {"title": error.message, "advice": error.advice, "detail": detail}
     if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
-        advice = "Use a shorter prompt or a smaller model; what is computed is kept."
+        advice = "Use a shorter prompt or a smaller model; computed values are kept."
         return {"title": "There is not enough memory.", "advice": advice, "detail": detail}
     title = f"The computation failed: {type(error).__name__}: {error}"
-    return {"title": title[:400], "advice": "What is computed is kept; Resume tries again.", "detail": detail}
+    return {"title": title[:400], "advice": "Computed values are kept; Resume tries again.", "detail": detail}

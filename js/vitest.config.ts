@@ -17,7 +17,7 @@ const cssAsText: Plugin = {
 
 export default defineConfig({
   plugins: [cssAsText],
-  // The bundle and the messages that both sides check lie outside of this folder.
+  // The bundle, and the messages that both sides check, are outside this folder.
   server: { fs: { allow: [".."] } },
   test: { environment: "happy-dom", include: ["tests/**/*.test.ts"] },
 });

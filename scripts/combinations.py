@@ -67,7 +67,7 @@ def tables() -> dict[str, str]:
 
 
 def current(text: str) -> str:
-    """The document with its tables as they should be."""
+    """The document with current tables."""
     for title, table in tables().items():
         before, rest = text.split(f"## {title}\n\n", 1)
         after = rest[rest.index("\n\n") :]

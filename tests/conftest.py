@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when transformers is imported
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # transformers reads it when it is imported
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -25,7 +25,7 @@ from tests.widgets import Recorder
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    """A real Chromium, by Playwright: one for all tests, as it cannot run twice in a process."""
+    """A real Chromium, by Playwright; one for all tests, because it cannot run twice in a process."""
     from playwright.sync_api import sync_playwright
 
     from tests.browser.chromium import find_chromium
@@ -48,7 +48,7 @@ STORY = (
 
 @pytest.fixture(scope="session")
 def byte_tokenizer() -> PreTrainedTokenizerFast:
-    """One token for each byte of UTF-8: an emoji is four tokens."""
+    """One token for each byte of UTF-8, so that an emoji is four tokens."""
     return byte_level()
 
 
@@ -64,7 +64,7 @@ EAGER = ("llama", "gpt2", "gemma3_text", "falcon, alibi")
 
 
 def architectures(*names: str, quick: tuple[str, ...] = ("llama",)) -> list[Any]:
-    """Parameters of a test: but for a few they are left out of the quick half of the tests."""
+    """Parameters of a test. The quick half of the tests uses only a few of them."""
     return [pytest.param(name, marks=[] if name in quick else pytest.mark.every_architecture) for name in names]
 
 
@@ -104,7 +104,7 @@ def held_model_thread() -> Iterator[Callable[[], None]]:
 
 @pytest.fixture
 def widget(model: hw.Model, monkeypatch: pytest.MonkeyPatch) -> Iterator[hw.HorizonWidget]:
-    """A widget that keeps in ``sent`` what it would send to the browser."""
+    """A widget that records messages to the browser in ``sent``."""
     sent: list[Any] = []
     monkeypatch.setattr(
         hw.HorizonWidget, "send", lambda self, content, buffers=None: sent.append((content, buffers or []))
@@ -117,13 +117,13 @@ def widget(model: hw.Model, monkeypatch: pytest.MonkeyPatch) -> Iterator[hw.Hori
 
 @pytest.fixture
 def recorder() -> Recorder:
-    """What a controller says."""
+    """A record of a controller's messages."""
     return Recorder()
 
 
 @pytest.fixture
 def controller(model: hw.Model, recorder: Recorder) -> Iterator[Controller]:
-    """One that shows layer 2 of a small model."""
+    """A controller that shows layer 2 of a small model."""
     made = Controller(model, Query(model.tokenize(PROMPT), baseline=Baseline("zero")), layer=2, listener=recorder)
     yield made
     made.close()

@@ -1,4 +1,4 @@
-"""Stand-ins for hosts that misbehave as a real one cannot be made to: a few lines of sockets, without NDIF."""
+"""Stand-ins for hosts that misbehave in ways that a real one cannot: a few lines of sockets, without NDIF."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from horizon_widget.remote.waiting import Patience, Progress
 
 KEY = "0a1b2c3d-4e5f-6789-abcd-ef0123456789"
 MODEL_KEY = 'nnsight.modeling.transformers.TransformersModel:{"repo_id": "some/model", "revision": null}'
-TASK = pack  # any function of a small module: no stand-in calls it
+TASK = pack  # any function of a small module; no stand-in calls it
 QUICK = Patience(
     connecting=0.6, sending=0.6, asking=0.6, queued=0.6, deploying=0.6, running=0.6, receiving=0.6, pauses=(0.02, 0.04)
 )
@@ -49,7 +49,7 @@ def status(name: str, description: str = "") -> bytes:
 
 
 def completed(saved: Any) -> bytes:
-    """The end of a request, with what was saved; a text is the address to fetch it from."""
+    """The end of a request, with the saved values; a text is the address to fetch them from."""
     if not isinstance(saved, (str, bytes, type(None))):
         buffer = io.BytesIO()
         torch.save(saved, buffer)
@@ -112,10 +112,10 @@ class StandIn:
 
 
 class StandInHost(StandIn):
-    """Answers like NDIF's API, with what it is given.
+    """Answers like NDIF's API, with the given content.
 
     Args:
-        *scripts: For each request, what is sent on its websocket: frames, and numbers of seconds to wait. The last
+        *scripts: For each request, the content of its websocket: frames, and numbers of seconds to wait. The last
             script is repeated. The connection is closed at the end of a script.
         post: The answer to the request's POST.
         greeting: The first message on the websocket.
@@ -225,7 +225,7 @@ class Asked:
 
 
 def shown(error: BaseException) -> str:
-    """Everything that a user may see of an error."""
+    """Every text of an error that a user may see."""
     chain = [error]
     while chain[-1].__context__ is not None:
         chain.append(chain[-1].__context__)

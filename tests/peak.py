@@ -1,4 +1,4 @@
-"""The most memory that a piece of work holds, beyond what is held before it."""
+"""The peak memory of a piece of work, beyond the memory held before it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ PAUSE = 0.0005  # seconds
 class Peak:
     """Watches this process's memory while it lasts: ``with Peak() as peak: work()``, then ``peak.bytes``.
 
-    Looked at from a thread, for the system's own high-water mark would be that of loading the model.
+    A thread measures it, because the system's own high-water mark would be that of loading the model.
     """
 
     def __enter__(self) -> Peak:
         gc.collect()
-        with suppress(OSError, AttributeError):  # glibc: give back what is free, else new work fits in unseen
+        with suppress(OSError, AttributeError):  # glibc: return free memory, or new work could use it unnoticed
             ctypes.CDLL("libc.so.6").malloc_trim(0)
         self._process = psutil.Process()
         self._before = self._most = self._process.memory_info().rss
@@ -40,5 +40,5 @@ class Peak:
 
     @property
     def bytes(self) -> int:
-        """How much more than before."""
+        """Bytes more than before."""
         return int(self._most - self._before)

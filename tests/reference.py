@@ -1,6 +1,6 @@
-"""Independent references: plain transformers models and hooks, none of the package's own engine.
+"""Independent references: plain transformers models and hooks, without the package's own engine.
 
-Row element ``j`` of any metric is what the logits at position ``j`` are worth, so the prediction of token ``j + 1``.
+Element ``j`` of a metric scores the logits at position ``j``, which predict token ``j + 1``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 
 BLOCKS = ("model.layers", "model.decoder.layers", "transformer.h", "gpt_neox.layers", "backbone.layers")
 LLAMA_LIKE = ("llama", "mistral", "qwen2", "qwen3", "gemma", "olmo", "phi3")
-# what a block adds to the residual stream: by its attention, by its MLP
+# the outputs of attention and of the MLP, which a block adds to the residual stream
 ADDED = {
     **dict.fromkeys(LLAMA_LIKE, ("self_attn", "mlp")),
     **dict.fromkeys(("gemma2", "gemma3_text", "olmo2"), ("post_attention_layernorm", "post_feedforward_layernorm")),
@@ -28,7 +28,7 @@ ADDED = {
 OF_NEXT_TOKEN = ("logprob", "logit", "centred_logit")
 
 
-# -- where things are ------------------------------------------------------------------------------------------------
+# -- modules and sites -----------------------------------------------------------------------------------------------
 
 
 def blocks_of(hf_model: Any) -> Any:
@@ -42,7 +42,7 @@ def blocks_of(hf_model: Any) -> Any:
 
 
 def site_module(hf_model: Any, layer: int, site: str) -> tuple[Any, Callable[..., torch.Tensor]]:
-    """The module whose output (residual: input) has the site, and a function head -> its columns there, (width,).
+    """The module whose output (residual: input) has the site, and a function from a head to its columns, (width,).
 
     The columns are those of the output flattened to (batch, T, everything); head ``None``: all heads, one by one.
     """
@@ -55,7 +55,7 @@ def site_module(hf_model: Any, layer: int, site: str) -> tuple[Any, Callable[...
 
 
 def _key_or_value(block: Any, config: Any, which: int) -> tuple[Any, torch.Tensor]:
-    """The module that puts out keys (0) or values (1), and the columns of each head there, (heads, d_head)."""
+    """The module that outputs keys (0) or values (1), and the columns of each head there, (heads, d_head)."""
     heads = config.num_attention_heads
     width = getattr(config, "head_dim", None) or config.hidden_size // heads
     kind = config.model_type
@@ -69,16 +69,16 @@ def _key_or_value(block: Any, config: Any, which: int) -> tuple[Any, torch.Tenso
         module = block.attention.query_key_value
         parts = torch.arange(module.out_features).view(heads, 3 * width).chunk(3, dim=-1)[1:]
     elif kind in ("falcon", "bloom"):
-        # the attention itself says where its heads are, if it is given the numbers of the columns to split
+        # attention splits column numbers into heads, as it splits its values
         attention = block.self_attention
         module = attention.query_key_value
         split = attention._split_heads if kind == "falcon" else attention._reshape
         parts = split(torch.arange(module.out_features)[None, None])[1:]
-        # a head that several queries share is there once for each of them
+        # a head that several queries share occurs once for each of them
         parts = [torch.unique_consecutive(part.reshape(-1, width), dim=0) for part in parts]
     else:
         attention = block.self_attn
-        # keys after their norm, where there is one, and before the rotary embedding
+        # keys after their norm, if there is one, and before the rotary embedding
         module = (getattr(attention, "k_norm", attention.k_proj), attention.v_proj)[which]
         every = torch.arange(attention.v_proj.out_features)
         parts = (every, every)
@@ -90,9 +90,9 @@ def _key_or_value(block: Any, config: Any, which: int) -> tuple[Any, torch.Tenso
 
 @contextmanager
 def _at(hf_model: Any, layer: int, site: str, change: Callable[[torch.Tensor], Any]) -> Iterator[None]:
-    """While this lasts, ``change`` gets a copy of all that the site's module puts out, (batch, T, everything).
+    """For the duration, ``change`` gets a copy of the output of the site's module, (batch, T, everything).
 
-    What it returns takes its place; ``None`` leaves it.
+    Its result replaces the output; ``None`` leaves it.
     """
     module, _ = site_module(hf_model, layer, site)
     length = 0
@@ -132,7 +132,7 @@ def _at(hf_model: Any, layer: int, site: str, change: Callable[[torch.Tensor], A
 def overwrite(
     hf_model: Any, layer: int, site: str, source: int, replacement: torch.Tensor, head: int | None = None
 ) -> Iterator[None]:
-    """While this lasts, ``replacement`` (width,) stands at one position of the site, in all copies in the batch."""
+    """For the duration, ``replacement`` (width,) is at one position of the site, in all copies in the batch."""
     columns = site_module(hf_model, layer, site)[1](head)
     if replacement.shape != columns.shape:
         raise ValueError(f"{tuple(replacement.shape)} to replace {tuple(columns.shape)}")
@@ -146,7 +146,7 @@ def overwrite(
 
 
 def site_values(hf_model: Any, ids: Sequence[int], layer: int, site: str = "residual") -> torch.Tensor:
-    """What a site has in a clean run, all key-value heads flattened head after head; (T, width)."""
+    """The values of a site in a clean run, all key-value heads flattened head after head; (T, width)."""
     columns = site_module(hf_model, layer, site)[1]()
     seen: list[torch.Tensor] = []
 
@@ -160,16 +160,16 @@ def site_values(hf_model: Any, ids: Sequence[int], layer: int, site: str = "resi
 
 
 def entering_states(hf_model: Any, ids: Sequence[int]) -> list[torch.Tensor]:
-    """What enters each block, each of shape (T, d_model)."""
+    """The states that enter each block, each of shape (T, d_model)."""
     return [site_values(hf_model, ids, layer) for layer in range(len(blocks_of(hf_model)))]
 
 
 def mean_state(hf_model: Any, ids: Sequence[int], layer: int, site: str = "residual") -> torch.Tensor:
-    """Mean over positions 1 .. T-1 of what enters a block, or of another site; (width,)."""
+    """Mean over positions 1 .. T-1 of the states that enter a block, or of another site; (width,)."""
     return site_values(hf_model, ids, layer, site)[1:].mean(dim=0)
 
 
-# -- forward passes and what they are worth ----------------------------------------------------------------------------
+# -- forward passes and their metrics ----------------------------------------------------------------------------------
 
 
 def clean_logits_of(hf_model: Any, ids: Sequence[int]) -> torch.Tensor:
@@ -194,7 +194,7 @@ def _metric(
     if name == "contrast":
         first, second = tokens
         return logits[:, first] - logits[:, second]
-    possible = (logits > -torch.inf).all(dim=0)  # of tokens that a model rules out there is nothing to sum
+    possible = (logits > -torch.inf).all(dim=0)  # tokens that a model rules out add nothing
     log_p = torch.log_softmax(logits[:, possible], dim=-1)
     if name == "entropy":
         return -(log_p.exp() * log_p).sum(dim=-1)
@@ -218,7 +218,7 @@ def metric_values(
     tokens: Sequence[int] = (),
     clean_logits: torch.Tensor | None = None,
 ) -> np.ndarray:
-    """What logits (T, V) are worth; (T-1,) where a metric is of the actual next token, else (T,)."""
+    """The metric of logits (T, V); (T-1,) if it scores the actual next token, else (T,)."""
     return _metric(logits.detach(), ids, name, tokens, clean_logits).cpu().numpy()
 
 
@@ -230,7 +230,7 @@ def logprobs(hf_model: Any, ids: Sequence[int]) -> np.ndarray:
 def _influence(
     clean: torch.Tensor, ablated: torch.Tensor, ids: Sequence[int], metric: str, tokens: Sequence[int]
 ) -> np.ndarray:
-    """Clean minus ablated; for kl, which is one of the two already, the divergence itself."""
+    """Clean minus ablated; for kl, the divergence itself."""
     if metric == "kl":
         return metric_values(ablated, ids, "kl", clean_logits=clean)
     return metric_values(clean, ids, metric, tokens) - metric_values(ablated, ids, metric, tokens)
@@ -268,7 +268,7 @@ def direct_row(
     metric: str = "logprob",
     tokens: Sequence[int] = (),
 ) -> np.ndarray:
-    """As ``ablated_row``, without what passes through a third position: for each reader, one full forward pass."""
+    """As ``ablated_row``, without effects through a third position: one full forward pass for each reader."""
     clean, entering = clean_logits_of(hf_model, ids), entering_states(hf_model, ids)
     row = np.zeros_like(_influence(clean, clean, ids, metric, tokens))
     for reader in range(source, len(row)):
@@ -301,7 +301,7 @@ def gradient_column(
 ) -> torch.Tensor:
     """Gradients of the metric at ``target - 1`` by the states entering each of the layers; (L, T, d_model)."""
     shape = (1, len(ids), hf_model.config.hidden_size)
-    # nothing is added to each state, by a leaf of its own: no graph is cut, and total gradients arrive at the leaves
+    # A leaf of zeros is added to each state: no graph is cut, and total gradients arrive at the leaves.
     nothings = [torch.zeros(shape, dtype=hf_model.dtype, device=hf_model.device, requires_grad=True) for _ in layers]
     with ExitStack() as stack, torch.enable_grad():
         for layer, nothing in zip(layers, nothings, strict=True):

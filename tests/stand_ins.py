@@ -1,4 +1,4 @@
-"""A stand-in for an NDIF host: its model is in this process, and no network is between."""
+"""A stand-in for an NDIF host: its model is in this process, without a network."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class StandInHost:
 
 
 def _sent(value: Any) -> Any:
-    """A value as it arrives: a host has none of this package's classes."""
+    """A value as it arrives; a host has none of this package's classes."""
     _check_plain(value)
     buffer = io.BytesIO()
     torch.save(value, buffer)

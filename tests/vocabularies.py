@@ -1,4 +1,4 @@
-"""Small tokenizers that behave as well-known ones do; all is made here, nothing is fetched."""
+"""Small tokenizers that behave as well-known ones do; all are made here, none is fetched."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tokenizers import (
 )
 from transformers import PreTrainedTokenizerFast
 
-SPACE = "▁"  # what sentencepiece writes for a space
+SPACE = "▁"  # sentencepiece's sign for a space
 TEXT = [
     "the cat sat on the mat (the end). The cat and the key.\n",
     "Paris is the capital of France, Rome of Italy (Paris, Rome). In Paris and in Rome.\n",
@@ -123,7 +123,7 @@ def unigram_like(*, bos: bool = False) -> PreTrainedTokenizerFast:
 
 
 def wordpiece_like() -> PreTrainedTokenizerFast:
-    """Words, and ``##`` before what continues one; spaces are put back between words."""
+    """Words, and pieces that continue a word after ``##``; spaces are put back between words."""
     tokens = ["[UNK]", "[CLS]", "the", "key", "in", "paris", "rome", "##s", "##in", "##is", "par", ",", "."]
     tokenizer = Tokenizer(models.WordPiece({token: i for i, token in enumerate(tokens)}, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.Lowercase()

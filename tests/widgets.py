@@ -1,4 +1,4 @@
-"""A widget's kernel side, with a record in the browser's place."""
+"""The kernel side of a widget, with a record instead of a browser."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ INSPECT = {"type": "inspect", "layer": 1, "source": 3, "target": 9, "aspects": [
 
 
 def say(widget, content):
-    """As a message from the browser arrives."""
+    """Deliver a message as from the browser."""
     widget._handle_custom_msg(content, [])
 
 
 def settle(model=None):
-    """Let the model thread finish what is queued now, and what that queues; and that of a remote model."""
+    """Let the model thread, and that of a remote model, finish their queued work and the work that this queues."""
     for _ in range(200):
         thread.run(lambda: None)
         if model is not None:
@@ -29,7 +29,7 @@ def settle(model=None):
 
 
 def cancel_after(monkeypatch, widget, n_tokens):
-    """Have the browser cancel when the model has written so many tokens."""
+    """Have the browser cancel after the model has written this many tokens."""
     step = Writing.step
 
     def step_and_cancel(self):
@@ -47,7 +47,7 @@ def sent(widget, kind):
 
 
 def received_rows(widget):
-    """The browser's picture: (layer, source) -> (influence row, statistics)."""
+    """The values in the browser: (layer, source) -> (influence row, statistics)."""
     rows = {}
     for content, buffers in widget.sent:
         if content["type"] == "values" and content["map_id"] == widget.map_id:
@@ -60,7 +60,7 @@ def received_rows(widget):
 
 
 class Recorder:
-    """Keeps all that a controller says."""
+    """Records all messages of a controller."""
 
     def __init__(self):
         self.rows, self.statuses, self.findings, self.written, self.failures = [], [], [], [], []
@@ -84,5 +84,5 @@ class Recorder:
         return [(layer, source) for layer, sources in self.rows for source in sources]
 
     def computed(self):
-        """Without the last token, which has nothing ahead and so nothing to compute."""
+        """The computed rows, without the last token, which has no later target."""
         return [(layer, source) for layer, source in self.places() if source != len(PROMPT) - 1]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 Cell = tuple[int, int]  # (layer, source)
 Cells = Sequence[Cell]
 
-# All copies of a batch start at the earliest source's position. The greatest share of rows that are computed in vain:
+# All copies of a batch start at the earliest source's position. The largest share of rows that are not needed:
 GREATEST_WASTE = 0.25
 SAMPLE_TARGETS = 32  # later targets of the source that a layer is prepared by
 

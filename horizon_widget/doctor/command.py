@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
 def _doctor(url: str | None, model: str | None, *, as_json: bool) -> int:
     out, area = sys.stdout, ""
     found: list[Finding] = []
-    with contextlib.redirect_stdout(sys.stderr):  # what libraries print is not part of the report
+    with contextlib.redirect_stdout(sys.stderr):  # the output of libraries is not part of the report
         for raw in _findings(url, model):
             finding = raw.cleaned(lambda text: redacted(text, there.secrets(url)))
             found.append(finding)

@@ -52,14 +52,14 @@ class Finding:
 
 
 def of_error(area: str, name: str, error: BaseException, state: str = WRONG, **values: Any) -> Finding:
-    """What is said about an error that was raised by a check."""
+    """The finding about an error that a check raised."""
     told = describe(error)
     advice = told["advice"].replace(LATER, "").strip()  # there is no map to resume
     return Finding(area, name, state, told["title"], advice, {**values, "error": type(error).__name__})
 
 
 def unless_it_fails(area: str, name: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
-    """What a check finds. An unexpected error in it is one more finding, so that the other checks still run."""
+    """The findings of a check. An unexpected error in it is one more finding, so that the other checks still run."""
     try:
         yield from check()
     except Exception as error:

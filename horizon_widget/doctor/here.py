@@ -129,7 +129,7 @@ def _module_of(package: str) -> str:
 
 @functools.cache
 def _packages() -> Mapping[str, list[str]]:
-    """The packages that each module belongs to. Finding out takes a while."""
+    """The packages that each module belongs to. Reading them takes a while."""
     return metadata.packages_distributions()
 
 

@@ -56,7 +56,7 @@ def nnsight_set_to(url: str | None) -> Iterator[None]:
 
 
 def secrets(url: str | None) -> list[str]:
-    """What must not be shown: the key, and the user and password in the address."""
+    """The secrets that must not be shown: the key, and the user and password in the address."""
     keys, urls = [os.environ.get("NDIF_API_KEY")], [url, os.environ.get("NDIF_HOST")]
     nnsight = sys.modules.get("nnsight")
     if nnsight is not None:
@@ -148,7 +148,7 @@ def _release(version: str) -> str:
 
 
 def model(name: str) -> Iterator[Finding]:
-    """What the host allows with one model: it runs a few tokens. The progress of that request is told on stderr."""
+    """The capabilities of the host with one model, which runs a few tokens. The progress is shown on stderr."""
     from horizon_widget.remote.load import load_remote
 
     try:

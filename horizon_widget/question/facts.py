@@ -174,7 +174,7 @@ BASELINES: Mapping[str, BaselineFacts] = {
     ),
     "counterfactual": BaselineFacts(
         "state of another prompt (counterfactual)",
-        "Removed: replaced by the state at the same place of another prompt (counterfactual).",
+        "Removed: replaced by another prompt’s state at the same position (counterfactual).",
         reference="prompt",
     ),
 }

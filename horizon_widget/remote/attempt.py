@@ -147,7 +147,7 @@ class Attempt:
             raise self._faults.of(Fault.NOT_NDIF, error) from error
 
     def _session_id(self, connection: Connection) -> str:
-        """What the host calls this connection; the request names it."""
+        """The host's name of this connection, which the request contains."""
         message = self._next_message(connection, self._patience.connecting)
         try:
             return str(json.loads(message)["session_id"])
@@ -169,7 +169,7 @@ class Attempt:
             raise self._faults.of(Fault.NOT_NDIF, "its answer has no status of a request", detail=str(error)) from error
 
     def _completed(self, connection: Connection) -> Any:
-        """Follow the request to its end. Returns what the host sends with that."""
+        """Follow the request to its end. Returns the data that the host sends with it."""
         progress = self._waiting.report("received")
         while True:
             message = self._next_message(connection, self._patience.without_news(progress.state), progress)
@@ -210,7 +210,7 @@ class Attempt:
                 raise self._faults.of(Fault.SILENT, f"{silence:.0f} s{last}")
 
     def _values(self, data: Any) -> Any:
-        """What was saved.
+        """The saved values.
 
         Args:
             data: The values, serialised, or the address to fetch them from.

@@ -1,4 +1,4 @@
-"""What a host allows with one model. A small request finds it out."""
+"""The capabilities of a host with one model, found by a small request."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TEXTS = (
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a host allows with one model.
+    """The capabilities of a host with one model.
 
     Attributes:
         sandboxed: Whether this package's code runs apart from the weights: without gradients, and in full forward
@@ -38,7 +38,7 @@ class Capabilities:
 
     @property
     def not_offered(self) -> dict[str, str]:
-        """What cannot be asked, and why: by the name of a method, or an aspect of a cell."""
+        """The reasons for what is not allowed, by the name of a method or an aspect of a cell."""
         refused: dict[str, str] = {}
         if not self.gradients:
             reason = (
@@ -55,7 +55,7 @@ class Capabilities:
 
 
 def read_capabilities(found: dict[str, Any], model: Model, faults: Faults) -> Capabilities:
-    """Read what a probe found, and compare the host's model with what was loaded here.
+    """Read the result of a probe, and compare the host's model with the model loaded here.
 
     Args:
         found: See ``on_host.tasks.probe``.

@@ -27,10 +27,10 @@ MOST_BYTES = 4_000_000  # of values in one answer
 # is always one request.
 SECONDS, PATIENT_SECONDS = 3.0, 8.0
 FIRST_ROWS = 2048  # before the host's speed is known
-SANDBOX = 4  # how many times longer a row takes in a sandbox, about
+SANDBOX = 4  # about how many times longer a row takes in a sandbox
 TOO_MUCH = ("too much", "silent", "lost")  # kinds of fault after which smaller requests are sent
 FILLING = ("rows", "columns")  # tasks that can be of any size
-MEMORY = 0.6  # weight of the speed that was measured before
+MEMORY = 0.6  # weight of the earlier measured speed
 
 
 class RemoteExecutor:
@@ -123,7 +123,7 @@ class RemoteExecutor:
         """See ``Executor``: without a request of its own."""
 
     def rows_at_once(self, *, patient: bool) -> int:
-        """See ``Executor``: by the host's speed, as far as it is known."""
+        """See ``Executor``: by the host's speed, if it is known."""
         return self._rows(PATIENT_SECONDS if patient else SECONDS)
 
     def targets_at_once(self, target: int, *, patient: bool, rows: int | None = None) -> int:

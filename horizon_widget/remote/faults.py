@@ -1,4 +1,4 @@
-"""What can go wrong between this machine and an NDIF host, and what the user is told."""
+"""The faults between this machine and an NDIF host, and their messages."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from horizon_widget.errors import ASK_AGAIN, HorizonError, HostError, ModelError
 
 E = TypeVar("E", bound=HorizonError)
 
-LATER = "What is computed is kept; Resume tries again."
+LATER = "Computed values are kept; Resume tries again."
 """Part of some advice. It is true where a map is being computed."""
 
 
 class Kind(NamedTuple):
-    """What faults of one kind have in common.
+    """The properties that faults of one kind share.
 
     Attributes:
         advice: What the user can do.
@@ -50,14 +50,14 @@ KINDS = {
     "not deployed": Kind("Check the name and revision, wait, or choose a model that is deployed or smaller."),
     "other model": Kind("Name the revision that the host has, or pass its tokenizer with tokenizer=…."),
     "model changed": Kind(ASK_AGAIN),
-    "too much": Kind("Use a shorter prompt. What is computed is kept."),
-    "code": Kind("The details show where. What is computed is kept."),
+    "too much": Kind("Use a shorter prompt. Computed values are kept."),
+    "code": Kind("The details show where. Computed values are kept."),
 }
 """The kinds of fault, which programs tell apart by ``HostError.kind``."""
 
 
 class Fault(Enum):
-    """What the user is told of each fault: its kind and its message.
+    """The kind and the message of each fault.
 
     ``{host}``, ``{address}``, ``{model}`` and ``{said}``, what the host or a library said, are filled in.
     """
@@ -127,7 +127,7 @@ _MEANINGS = {
     rf".*({_OUT_OF_MEMORY})": Fault.MEMORY,
     r"": Fault.CODE,
 }
-"""What the beginning of a host's text means; the first pattern that matches counts."""
+"""The meaning of the beginning of a host's text; the first matching pattern counts."""
 
 
 class Faults:
@@ -154,8 +154,8 @@ class Faults:
 
         Args:
             fault: Which one.
-            said: What the host or a library said; the message has its first line.
-            detail: For somebody who looks into it. Default: all of ``said``, where the message has less.
+            said: The text of the host or a library; the message has its first line.
+            detail: Details for a closer look. Default: all of ``said``, if the message has less.
         """
         text = self.clean(str(said)).strip()
         line = (text.splitlines() or ["no reason given"])[0][:300].rstrip(" .")
@@ -170,7 +170,7 @@ class Faults:
         )
 
     def of_text(self, text: str, *, detail: str = "") -> HostError:
-        """What a host's text means.
+        """The fault that a host's text means.
 
         Args:
             text: A sentence of NDIF's, a traceback, or ``"HTTP 500: explanation"``.
@@ -187,11 +187,11 @@ class Faults:
         return self.of(fault, said, detail=detail or text)
 
     def of_status(self, status: int, body: str) -> HostError:
-        """What an HTTP status other than success means.
+        """The fault that an HTTP status other than success means.
 
         Args:
             status: The HTTP status.
-            body: What came with it; for a redirect, the new address.
+            body: The response's body; for a redirect, the new address.
         """
         explanation = body if status // 100 == 3 else _explanation(body)
         if explanation is None:
@@ -199,10 +199,10 @@ class Faults:
         return self.of_text(f"HTTP {status}: {explanation}")
 
     def of_http(self, error: BaseException, *, limit: float) -> HostError:
-        """What an error of httpx means.
+        """The fault that an error of httpx means.
 
         Args:
-            error: What httpx raised.
+            error: The error of httpx.
             limit: How long a connection was waited for, in seconds.
         """
         import httpx  # here: the command line needs the texts alone, at once
@@ -218,10 +218,10 @@ class Faults:
         return self.of(Fault.LOST, f"{type(error).__name__}: {error}")
 
     def of_connecting(self, error: BaseException, *, limit: float) -> HostError:
-        """Why there is no connection.
+        """The fault of a connection that failed.
 
         Args:
-            error: What the socket, or the library around it, raised.
+            error: The error of the socket, or of the library around it.
             limit: How long a connection was waited for, in seconds.
         """
         for cause in _causes(error):
@@ -234,7 +234,7 @@ class Faults:
         return self.of(Fault.UNREACHABLE, f"{type(error).__name__}: {error}")
 
     def of_our_code(self, error: dict[str, Any]) -> HorizonError:
-        """What this package's code raised on the host: a ``QueryError`` or ``ModelError`` stays one.
+        """The error of this package's code on the host; a ``QueryError`` or ``ModelError`` stays one.
 
         Args:
             error: See ``on_host.bootstrap.answer``.
@@ -255,9 +255,9 @@ class Faults:
 
 
 def redacted(text: str, secrets: Sequence[str]) -> str:
-    """A text without the secrets, nor their spellings in a ``repr``.
+    """A text without the secrets and their spellings in a ``repr``.
 
-    Short ones are left: to remove them would only spoil tracebacks. The keys of NDIF have 36 characters.
+    Short ones stay, because removing them would only spoil tracebacks. The keys of NDIF have 36 characters.
     """
     forms = {form for secret in secrets for form in (secret, repr(secret)[1:-1], ascii(secret)[1:-1], secret.strip())}
     for form in sorted(forms, key=len, reverse=True):

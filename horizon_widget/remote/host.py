@@ -1,4 +1,4 @@
-"""An NDIF host: requests to it, and what it says about its models, its versions and the API key."""
+"""An NDIF host: requests to it, and its information about its models, its versions and the API key."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Deployment:
         revision: Of the Hub id; ``None``: the default one.
         state: As the host says: ``"RUNNING"``, ``"DEPLOYING"``, ``"UNHEALTHY"``.
         dtype: Name of its torch dtype, if the host says it.
-        model_key: What nnsight asks for it with.
+        model_key: The key by which nnsight asks for it.
         replicas: How many copies of it there are.
         time_limit: The longest that a request may take, in seconds, if there is a limit.
     """
@@ -52,7 +52,7 @@ class Host:
     """An NDIF host, asked for one model.
 
     Args:
-        model_key: What nnsight asks for the model with (``to_model_key()``).
+        model_key: The key by which nnsight asks for the model (``to_model_key()``).
         url: Default: ``NDIF_HOST``, as nnsight has it now.
         api_key: Default: ``NDIF_API_KEY``, as nnsight has it now. It is in no message, log or ``repr``.
         patience: How long each step is waited for.
@@ -113,7 +113,7 @@ class Host:
             cancelled: Set from another thread when nobody wants the answer any more. The host may go on computing.
 
         Returns:
-            What the task returned.
+            The task's result.
 
         Raises:
             HostError: saying what went wrong, after up to ``len(patience.pauses)`` more attempts.
@@ -175,7 +175,7 @@ class Host:
         """Check that the host accepts the API key, without running anything.
 
         Returns:
-            What the key may do, such as ``"trusted"``; empty if the host requires no keys.
+            The key's rights, such as ``"trusted"``; empty if the host requires no keys.
 
         Raises:
             HostError: of kind ``"key"`` if it does not, and of another kind if it does not say.

@@ -38,7 +38,7 @@ class RemoteModel(Model):
 
     Attributes:
         host: Where it is.
-        strategies_tried: What answers said about execution strategies.
+        strategies_tried: The trials of execution strategies that answers reported.
     """
 
     remote = True
@@ -140,7 +140,7 @@ class RemoteModel(Model):
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the host allows; asked once, on this model's thread."""
+        """The capabilities of the host, requested once, on this model's thread."""
         if self._capabilities is None:
             self._capabilities = self.thread.run(self._probe)
         return self._capabilities
@@ -155,7 +155,7 @@ class RemoteModel(Model):
         return capabilities
 
     def forget(self) -> None:
-        """Forget what the host allows: it has another model now."""
+        """Forget the host's capabilities: it has another model now."""
         self._capabilities, self.strategies_tried = None, []
 
     @property
@@ -177,9 +177,9 @@ class RemoteModel(Model):
         """
         refused = self.capabilities.not_offered
         if method in refused:
-            raise QueryError("method", f"{method!r} cannot be had. {refused[method]}", advice='Use method="ablation".')
+            raise QueryError("method", f"{method!r} is not offered. {refused[method]}", advice='Use method="ablation".')
         if task in refused:
-            raise HorizonError(f"The {task} cannot be had. {refused[task]}")
+            raise HorizonError(f"The {task} is not offered. {refused[task]}")
 
     @property
     def agreement(self) -> float:

@@ -1,6 +1,6 @@
-"""What is sent to a host: the source text of this package's modules, and a request of plain values.
+"""The content sent to a host: the source text of this package's modules, and a request of plain values.
 
-nnsight can send the functions of a package by value. Whatever has no text of its own, such as the methods of a
+nnsight can send the functions of a package by value. Code without a text of its own, such as the methods of a
 dataclass, is then sent as bytecode, which only the same version of Python can read. Every version can read text.
 """
 
@@ -105,7 +105,7 @@ def capture(traced: Any, backend: Any, task: Callable[[Any, dict[str, Any]], Any
         request: Plain values.
     """
     first, texts, name = BOOTSTRAP, sources(task.__module__), f"{task.__module__}:{task.__qualname__}"
-    # Only what this block names is sent with it.
+    # Only the names used in this block are sent with it.
     with traced.session(backend=backend):
         import linecache
 

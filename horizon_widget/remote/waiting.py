@@ -26,12 +26,12 @@ STATES = {
     "receiving": "receiving the values",
     "waiting": "waiting to try again",
 }
-"""What the user is told of each state. A host may skip states and go back in them."""
+"""The words for each state. A host may skip states and return to earlier ones."""
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How long each step of a request is waited for, in seconds.
+    """The time limit of each step of a request, in seconds.
 
     nnsight itself limits nothing but connecting: it would wait for a frozen host for ever.
 

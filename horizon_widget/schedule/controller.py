@@ -1,4 +1,4 @@
-"""Computes what one widget's reader wants, and tells of it.
+"""Computes the values that one widget's reader wants, and reports them.
 
 Between two pieces of work the controller plans anew from its state, so a newer question overtakes an older one and
 nothing queues up.
@@ -37,14 +37,14 @@ logger = logging.getLogger(__name__)
 
 
 class Controller:
-    """Computes what one widget's reader wants.
+    """Computes the values that one widget's reader wants.
 
     Args:
-        model: Whose states are asked about.
+        model: The model whose states are asked about.
         query: The question.
         layer: The layer first shown.
-        layers: Those that idle time is used for; ``None``: all.
-        listener: Told of rows, status, findings and failures.
+        layers: The layers that idle time is used for; ``None``: all.
+        listener: Hears of rows, status, findings and failures.
     """
 
     def __init__(
@@ -67,10 +67,10 @@ class Controller:
         self._told = np.zeros_like(self.map.done)
         self._is_scheduled = self._is_stepping = False
         self._abandoned = threading.Event()  # set when nobody waits for the host's answer of the step under way
-        self._unsubscribe: Callable[[], None] | None = None  # ends listening to the model's news
+        self._unsubscribe: Callable[[], None] | None = None  # unsubscribes from the model's news
         self.wants_idle_time = False
 
-    # -- what the reader does; from any thread, returns at once --------------------------------------------------
+    # -- actions of the reader; from any thread, return at once --------------------------------------------------
 
     @property
     def map(self) -> HorizonMap:
@@ -84,18 +84,18 @@ class Controller:
 
     @property
     def looked_at(self) -> LookedAt:
-        """What the reader looks at."""
+        """The selection of the reader."""
         return self._state.looked_at
 
     @property
     def stopped(self) -> dict[str, bool]:
-        """What the reader has stopped, as for ``start``; an error stops nothing of another map."""
+        """The part that the reader has stopped, as for ``start``; an error does not stop another map."""
         state = self._state
         return {"cancelled": state.cancelled, "stopped": state.stopped and state.error is None}
 
     @property
     def is_outdated(self) -> bool:
-        """Whether it stopped because the model has changed: only a new map goes on."""
+        """Whether it stopped because the model has changed, so that only a new map can continue."""
         return self._state.outdated and self._state.error is not None
 
     def start(self, looked_at: LookedAt | None = None, **state: bool) -> None:
@@ -114,15 +114,15 @@ class Controller:
         self._change(looked_at=looked_at or self.looked_at, **state)
 
     def look_at(self, layer: int, source: int | None, *, target: int | None = None) -> None:
-        """Something else is selected: it is answered even after a cancellation or an error; see ``LookedAt``."""
+        """Note a new selection. It is answered even after a cancellation or an error; see ``LookedAt``."""
         idle.used(self)
         self._change(looked_at=LookedAt(layer, source, target), cancelled=False, error=None)
 
     def inspect(self, cell: Cell, aspects: Sequence[str]) -> None:
-        """Look into aspects of a cell, in this order; what was asked of another cell is given up.
+        """Look into aspects of a cell, in this order. Questions about another cell are dropped.
 
         Args:
-            cell: Which.
+            cell: The cell.
             aspects: Some of ``compute.findings.ASPECTS``.
         """
         idle.used(self)
@@ -130,19 +130,19 @@ class Controller:
         self._change()
 
     def write_on(self, n_tokens: int, token_ids: Sequence[int]) -> None:
-        """Let the model write on from a prompt, so many tokens at most; the newest wish counts."""
+        """Let the model continue a prompt by at most so many tokens; the newest request counts."""
         idle.used(self)
         self._jobs.write(Writing(self._model, token_ids, n_tokens))
         self._change()
 
     def allow_filling(self) -> None:
-        """Somebody looks: use idle time to fill the rest of the map."""
+        """Use idle time to fill the rest of the map, because somebody looks at it."""
         idle.used(self)
         self.wants_idle_time = not self._state.closed
         self._change(viewed=True)
 
     def cells_running(self, running: bool) -> None:
-        """The user's own cells run (filling waits) or have ended."""
+        """Note whether the user's own cells run; filling waits until they end."""
         if not running:
             self._engine.executor.distrust_model()
         self._change(cells_running=running, unchecked=not running)
@@ -150,16 +150,16 @@ class Controller:
     def cancel(self) -> None:
         """Compute nothing more until asked again, and fill nothing more until ``resume``.
 
-        The model stops writing; what was to be found out of a cell is answered with a problem.
+        The model stops writing; questions about a cell are answered with a problem.
         """
         self._jobs.cancel()
         self._change(cancelled=True, stopped=True)
         self._abandoned.set()
 
     def resume(self) -> None:
-        """Go on after a cancellation or an error, and with the rest of the map.
+        """Continue after a cancellation or an error, and with the rest of the map.
 
-        After a failure or a cancellation, a map that is filled on request goes on with what was asked for alone.
+        After a failure or a cancellation, a map that is filled on request continues only with the requested values.
         """
         idle.used(self)
         with self._condition:
@@ -179,11 +179,11 @@ class Controller:
         idle.pass_on()
 
     def wake(self) -> None:
-        """Look anew at what is to be done (called by ``idle``)."""
+        """Plan again (called by ``idle``)."""
         self._change()
 
     def wait(self, *, whole_map: bool = False, timeout: float | None = None) -> Status:
-        """Block until what is asked for is computed (or the whole map), or an error or a cancellation ends it.
+        """Block until everything asked for, or the whole map, is computed, or an error or a cancellation ends it.
 
         Raises:
             TimeoutError: if it takes longer than ``timeout`` seconds.
@@ -192,7 +192,7 @@ class Controller:
         if self._is_copy:
             raise HorizonError(
                 "This widget is a copy in a forked process, where it computes nothing.",
-                advice="What was computed before the fork is in its map; hw.attribute computes here.",
+                advice="Its map has the values computed before the fork; hw.attribute computes here.",
             )
         if thread.is_current():
             raise HorizonError(
@@ -223,7 +223,7 @@ class Controller:
 
     @property
     def _is_copy(self) -> bool:
-        """Whether this process is a forked one: what is under way, and who holds the lock, is in its parent."""
+        """Whether this process is a forked one. The work under way and the holder of the lock are in its parent."""
         return os.getpid() != self._process
 
     def _change(self, **changes: Any) -> None:
@@ -279,7 +279,7 @@ class Controller:
         return not self._state.closed and (bool(self._jobs) or now.part is not None or self._may_check())
 
     def _choose(self, now: Plan) -> Callable[[], None] | None:
-        """Jobs go before parts, but parts that are asked for take turns with them; a check of the model comes last."""
+        """Jobs precede parts, but parts that are asked for take turns with them. A check of the model comes last."""
         job = self._jobs.next()
         turn_of_job = job is not None and not (self._was_job and now.asked is not None and now.part is not None)
         self._was_job = turn_of_job
@@ -322,10 +322,10 @@ class Controller:
             outdated = getattr(error, "outdates_map", False)
             self._state = replace(self._state, error=describe(error), outdated=outdated, stopped=stopped)
 
-    # -- what the reader is told -----------------------------------------------------------------------------------
+    # -- messages to the listener ----------------------------------------------------------------------------------
 
     def _tell_rows(self) -> None:
-        """Tell of all rows not told yet: another widget or a call of ``attribute`` may have computed some."""
+        """Report all rows not reported yet: another widget or a call of ``attribute`` may have computed some."""
         prepared = self.map.dataset["baseline"].values != ""
         new = self.map.done & ~self._told & prepared[:, None]
         for layer in np.flatnonzero(new.any(axis=1)):
@@ -334,7 +334,7 @@ class Controller:
             self._listener.on_rows(int(layer), sources)
 
     def _tell_news(self) -> None:
-        """There is news of a request to the model's host; on the thread that sent it."""
+        """Report news of a request to the model's host; on the thread that sent it."""
         if self._is_stepping:
             self._listener.on_status(self._status(self._plan()))
 

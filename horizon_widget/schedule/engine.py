@@ -1,4 +1,4 @@
-"""One query's map, filled part by part; and a model's engines, shared by all who ask the same."""
+"""One query's map, filled part by part; and a model's engines, shared by all requests with the same question."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ PACKAGES = ("horizon-widget", "torch", "transformers", "nnsight")
 
 
 class Engine:
-    """Fills the ``HorizonMap`` of one query, with what its ``executor`` computes here or elsewhere.
+    """Fills the ``HorizonMap`` of one query with values that its ``executor`` computes, here or elsewhere.
 
-    ``steps``, and what calls it (``ask``, ``begin``, ``compute``, ``memory_needed``), must run on the model's thread.
+    ``steps``, and its callers (``ask``, ``begin``, ``compute``, ``memory_needed``), must run on the model's thread.
     Everything else may be called from any thread.
 
     Args:
-        model: Whose states are asked about.
+        model: The model whose states are asked about.
         query: The question.
         rows_per_part: Positions computed in one part; by default chosen for where the model is.
         **options: For ``model.executor``.
@@ -45,7 +45,7 @@ class Engine:
         self.map = empty_map(model, query)
         self.rows_per_part = rows_per_part
         self.executor = model.executor(query, **options)
-        self.operations = 0.0  # what was computed so far, by the cost model
+        self.operations = 0.0  # operations so far, by the cost model
         self._cost = CostModel.of(model, query)
         self._filling = FILLINGS[METHODS[query.method].filled_by]
         self._has_begun = False
@@ -55,7 +55,7 @@ class Engine:
         return self._filling.next_part(self.map, self.executor, interest, self._rows(patient=interest.patient))
 
     def label(self, part: Part, interest: Interest) -> str:
-        """What a part of what is wanted is, in few words."""
+        """A short label of a wanted part."""
         return self._filling.label(self.map, part, interest)
 
     def missing(self, interest: Interest) -> float:
@@ -80,7 +80,7 @@ class Engine:
             self._filling.enter(self.map, arguments, self.ask(part.task, **arguments))
 
     def steps(self, task: str, **arguments: Any) -> Steps[Any]:
-        """Perform one of ``compute.tasks.TASKS`` in steps; what is new of the map is entered in it."""
+        """Perform one of ``compute.tasks.TASKS`` in steps, and enter new values in the map."""
         answer = yield from self.executor.perform(task, arguments)
         self._enter(answer)
         return answer.result
@@ -108,7 +108,7 @@ class Engine:
             self.ask("begin")
 
     def known(self, cell: Cell) -> float:
-        """What the map has of a cell; NaN: nothing yet."""
+        """The map's value of a cell; NaN: not computed."""
         return self.map.cell(cell.layer, cell.source, cell.target) if self.map.done[cell.layer, cell.source] else nan
 
     def is_outdated(self) -> bool:
@@ -135,7 +135,7 @@ class Engine:
 
 
 def step_of(steps: Steps[Any]) -> tuple[bool, Any]:
-    """Take a step, and say whether that was the last one, and what it gave."""
+    """Take a step. Return whether it was the last one, and its result."""
     try:
         next(steps)
     except StopIteration as end:  # which must not leave the thread: a future cannot hold it
@@ -146,10 +146,10 @@ def step_of(steps: Steps[Any]) -> tuple[bool, Any]:
 def compute(engine: Engine, interest: Interest, *, begin: Callable[[Part], None] = lambda part: None) -> Iterator[Part]:
     """Compute all that is wanted, most wanted first; yields each part when it is in the map.
 
-    To stop iterating is to stop computing. May be called from any thread.
+    The computation stops when the iteration stops. May be called from any thread.
 
     Args:
-        engine: Whose map is filled.
+        engine: The engine whose map is filled.
         interest: What is wanted.
         begin: Called with each part before it is computed.
     """
@@ -167,7 +167,7 @@ def empty_map(model: Model, query: Query) -> HorizonMap:
 
 
 class Engines:
-    """A model's engines, each kept while somebody uses it; the last few also after that."""
+    """A model's engines. Each is kept while it is in use, and the last few stay after that."""
 
     def __init__(self) -> None:
         self._lock = Lock()  # engines are asked for in cells and on the model thread
@@ -175,7 +175,7 @@ class Engines:
         self._recent: dict[Hashable, Engine] = {}
 
     def get(self, key: Hashable, make: Callable[[], Engine]) -> Engine:
-        """The engine of a key, the same for all who ask; a new one if there is none, or the model has changed."""
+        """The engine of a key, the same for all callers; a new one if there is none, or the model has changed."""
         known = self._known.get(key)
         outdated = known is not None and known.is_outdated()  # may wait for the model thread
         with self._lock:
@@ -190,7 +190,7 @@ class Engines:
 
 
 def engine_for(model: Model, query: Query, *, memory_limit: int | None = None) -> Engine:
-    """The model's engine for this query: a repeated question goes on where it was, unless the model has changed."""
+    """The model's engine for this query: a repeated question continues there, unless the model has changed."""
     engines: Engines = model.cache.setdefault("engines", Engines())
     return engines.get((query, memory_limit), lambda: Engine(model, query, memory_limit=memory_limit))
 

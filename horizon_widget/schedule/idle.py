@@ -28,13 +28,13 @@ def used(filler: Filler) -> None:
 
 
 def forget(filler: Filler) -> None:
-    """Forget one that fills no more."""
+    """Forget a filler that has ended."""
     with _lock:
         _by_use[:] = _others(filler)
 
 
 def is_turn_of(filler: Filler) -> bool:
-    """Whether no filler that was used later has something to fill."""
+    """Whether no filler that was used later has anything to fill."""
     with _lock:
         for other in (ref() for ref in reversed(_by_use)):
             if other is filler:

@@ -1,4 +1,4 @@
-"""Work beside the map: looking into one cell, and letting the model write on."""
+"""Work other than filling the map: looking into one cell, and letting the model write on."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Jobs:
 
     @property
     def writing(self) -> Writing | None:
-        """The text that the model is writing, if it is."""
+        """The text that the model is writing, if any."""
         return self._writing
 
     def inspect(self, cell: Cell, aspects: Sequence[str]) -> None:

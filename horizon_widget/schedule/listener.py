@@ -1,4 +1,4 @@
-"""What a controller tells its listener."""
+"""The messages of a controller to its listener."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from horizon_widget.compute.findings import Cell
 
 @dataclass(frozen=True)
 class Status:
-    """What a controller is doing.
+    """The state of a controller.
 
     Attributes:
         state: ``"computing"`` while something that the reader asked for is computed, else ``"ready"`` or ``"error"``.
@@ -19,7 +19,7 @@ class Status:
         seconds_left: An estimate; ``None`` before the first part.
         filling: What happens to the rest of the map in idle time: ``"idle"`` (nobody looks), ``"running"``,
             ``"waiting"`` (the user's own cells run), ``"behind"`` (a widget that was used later is filled first),
-            ``"writing"`` (the model writes on, and another map opens then), ``"on request"`` (the host of a remote
+            ``"writing"`` (the model writes on, and then another map opens), ``"on request"`` (the host of a remote
             model is shared: not before ``resume``), ``"stopped"`` or ``"complete"``.
         error: ``{title, advice, detail}`` or ``None``.
         host: How far the request to a remote model's host is, in words; ``None`` without a request.

@@ -21,8 +21,8 @@ class Part:
 
     Attributes:
         task: One of ``compute.tasks.TASKS``.
-        targets: Which targets, ascending; ``None`` for all.
-        cells: Which (layer, source), sorted by layer; empty: all.
+        targets: The targets, ascending; ``None`` for all.
+        cells: The cells (layer, source), sorted by layer; empty: all.
     """
 
     task: str
@@ -37,11 +37,11 @@ class Filling(Protocol):
     """
 
     def next_part(self, hmap: HorizonMap, executor: Executor, interest: Interest, rows: int | None) -> Part | None:
-        """The most wanted part that is not yet done, or ``None``: all that is wanted is done.
+        """The most wanted part that is not yet done, or ``None`` if all that is wanted is done.
 
         Args:
             hmap: The map.
-            executor: What will compute it.
+            executor: The executor that will compute it.
             interest: What is wanted.
             rows: Positions computed in one part; by default as many as suit the executor.
         """
@@ -50,13 +50,13 @@ class Filling(Protocol):
         """Operations for all that is wanted and not done, by the cost model."""
 
     def label(self, hmap: HorizonMap, part: Part, interest: Interest) -> str:
-        """What a part is, in few words."""
+        """A short label of a part."""
 
     def arguments(self, hmap: HorizonMap, part: Part) -> dict[str, Any] | None:
-        """Of the part's task; ``None``: all of it is done by now."""
+        """The arguments of the part's task; ``None`` if all of it is done by now."""
 
     def enter(self, hmap: HorizonMap, arguments: dict[str, Any], result: Any) -> None:
-        """Enter in the map what the task gave."""
+        """Enter the task's result in the map."""
 
 
 class ByRows:
@@ -109,7 +109,7 @@ class ByColumns:
         return float(sum(cost.column(target) for target in self._missing(hmap, interest)))
 
     def label(self, hmap: HorizonMap, part: Part, interest: Interest) -> str:
-        """The part's targets, by name if it is one; they are computed for every source, whichever are wanted."""
+        """The part's targets, by name if it is one; they are computed for every source, wanted or not."""
         del interest
         targets = part.targets or ()
         return labels.column_of(targets[0], hmap.tokens) if len(targets) == 1 else labels.several("target", targets)

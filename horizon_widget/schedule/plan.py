@@ -1,4 +1,4 @@
-"""What is computed next: pure functions of what is done and what the reader looks at."""
+"""The choice of the next computation: pure functions of the finished cells and the reader's interest."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from horizon_widget.compute.batches import Cell, first_cells, sample_source
 
 Done = npt.NDArray[np.bool_]  # shape (n_layers, T)
 
-# A selected source's row at all layers is one request, unless that is so many times longer than a request should be.
+# A selected source's row at all layers is one request, unless it is this many times longer than a request should be.
 LONGEST_ROW = 10
 
 
@@ -27,7 +27,7 @@ class Interest:
         layers: Layers whose whole maps are wanted after that, in this order.
         samples: Layers of which one source is wanted before any other whole map: that prepares them, so that a later
             question about a token finds them ready to answer.
-        neighbours: Sources whose rows at ``layers`` come after that: the next clicks, probably.
+        neighbours: Sources whose rows at ``layers`` come after that: probably the next clicks.
         target: The selected target: next come the sources before it, at ``layers``, nearest layer first.
         sources: Only these sources of ``layers``; ``None`` for all.
         targets: Only these targets; ``None`` for all.
@@ -49,7 +49,7 @@ def next_part(done: Done, interest: Interest, rows: int) -> tuple[Cell, ...]:
     """The most wanted cells that are not done and make a good small part, sorted; none if all that is wanted is done.
 
     Args:
-        done: Which (layer, source) are computed, shape ``(n_layers, T)``.
+        done: Whether each (layer, source) is computed, shape ``(n_layers, T)``.
         interest: What the reader wants.
         rows: Positions computed in one part, at most (one source may have more).
     """
@@ -60,7 +60,7 @@ def next_part(done: Done, interest: Interest, rows: int) -> tuple[Cell, ...]:
 def next_request(done: Done, interest: Interest, rows: int) -> tuple[Cell, ...]:
     """As ``next_part``, for a host: the cells of a request are computed in several batches and need not fit together.
 
-    A selected source's whole row is one request. Where nobody waits, a request takes what is wanted in any group.
+    A selected source's whole row is one request. If nobody waits, a request takes wanted cells of any group.
     """
     stop = _stop(done, interest)
     if interest.source is not None:
@@ -92,7 +92,7 @@ def _as_many(cells: Iterable[Cell], stop: int, rows: int) -> list[Cell]:
 
 
 def _wishes(done: Done, interest: Interest) -> Iterator[Iterator[Cell]]:
-    """What is wanted and not done, group after group; a part is taken from one group alone."""
+    """The wanted cells that are not done, group by group. A part takes cells of one group only."""
     n_layers, n_tokens = done.shape
     everywhere = nearest_first(interest.layer, n_layers)
     if interest.source is not None:
@@ -119,17 +119,17 @@ def _missing(done: Done, layers: Iterable[int], sources: Sequence[int]) -> Itera
 
 
 def neighbours_of(source: int, n_tokens: int) -> tuple[int, ...]:
-    """The positions next to one, the later of two as near first: a reader goes on to what follows."""
+    """The positions next to one. Of two equally near, the later comes first, because readers read on."""
     return tuple(other for other in (source + 1, source - 1, source + 2, source - 2) if 0 <= other < n_tokens)
 
 
 def nearest_first(layer: int, n_layers: int) -> list[int]:
-    """All layers, by distance from one; of two as near, the earlier."""
+    """All layers, by distance from one; of two equally near, the earlier first."""
     return sorted(range(n_layers), key=lambda other: (abs(other - layer), other))
 
 
 def bisecting(n_layers: int) -> list[int]:
-    """All layers, the middle one first, then the middles of what lies between: each next one tells the most."""
+    """All layers: the middle one, then the middles of the gaps, so that each next one is the most informative."""
     order: list[int] = []
     spans = [(0, n_layers)]
     while spans:
@@ -144,7 +144,7 @@ def bisecting(n_layers: int) -> list[int]:
 
 
 def without_unwanted(done: Done, interest: Interest) -> Done:
-    """``done``, with all that is not asked for marked as done: what is not marked is wanted and missing."""
+    """``done``, with all unwanted cells marked as done, so that unmarked cells are wanted and missing."""
     masked = np.ones_like(done)
     if interest.source is not None:
         masked[:, interest.source] = done[:, interest.source]

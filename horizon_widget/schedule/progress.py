@@ -1,4 +1,4 @@
-"""How far a task is, and how long the rest will take."""
+"""The progress of a task, and the time that the rest will take."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Progress:
         """Begin a task, unless it is the current one.
 
         Args:
-            task: What names it.
+            task: The name of the task.
             missing: The operations that are left.
         """
         if task != self._task:

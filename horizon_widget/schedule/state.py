@@ -1,4 +1,4 @@
-"""What a controller does next: a pure function of one frozen state and of what is computed."""
+"""A controller's next action: a pure function of one frozen state and of the computed values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from horizon_widget.schedule.plan import Interest, neighbours_of
 
 @dataclass(frozen=True)
 class LookedAt:
-    """What the reader looks at.
+    """The selection of the reader.
 
     Attributes:
         layer: The layer on the screen.
@@ -28,18 +28,18 @@ class LookedAt:
 
 @dataclass(frozen=True)
 class State:
-    """All that decides what one controller does next, beside what is computed.
+    """The state that, with the computed values, decides a controller's next action.
 
     Attributes:
-        looked_at: What is asked for: the layer, and the source's row at every layer.
+        looked_at: The requested values: the layer, and the source's row at every layer.
         fill_order: The layers that idle time is used for.
         fills_all: Whether these are all layers.
         viewed: Somebody looks, so that idle time may be used.
         cells_running: The user's own cells run; filling waits.
-        on_request: Idle time is used only when the reader says so: the host of a remote model is shared.
+        on_request: Idle time is used only when the reader asks for it: the host of a remote model is shared.
         stopped: The reader or an error has stopped filling.
-        cancelled: The reader has stopped what was asked for.
-        waiting: How many cells wait for the whole map, which is then computed only for that.
+        cancelled: The reader has stopped the requested computation.
+        waiting: Number of the notebook's cells that wait for the whole map, which is computed while they wait.
         error: ``{title, advice, detail}`` of what failed, or ``None``.
         outdated: The error is that the model has changed.
         unchecked: A cell has run since the model was last checked, and may have changed it.
@@ -73,7 +73,7 @@ class State:
 
     @property
     def may_prepare(self) -> bool:
-        """Whether layers are prepared all the same: that is little, and makes the first click much faster."""
+        """Whether layers are prepared anyway; this costs little and makes the first click much faster."""
         return self.viewed and self.on_request and not (self.cells_running or self.stopped or self.is_stopped)
 
     def interest(self, n_tokens: int, *, fills: bool = False, prepares: bool = False) -> Interest:
@@ -81,8 +81,8 @@ class State:
 
         Args:
             n_tokens: ``T``.
-            fills: Also what nobody has asked for: all layers, what will probably be clicked first.
-            prepares: Also that each layer is prepared.
+            fills: Whether to add values that were not asked for: all layers, probable clicks first.
+            prepares: Whether to add the preparation of each layer.
         """
         layer, source, target = self.looked_at.layer, self.looked_at.source, self.looked_at.target
         rest = [other for other in self.fill_order if other != layer]
@@ -98,16 +98,16 @@ class State:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is next.
+    """The next action.
 
     Attributes:
-        asked: The most wanted part of what the reader has asked for; ``None``: all of it is computed.
+        asked: The most wanted part of the requested values; ``None``: all of them are computed.
         rest: The most wanted part of the whole map; ``None``: all of it is computed.
-        part: What is computed now.
-        missing: Operations left of the task: of what was asked for, or else of the whole map.
+        part: The part to compute now.
+        missing: Operations left of the task: of the requested values, or else of the whole map.
         wants_idle_time: Whether something is left for idle time, which may be used.
         filling: As in ``listener.Status``.
-        task: In words, what is computed.
+        task: The computed values, in words.
     """
 
     asked: Part | None
@@ -120,11 +120,11 @@ class Plan:
 
 
 def plan(state: State, engine: Engine, *, has_turn: bool) -> Plan:
-    """What to do next.
+    """The next action of a controller.
 
     Args:
-        state: Of the controller.
-        engine: Of its map.
+        state: The controller's state.
+        engine: The engine of its map.
         has_turn: Whether idle time, if it is used, is this map's.
     """
     n_tokens = engine.query.n_tokens

@@ -1,1 +1,1 @@
-"""The widget: its traits and messages, what it is asked, and which thread changes them."""
+"""The widget: its traits and messages, its question, and the thread that changes them."""

@@ -1,4 +1,4 @@
-"""What a map is asked with, as the user wrote it, and how a change makes another of it."""
+"""The question of a map as the user wrote it, and changes of it."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from horizon_widget.question.tokens import n_shared, text_of
 
 @dataclass(frozen=True)
 class Asked:
-    """What a map is asked with.
+    """The question of a map, as the user wrote it.
 
     Attributes:
-        query: What the rest came to.
+        query: The query that the other fields give.
         prompt: Its text, as shown.
         is_text: Whether the prompt was given as that text; else as tokens, which keep their ids when it is edited.
         metric: As the user wrote it.
         baseline: As the user wrote it.
-        layers: Those that are computed in idle time; ``None`` for all.
+        layers: The layers computed in idle time; ``None`` for all.
         written_from: The first token that the model wrote itself.
     """
 
@@ -40,14 +40,14 @@ class Asked:
     def read(
         cls, model: Model, prompt: Any, *, metric: Any, baseline: Any, layers: list[int] | None, **fixed: Any
     ) -> Asked:
-        """Check what a user asks.
+        """Check a user's question.
 
         Args:
-            model: Whose states are asked about.
+            model: The model whose states are asked about.
             prompt: As for ``attribute``.
             metric: As for ``attribute``.
             baseline: As for ``attribute``.
-            layers: Those that are computed in idle time.
+            layers: The layers computed in idle time.
             **fixed: The other arguments of ``attribute``.
 
         Raises:
@@ -86,7 +86,7 @@ class Asked:
         """Refuse to let the model write on.
 
         Args:
-            not_offered: What cannot be asked of the model, as ``Model.not_offered``.
+            not_offered: The requests that the model refuses, as ``Model.not_offered``.
 
         Raises:
             QueryError: saying why it cannot.
@@ -104,7 +104,7 @@ class Asked:
         """The arguments of ``attribute`` that give this map, as plain values for the page.
 
         ``metric``: its name, and the names of its tokens. ``baseline``: its kind, and the other prompt of a
-        counterfactual; ``None`` where only Python can say it. ``token_ids``: ``None`` if the prompt is just its text.
+        counterfactual; ``None`` if only Python can express it. ``token_ids``: ``None`` if the prompt is just its text.
         """
         query, metric = self.query, self.query.metric
         named = [metric.label or metric.name] if metric.is_function else map(model.vocabulary.name, metric.tokens)

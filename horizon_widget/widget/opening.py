@@ -26,7 +26,7 @@ POSITIONS = ("selected_source", "selected_target", "selected_offset")
 
 
 class AskedTrait(Checked):
-    """One of ``ASKED``. Setting it asks: it changes when the new map is open, or an error is raised."""
+    """One of ``ASKED``. Setting it opens a map: it changes when the map is open, or an error is raised."""
 
     def __init__(self, default: Any, *, help: str) -> None:  # noqa: A002
         super().__init__(lambda _widget, _name, value: value, default, help=help)
@@ -37,7 +37,7 @@ class AskedTrait(Checked):
             obj._ask(**{self.name or "": value})
 
     def show(self, obj: Any, value: Any) -> None:
-        """Set it to what has been asked."""
+        """Set it to the value of the shown map."""
         super().set(obj, value)
 
 
@@ -45,9 +45,9 @@ class OpeningWidget(WidgetTraits):
     """The traits that say what is asked, and the map that they open.
 
     Args:
-        model: Whose states are asked about.
+        model: The model whose states are asked about.
         prompt, metric, baseline, site, head, seed, draws: As for ``attribute``.
-        layers: Which are computed in idle time; ``None`` for all.
+        layers: The layers computed in idle time; ``None`` for all.
         **traits: For ipywidgets.
 
     Raises:
@@ -65,7 +65,7 @@ class OpeningWidget(WidgetTraits):
 
     # These change only while the trait lock is held, and may be read by any thread.
     _session: Session | None = None  # the map on the screen
-    _next: Session | None = None  # what the page asked for last, until it is on the screen
+    _next: Session | None = None  # the page's last request, until it is on the screen
     _n_opened = 0
     _closed = False
     _viewed = False  # somebody looks at it
@@ -98,7 +98,7 @@ class OpeningWidget(WidgetTraits):
             with trait_lock.held():
                 self._show(first)
         except BaseException:
-            self.close()  # ipywidgets would keep what nobody has
+            self.close()  # ipywidgets would keep it
             raise
 
     @property
@@ -144,12 +144,12 @@ class OpeningWidget(WidgetTraits):
             with trait_lock.held():
                 if self._session is before:  # else another map was opened meanwhile
                     if self._next is older:
-                        self._next = None  # what the page asked after this one began is newer, and comes
+                        self._next = None  # a later request of the page is newer, and follows
                     self._show(new)
                     return
 
     def _stay(self) -> None:
-        """What is shown is asked for again: what the page asked for before is given up."""
+        """The shown map is asked for again, so earlier requests of the page are dropped."""
         with trait_lock.held():
             self._next = None
 
@@ -167,8 +167,8 @@ class OpeningWidget(WidgetTraits):
         """Put a map in the place of the one on the screen; while the trait lock is held, and quick.
 
         Args:
-            new: Built.
-            continues: Whether its prompt goes on with the old one's: then the selection stays.
+            new: The new session, built.
+            continues: Whether its prompt continues the old one, so that the selection stays.
             stopped: What the reader has stopped, as for ``Controller.start``.
         """
         old, self._session = self._session, new
@@ -194,7 +194,7 @@ class OpeningWidget(WidgetTraits):
             )
 
     def _clear_selection(self, n_kept: int) -> None:
-        """Keep of it what fits and lies in the first so many positions."""
+        """Keep the parts that fit and lie in the first so many positions."""
         for name in POSITIONS:
             last = len(self.tokens) - 1 if name == "selected_source" else self.n_targets
             value = getattr(self, name)
@@ -207,7 +207,7 @@ class OpeningWidget(WidgetTraits):
     def _open_soon(self, asked: Asked, n_tokens: int = 0) -> None:
         """Open a map without waiting for the model thread, which may have a part under way.
 
-        What the page asked for before and is not shown yet is given up.
+        Earlier requests of the page that are not shown yet are dropped.
 
         Raises:
             QueryError: if the model is to write on, and cannot.
@@ -242,7 +242,7 @@ class OpeningWidget(WidgetTraits):
             self._post(protocol.failed(getattr(error, "field", None), describe(error)))
 
     def _write_soon(self, n_tokens: int) -> None:
-        """Let the model go on with the prompt, or with the one that is about to be shown."""
+        """Let the model continue the prompt, or the one that is about to be shown."""
         session = self._next or self._shown
         session.asked.check_may_grow(self._running.not_offered)
         if session is self._next:

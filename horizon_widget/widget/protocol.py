@@ -98,7 +98,7 @@ class Open(_FromBrowser):
         metric: Its name, and the tokens it names.
         baseline: Its kind, and the other prompt where it needs one; null: as it is.
         layers: The layers to compute in idle time; null: all.
-        n_tokens: How many tokens the model writes on afterwards; 0: none.
+        n_tokens: Number of tokens to write afterwards; 0: none.
     """
 
     type: Literal["open"]
@@ -167,7 +167,7 @@ class UnderBaseline(TypedDict):
 
 
 class Findings(TypedDict):
-    """What is found out about a cell, by aspect."""
+    """The findings about a cell, by aspect."""
 
     predictions: list[Prediction]
     direct: Direct
@@ -214,8 +214,8 @@ class AnyFinding(TypedDict):
     """The answer to one aspect of ``inspect``.
 
     Attributes:
-        found: An entry of ``Findings``; null where it failed.
-        problem: Null where it was found.
+        found: An entry of ``Findings``; null if it failed.
+        problem: Null if it was found.
     """
 
     type: Literal["finding"]
@@ -274,9 +274,9 @@ def finding(
     Args:
         map_id: The map that was asked about.
         cell: Layer, source and target.
-        aspect: Which.
-        found: What was found, as plain lists and dicts; ``None`` where it failed.
-        problem: A ``Problem`` where it failed.
+        aspect: The aspect.
+        found: The finding, as plain lists and dicts; ``None`` if it failed.
+        problem: A ``Problem`` if it failed.
     """
     layer, source, target = cell
     content = AnyFinding(

@@ -1,4 +1,4 @@
-"""One map of a widget: what is asked, what computes it, and how the page hears of it."""
+"""One map of a widget: its question, its controller, and its messages to the page."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class Session:
     Its controller tells it what is new (it is the controller's ``Listener``); the page hears of that while it is shown.
 
     Args:
-        widget: Which shows it.
-        asked: What it is asked with.
-        n_tokens: How many tokens the model writes on as soon as it is shown.
+        widget: The widget that shows it.
+        asked: Its question, as the user wrote it.
+        n_tokens: Number of tokens to write as soon as it is shown.
 
     Attributes:
         cancelled: The reader has stopped it before it is shown.
         map_id: For the page; 0 before it is shown.
-        controller: What computes it, once it is built; begins when it is shown.
+        controller: The controller that computes it, once it is built; starts when it is shown.
         described: The traits that say what it is, once it is built.
     """
 
@@ -52,7 +52,7 @@ class Session:
         """Make all that is needed to show it; may wait for the model thread.
 
         Raises:
-            HorizonError: if that cannot be.
+            HorizonError: if that is impossible.
         """
         asked = self.asked
         self.controller = Controller(model, asked.query, layer=layer, layers=asked.layers, listener=self)
@@ -69,7 +69,7 @@ class Session:
         return self.controller.map
 
     def inspect(self, cell: Cell, aspects: Sequence[str]) -> None:
-        """Look into a cell; what cannot be asked of the model's host is answered at once, with the reason."""
+        """Look into a cell. Aspects that the model's host refuses are answered at once, with the reason."""
         reasons = self.controller.not_offered
         self.controller.inspect(cell, [aspect for aspect in aspects if aspect not in reasons])
         for aspect in aspects:
@@ -79,7 +79,7 @@ class Session:
     # -- to the page; see ``Listener`` -----------------------------------------------------------------------------
 
     def send_all_rows(self) -> None:
-        """Send what is computed so far."""
+        """Send the rows computed so far."""
         for layer in np.flatnonzero(self.map.dataset["baseline"].values != ""):
             sources = np.flatnonzero(self.map.done[layer]).tolist()
             if sources:
@@ -120,7 +120,7 @@ class Session:
             self._widget._attempt(lambda: self._go_on_with(self._widget._written(self.asked, token_ids)))
 
     def _go_on_with(self, new: Session) -> None:
-        # What was cancelled while the model wrote stays cancelled.
+        # A cancellation while the model wrote stays in force.
         self._tell(lambda: self._widget._show(new, continues=True, stopped=self.controller.stopped))
 
     def on_failed(self, field: str | None, problem: dict[str, str]) -> None:

@@ -13,10 +13,10 @@ LEAST_OFFSETS = (1, 2, 9, 33)
 
 
 class Problem(TypedDict):
-    """What went wrong, for the reader.
+    """A problem, for the reader.
 
     Attributes:
-        title: What.
+        title: The problem.
         advice: What to do; may be empty.
         detail: For a report; may be empty.
     """
@@ -27,13 +27,13 @@ class Problem(TypedDict):
 
 
 class Asked(TypedDict):
-    """What a new map would be asked with: the arguments of ``attribute``.
+    """The arguments of ``attribute`` that give this map.
 
     Attributes:
         metric: Its name, and the tokens it names.
-        baseline: Its kind, and the other prompt where it needs one; null where only Python can say it.
+        baseline: Its kind, and the other prompt where it needs one; null if only Python can express it.
         token_ids: Where the prompt is not just the text: its tokens.
-        model: The argument of ``load_model``; null where the model was in memory.
+        model: The argument of ``load_model``; null if the model was in memory.
         remote: Whether it runs on another machine.
     """
 
@@ -49,7 +49,7 @@ class Asked(TypedDict):
 
 
 class Progress(TypedDict):
-    """How far the current task is.
+    """The progress of the current task.
 
     Attributes:
         done: From 0 to 1.
@@ -70,7 +70,7 @@ class Controls(TypedDict):
     Attributes:
         direction: ``row``: what is this token's state used for later? ``column``: which states carry this prediction?
         selected_offset: Tokens are coloured by their influence this many tokens ahead.
-        fixed_scale: The end of the colour scale of influence; null: as large as what is shown needs.
+        fixed_scale: The end of the colour scale of influence; null: as large as the shown values need.
         include_sinks: Whether attention sinks count in summaries.
         profile_as_share: Whether offset profiles are shares of each layer's influence within the window.
         least_offset: The strongest links are at least so many tokens long.

@@ -1,7 +1,7 @@
 """One thread at a time changes traits and tells the page of maps.
 
 There is one lock for all widgets, since an observer of one may set another's traits. The model thread never waits for
-it, since the holder may wait for the model thread. It leaves what it has to do to the holder.
+it, since the holder may wait for the model thread. It leaves its work to the holder.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from horizon_widget.models import thread
 
 _lock = threading.RLock()
 _depth = 0  # how often the holder has taken it
-_left: dict[object, Callable[[], None]] = {}  # what other threads have left for the holder, in order
+_left: dict[object, Callable[[], None]] = {}  # work that other threads have left for the holder, in order
 _left_lock = Lock()
 
 
 @contextlib.contextmanager
 def held() -> Iterator[None]:
-    """Hold the lock. What other threads have left meanwhile is done at the end, also after an error.
+    """Hold the lock. Work that other threads have left meanwhile is done at the end, also after an error.
 
     Raises:
         HorizonError: if the model changes a trait while it computes, and another thread holds the lock.
@@ -54,7 +54,7 @@ def when_free(act: Callable[[], None], *, key: object = None) -> None:
 
 
 def _catch_up() -> None:
-    """Do what was left, also after the lock is released: something may have been left just before that."""
+    """Do the work that was left, also after the lock is released: some may have been left just before that."""
     global _depth
     while _left and _lock.acquire(blocking=False):
         try:
@@ -76,7 +76,7 @@ def _next() -> Callable[[], None] | None:
 
 
 def _renew() -> None:
-    """In a forked process: the parent does what was left. The lock stays held only by the forking thread."""
+    """In a forked process: the parent does the work that was left. The lock stays held only by the forking thread."""
     global _lock, _depth
     _left.clear()
     if _lock.acquire(blocking=False):

@@ -75,7 +75,7 @@ def _flag(_widget: Any, name: str, value: Any) -> bool:
 
 def _find(_widget: Any, name: str, value: Any) -> str:
     if not isinstance(value, str) or len(value) > LONGEST_FIND:
-        raise QueryError(name, f"{_short(value)} is no text of at most {LONGEST_FIND} characters.")
+        raise QueryError(name, f"{_short(value)} is not a text of at most {LONGEST_FIND} characters.")
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
@@ -88,7 +88,7 @@ def _scale(_widget: Any, name: str, value: Any) -> float | None:
         return None
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not is_number or not 0 < value < math.inf:
-        raise QueryError(name, f"{_short(value)} is no number greater than 0.", advice="None: as large as needed.")
+        raise QueryError(name, f"{_short(value)} is not a number greater than 0.", advice="None: as large as needed.")
     try:
         return float(value)
     except OverflowError:
@@ -120,10 +120,10 @@ def _least_offset(_widget: Any, name: str, value: Any) -> int:
 
 def _pins(widget: Any, name: str, value: Any) -> list[int]:
     if not isinstance(value, (list, tuple)) or len(value) > MOST_PINNED:
-        raise QueryError(name, f"{_short(value)} is no list of at most {MOST_PINNED} positions.")
+        raise QueryError(name, f"{_short(value)} is not a list of at most {MOST_PINNED} positions.")
     positions = [check_index(name, item, len(widget.tokens)) for item in value]
     if len(set(positions)) < len(positions):
-        raise QueryError(name, "a position is there twice.", advice="Name each once.")
+        raise QueryError(name, "a position occurs twice.", advice="Name each once.")
     return positions
 
 
@@ -153,7 +153,7 @@ class WidgetTraits(anywidget.AnyWidget):
     """The traits, and how they are set and sent."""
 
     protocol_version = traitlets.Int(
-        protocol.PROTOCOL_VERSION, read_only=True, help="Of the messages; the browser refuses another."
+        protocol.PROTOCOL_VERSION, read_only=True, help="The version of the messages; the browser refuses others."
     ).tag(sync=True)
     map_id = traitlets.Int(0, read_only=True, help="Changes when the map does.").tag(sync=True)
     model_name = traitlets.Unicode(read_only=True, help="The model's name, as shown.").tag(sync=True)
@@ -203,7 +203,7 @@ class WidgetTraits(anywidget.AnyWidget):
         None, allow_none=True, read_only=True, help="The first token that the model wrote itself."
     ).tag(sync=True)
     state = traitlets.Enum(
-        ["empty", "computing", "ready", "error"], "empty", read_only=True, help="Of what was asked for last."
+        ["empty", "computing", "ready", "error"], "empty", read_only=True, help="The state of the last request."
     ).tag(sync=True)
     progress = traitlets.Dict(
         read_only=True,
@@ -212,7 +212,7 @@ class WidgetTraits(anywidget.AnyWidget):
     ).tag(sync=True)
     not_offered = traitlets.Dict(
         read_only=True,
-        help="Why some of what can be asked elsewhere cannot be asked of this model's host: by aspect, or write_on.",
+        help="Why this model's host does not allow something, by aspect, or write_on.",
     ).tag(sync=True)
     error = traitlets.Dict(
         None, allow_none=True, read_only=True, help="{title, advice, detail} of what failed, or None."
@@ -221,7 +221,7 @@ class WidgetTraits(anywidget.AnyWidget):
     direction = Checked(
         _one_of("row", "column"),
         "row",
-        help='"row": what the selected source is used for later; "column": who carries the selected target.',
+        help='"row": what the selected source is used for later; "column": which states carry the selected target.',
     ).tag(sync=True)
     statistic = Checked(
         _one_of(*NAMES_OF_STATISTICS),
@@ -251,15 +251,15 @@ class WidgetTraits(anywidget.AnyWidget):
     ).tag(sync=True)
     find = Checked(_find, "", help="Tokens that contain this text are marked.").tag(sync=True)
 
-    _quiet = False  # what an observer raises is told in the browser, and stops nothing
+    _quiet = False  # the browser shows an observer's error, which stops nothing
 
     # -- from the page -----------------------------------------------------------------------------------------
 
     def set_state(self, sync_data: Any) -> None:
-        """Take over what the page changed; called by ipywidgets. This never raises."""
+        """Take over the page's changes; called by ipywidgets. This never raises."""
         accepted: dict[str, Any] = {}
         refused: list[tuple[str, QueryError]] = []
-        with trait_lock.held():  # what fits depends on the map
+        with trait_lock.held():  # valid values depend on the map
             for name, value in sync_data.items() if isinstance(sync_data, dict) else ():
                 try:
                     accepted[name] = self._checked(name, value)
@@ -308,7 +308,7 @@ class WidgetTraits(anywidget.AnyWidget):
         """Tell the observers of a trait; called by traitlets. If one fails, later observers do not hear of this change.
 
         Raises:
-            Exception: what an observer raises. While ``_quietly`` lasts, the page is told of it instead: for a change
+            Exception: the error of an observer. While ``_quietly`` lasts, the page is told of it instead: for a change
                 by the page, and while a map is opened.
         """
         if self._quiet:

@@ -125,17 +125,17 @@ class HorizonWidget(OpeningWidget):
         return session.controller.map.snapshot()
 
     def write_on(self, n_tokens: Any = 20) -> str:
-        """Let the model go on with the prompt, and open the map of prompt and continuation.
+        """Let the model continue the prompt, and open the map of prompt and continuation.
 
-        The most probable token is taken each time. An end-of-text token that the tokenizer put behind your text is left
-        out: the model goes on with what you wrote. Metric, baseline and selection stay; ``written_from`` says where the
-        model's own text begins. Where another map is opened meanwhile, that one stays.
+        The most probable token is taken each time. An end-of-text token that the tokenizer has appended is left
+        out: the model continues your own text. Metric, baseline and selection stay; ``written_from`` says where the
+        model's own text begins. If another map is opened meanwhile, that one stays.
 
         Args:
             n_tokens: How many tokens at most, 1 to 1000; an end-of-text token ends it sooner.
 
         Returns:
-            What it wrote.
+            The text that it wrote.
 
         Raises:
             QueryError: if the prompt cannot become longer: it fills the model's context, or ends with an end-of-text
@@ -156,14 +156,14 @@ class HorizonWidget(OpeningWidget):
         return text_of(new.map.tokens[len(prompt) :])
 
     def cancel(self) -> None:
-        """Stop computing; what is computed is kept."""
+        """Stop computing; computed values are kept."""
         with trait_lock.held():
-            if self._next is not None:  # it is shown all the same, and nothing computed
+            if self._next is not None:  # it is shown anyway, without computing
                 self._next.cancelled, self._next.n_tokens = True, 0
             self._running.cancel()
 
     def resume(self) -> None:
-        """Go on after ``cancel`` or an error; with a new map, where the model has changed since this one was begun."""
+        """Continue after ``cancel`` or an error; with a new map if the model has changed since this one was begun."""
         with trait_lock.held():
             outdated = self._next is None and self._running.is_outdated
             if not outdated:
@@ -209,11 +209,11 @@ class HorizonWidget(OpeningWidget):
     # -- messages; any thread ----------------------------------------------------------------------------------
 
     def _receive(self, _widget: Any, content: object, _buffers: object) -> None:
-        """Do what the page asks. This never raises, since nobody would see it."""
+        """Act on a message of the page. This never raises, since nobody would see it."""
         try:
             message = protocol.read(content)
             if isinstance(message, protocol.Ping):
-                self._post(protocol.pong(message.number))  # whoever's turn it is
+                self._post(protocol.pong(message.number))  # without the lock
             else:
                 with trait_lock.held():
                     self._answer(message)
@@ -241,7 +241,7 @@ class HorizonWidget(OpeningWidget):
             self._shown.inspect(Cell(message.layer, message.source, message.target), message.aspects)
 
     def _open_asked(self, message: protocol.Open) -> None:
-        """Open what the page asks for. What did not change stays as the user wrote it."""
+        """Open the map that the page asks for. Unchanged arguments stay as the user wrote them."""
         changes: dict[str, Any] = {"layers": message.layers}
         if message.prompt != self.prompt:
             changes["prompt"] = message.prompt

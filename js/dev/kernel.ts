@@ -1,4 +1,4 @@
-/** A stand-in for the kernel, for the development page: answers like one, with made-up values. */
+/** A stand-in for the kernel, for the development page. It answers with made-up values. */
 
 import type { Aspect, Controls, Findings, FromBrowser, Token, Traits } from "../src/kernel/protocol";
 import type { Transport } from "../src/kernel/transport";

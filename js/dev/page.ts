@@ -65,7 +65,7 @@ if (query.get("error") === "remote")
     state: "error",
     error: {
       title: "The host ndif.example failed while it computed: RuntimeError.",
-      advice: "What is computed is kept; Resume tries again.",
+      advice: "Computed values are kept; Resume tries again.",
       detail: REMOTE_TRACEBACK,
     },
     progress: { task: "layer 12", done: 0.43, seconds_left: null, filling: "stopped", host: null },

@@ -63,7 +63,7 @@ export const STATISTICS: readonly Statistic[] = [
     unit: "tokens",
     low: 1,
     high: WINDOW,
-    description: "Mean number of tokens ahead that the influence goes to",
+    description: "Mean number of tokens ahead of this state’s influence.",
   },
   {
     name: "half_horizon",
@@ -71,7 +71,7 @@ export const STATISTICS: readonly Statistic[] = [
     unit: "tokens",
     low: 1,
     high: WINDOW,
-    description: "Within how many tokens half of this state’s influence lies.",
+    description: "Half of this state’s influence lies within so many tokens.",
   },
   {
     name: "later_influence",
@@ -79,7 +79,7 @@ export const STATISTICS: readonly Statistic[] = [
     unit: "nats",
     low: 0,
     high: null,
-    description: "Sum of all magnitudes of influence beyond the state’s own next token.",
+    description: "Sum of the magnitudes of this state’s influence after its own next token.",
   },
 ];
 

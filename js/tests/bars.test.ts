@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { axisOf, stretchOf, twoParts } from "../src/views/drill-down/bars";
 
 describe("bars on one axis", () => {
-  it("hold zero, and every bar", () => {
+  it("have room for zero and every bar", () => {
     expect(axisOf([{ from: 0, to: 3 }])).toEqual([0, 3]);
     expect(
       axisOf([
@@ -15,7 +15,7 @@ describe("bars on one axis", () => {
     expect(stretchOf({ from: 0, to: 0 }, [0, 0])).toEqual({ start: 0, length: 0 });
   });
 
-  it("let opposite parts be seen to cancel: the second begins where the first ends", () => {
+  it("show how opposite parts cancel: the second begins where the first ends", () => {
     expect(twoParts(5, -1.5)).toEqual([
       { from: 0, to: 5 },
       { from: 5, to: 3.5 },

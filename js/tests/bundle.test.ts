@@ -26,7 +26,7 @@ describe("the bundle", () => {
       expect(source).not.toMatch(forbidden);
   });
 
-  it("is small when it is compressed", async () => {
+  it("is small when compressed", async () => {
     const stream = new Blob([source]).stream().pipeThrough(new CompressionStream("gzip"));
     expect((await new Response(stream).arrayBuffer()).byteLength).toBeLessThan(60 * 1024);
   });

@@ -29,7 +29,7 @@ const INKS: readonly Rgb[] = [
 ];
 
 describe("opacity", () => {
-  it("is the root of the share of the scale, both signs alike", () => {
+  it("is the square root of the share of the scale, for both signs", () => {
     expect(alphaOf(4, 4)).toBe(255);
     expect(alphaOf(1, 4)).toBe(128);
     expect(alphaOf(-1, 4)).toBe(128);
@@ -38,7 +38,7 @@ describe("opacity", () => {
     expect(alphaOf(3.76, 4)).toBe(Math.round(255 * Math.sqrt(3.76 / 4)));
   });
 
-  it("is nothing where there is no value or no scale", () => {
+  it("is 0 without a value or a scale", () => {
     expect(alphaOf(Number.NaN, 4)).toBe(0);
     expect(alphaOf(1, Number.NaN)).toBe(0);
   });
@@ -48,7 +48,7 @@ describe("opacity", () => {
     expect(isAboveNoise(-0.03, 0.02)).toBe(true);
     expect(isAboveNoise(0, null)).toBe(false);
     expect(isAboveNoise(Number.NaN, 0.1)).toBe(false);
-    expect(isAboveNoise(0.02, 0.02), "as in Python, a value at the floor counts as zero").toBe(false);
+    expect(isAboveNoise(0.02, 0.02), "counts a value at the floor as zero, as Python does").toBe(false);
     expect(isAboveNoise(0.02, null)).toBe(true);
   });
 });

@@ -5,7 +5,7 @@ import { ASK_AFTER_MS } from "../src/state/inquiry";
 import { type FakeModel, finding, openStore, tellLayer, WORDS, welcome } from "./fake";
 
 const HELLO = { type: "hello", protocol_version: PROTOCOL_VERSION };
-/** The page shows within this time that the kernel does not answer. */
+/** Within this time the page shows that the kernel does not answer. */
 const PROMISED_MS = 3000;
 
 function pings(model: FakeModel): number[] {
@@ -28,8 +28,8 @@ function connected(): ReturnType<typeof openStore> {
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-describe("a greeting", () => {
-  it("is said once, however many views open", () => {
+describe("the greeting", () => {
+  it("is sent once for any number of views", () => {
     const { model, store } = openStore();
     expect(store.kernel.connection.state.value).toBe("new");
     store.kernel.greet();
@@ -42,7 +42,7 @@ describe("a greeting", () => {
     expect(model.sent).toEqual([HELLO]);
   });
 
-  it("that is not answered is a silence", () => {
+  it("without an answer is a silence", () => {
     const { model, store } = openStore();
     store.kernel.greet();
     vi.advanceTimersByTime(PROMISED_MS);
@@ -51,7 +51,7 @@ describe("a greeting", () => {
     expect(store.kernel.connection.state.value).toBe("connected");
   });
 
-  it("goes to nobody before a view opens", () => {
+  it("is not sent before a view opens", () => {
     const { model, store } = openStore();
     store.selection.selectToken(3);
     vi.advanceTimersByTime(10 * PROMISED_MS);
@@ -80,7 +80,7 @@ describe("a silence", () => {
     expect(store.kernel.connection.state.value).toBe("silent");
   });
 
-  it("is none where the kernel answers", () => {
+  it("ends when the kernel answers", () => {
     const { model, store } = connected();
     store.selection.selectToken(3);
     pong(model);
@@ -88,7 +88,7 @@ describe("a silence", () => {
     expect(store.kernel.connection.state.value).toBe("connected");
   });
 
-  it("is noticed though values came meanwhile, which may be older than the question", () => {
+  it("is noticed even if values arrive meanwhile, since they may be older than the question", () => {
     const { model, store } = connected();
     store.selection.selectToken(3);
     tellLayer(model, 1);
@@ -96,7 +96,7 @@ describe("a silence", () => {
     expect(store.kernel.connection.state.value).toBe("silent");
   });
 
-  it("is none while values keep coming", () => {
+  it("does not begin while values keep arriving", () => {
     const { model, store } = connected();
     store.selection.selectToken(3);
     for (let second = 0; second < 30; second += 1) {
@@ -106,16 +106,16 @@ describe("a silence", () => {
     }
   });
 
-  it("is noticed after a question that was asked while another was being answered", () => {
+  it("is noticed after a question that was asked while the kernel answered another", () => {
     const { model, store } = connected();
     store.selection.selectToken(3);
     store.selection.selectToken(4);
-    pong(model); // to the first
+    pong(model); // the answer to the first
     vi.advanceTimersByTime(PROMISED_MS);
     expect(store.kernel.connection.state.value).toBe("silent");
   });
 
-  it("is noticed where the host throws, since its kernel is gone", () => {
+  it("is noticed if the host throws because its kernel is gone", () => {
     const { model, store } = connected();
     model.gone = true;
     store.selection.selectToken(3);
@@ -131,7 +131,7 @@ describe("a silence", () => {
 });
 
 describe("pings", () => {
-  it("are sent at once where the reader asks again, but only into a silence", () => {
+  it("are sent at once when the reader asks again, but only during a silence", () => {
     const { model, store } = connected();
     store.kernel.connection.askAgain();
     expect(pings(model)).toEqual([]);
@@ -144,7 +144,7 @@ describe("pings", () => {
     expect(store.kernel.connection.state.value).toBe("connected");
   });
 
-  it("are one at a time, however fast the clicks", () => {
+  it("are sent one at a time, for any number of clicks", () => {
     const { model, store } = connected();
     for (let click = 0; click < 500; click += 1) store.selection.selectToken(click % WORDS.length);
     expect(pings(model)).toEqual([1]);
@@ -156,7 +156,7 @@ describe("pings", () => {
     expect(store.kernel.connection.state.value).toBe("connected");
   });
 
-  it("go on while the kernel is silent, unhurried", () => {
+  it("continue slowly while the kernel is silent", () => {
     const { model, store } = connected();
     store.selection.selectToken(3);
     vi.advanceTimersByTime(10 * PATIENCE_MS + 1);
@@ -164,7 +164,7 @@ describe("pings", () => {
     expect(store.kernel.connection.state.value).toBe("silent");
   });
 
-  it("answered late are an answer, and those before them no reason to wait", () => {
+  it("count as answered when the answer is late, and earlier ones are not waited for", () => {
     const { model, store } = connected();
     store.selection.selectToken(3);
     vi.advanceTimersByTime(2 * PATIENCE_MS + 1);
@@ -186,7 +186,7 @@ describe("pings", () => {
 });
 
 describe("a kernel that answers again", () => {
-  it("may do so before hello has been said to the end", () => {
+  it("may do so before the greeting is complete", () => {
     const sent: string[] = [];
     const connection = new Connection(({ type }) => {
       sent.push(type);
@@ -199,7 +199,7 @@ describe("a kernel that answers again", () => {
     expect(sent).toEqual(["hello", "ping", "hello"]);
   });
 
-  it("is asked for everything anew", () => {
+  it("is asked for everything again", () => {
     const { model, store } = connected();
     store.selection.selectToken(3);
     vi.advanceTimersByTime(PROMISED_MS);
@@ -210,7 +210,7 @@ describe("a kernel that answers again", () => {
     );
   });
 
-  it("is heard by a trait that changes too", () => {
+  it("is also noticed when a trait changes", () => {
     const { model, store } = connected();
     store.selection.selectToken(3);
     vi.advanceTimersByTime(PROMISED_MS);
@@ -237,7 +237,7 @@ describe("a kernel that answers again", () => {
 });
 
 describe("another version of the protocol", () => {
-  it("is refused, and stays so", () => {
+  it("is refused for good", () => {
     const { model, store } = openStore();
     store.kernel.greet();
     model.tell({ type: "welcome", protocol_version: PROTOCOL_VERSION + 1, map_id: 1 });
@@ -250,7 +250,7 @@ describe("another version of the protocol", () => {
     expect(pings(model)).toEqual([]);
   });
 
-  it("is refused by its trait", () => {
+  it("is recognised by its trait", () => {
     const { store } = openStore({ protocol_version: PROTOCOL_VERSION - 1 });
     expect(store.kernel.connection.state.value).toBe("refused");
   });

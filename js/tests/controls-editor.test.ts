@@ -26,7 +26,7 @@ const field = ({ find }: Opened, name: string, control: string): HTMLElement =>
   find(`[data-field="${name}"] ${control}`);
 
 describe("the editor", () => {
-  it("opens in the place of the text, with what the map was asked", async () => {
+  it("replaces the text, and shows the question of the map", async () => {
     const within = await editing({
       asked: { ...ASKED, metric: ["contrast", " Paris", " Rome"], baseline: ["counterfactual", "Tom"] },
       layers: [0, 1, 3],
@@ -43,7 +43,7 @@ describe("the editor", () => {
     expect(field(within, "layers", "input")).toMatchObject({ value: "0-1, 3" });
   });
 
-  it("sends the tokens that it was filled with as they were, also those that no field can hold", async () => {
+  it("sends unedited tokens unchanged, also those that no field can hold", async () => {
     const asked = { ...ASKED, metric: ["contrast", "\n", "A #68"], baseline: ["zero"] };
     const within = await editing({ asked });
     const [first, second] = within.all('[data-field="metric"] input') as HTMLInputElement[];
@@ -59,7 +59,7 @@ describe("the editor", () => {
     expect(within.model.asked.at(-1)).toMatchObject({ metric: ["contrast", " Paris", " Rome"] });
   });
 
-  it("runs with Ctrl+Enter, and closes when the new map is there", async () => {
+  it("runs with Ctrl+Enter, and closes when the new map has arrived", async () => {
     const within = await editing();
     const prompt = field(within, "prompt", "textarea");
     type(prompt, "Tom kept\nthe tin");
@@ -86,7 +86,7 @@ describe("the editor", () => {
     expect(within.root.hasAttribute("data-editing")).toBe(false);
   });
 
-  it("says at the field what the kernel cannot do, and keeps what was typed", async () => {
+  it("shows a failure at its field, and keeps the typed text", async () => {
     const within = await editing();
     type(field(within, "prompt", "textarea"), "x");
     button(within, "Run").click();
@@ -104,7 +104,7 @@ describe("the editor", () => {
     expect(prompt.hasAttribute("aria-invalid")).toBe(false);
   });
 
-  it("says no longer what was wrong with a field that has been changed", async () => {
+  it("removes the failure of a field when the field changes", async () => {
     const within = await editing();
     type(field(within, "layers", "input"), "0-9");
     button(within, "Run").click();
@@ -131,7 +131,7 @@ describe("the editor", () => {
     expect(within.find(".write-on .field-error").hidden).toBe(true);
   });
 
-  it("asks nothing with a prompt that is longer than the kernel takes", async () => {
+  it("sends no prompt that is too long for the kernel", async () => {
     const within = await editing();
     const prompt = field(within, "prompt", "textarea");
     type(prompt, "a".repeat(LONGEST_TEXT + 1));
@@ -154,7 +154,7 @@ describe("the editor", () => {
     expect(tooLong("🔑".repeat(LONGEST_TEXT + 1))).not.toBeNull();
   });
 
-  it("waits no longer for a message that the kernel could not read", async () => {
+  it("stops waiting when the kernel could not read the message", async () => {
     const within = await editing();
     button(within, "Run").click();
     const note = within.find(".editor-actions [role=status]");
@@ -165,7 +165,7 @@ describe("the editor", () => {
     expect(within.find(".notice").textContent).toContain("could not read a message");
   });
 
-  it("leaves what belongs to no field to the status", async () => {
+  it("leaves failures without a field to the status", async () => {
     const within = await editing();
     within.model.tell({
       type: "failed",
@@ -177,7 +177,7 @@ describe("the editor", () => {
     expect(within.find(".editor").hidden).toBe(false);
   });
 
-  it("asks nothing with layers that it cannot read", async () => {
+  it("sends no layers that it cannot read", async () => {
     const within = await editing();
     type(field(within, "layers", "input"), "0-9");
     button(within, "Run").click();
@@ -186,7 +186,7 @@ describe("the editor", () => {
     expect(within.shadow.activeElement).toBe(field(within, "layers", "input"));
   });
 
-  it("keeps nothing on Escape, and gives the focus back", async () => {
+  it("discards changes on Escape, and gives the focus back", async () => {
     const within = await editing();
     type(field(within, "prompt", "textarea"), "other");
     press(field(within, "prompt", "textarea"), "Escape");
@@ -199,7 +199,7 @@ describe("the editor", () => {
     expect(field(within, "prompt", "textarea")).toMatchObject({ value: "Anna kept the key" });
   });
 
-  it("leaves as it is what only Python can say", async () => {
+  it("keeps what only Python can express", async () => {
     const within = await editing({ asked: { ...ASKED, metric: ["function"], baseline: null } });
     expect(field(within, "metric", "select").textContent).toContain("as set in Python");
     button(within, "Run").click();
@@ -217,11 +217,11 @@ describe("line breaks", () => {
     ["", "x\ny", "x\ny"],
     ["aa", "aaa", "aaa"],
     ["🔑\r\n🔒", "🔒\n🔒", "🔒\r\n🔒"],
-  ])("of %j, shown and edited as %j, stay where nothing was edited", (before, typed, meant) => {
+  ])("of %j, shown and edited as %j, stay outside the edit", (before, typed, meant) => {
     expect(asMeant(typed, before)).toBe(meant);
   });
 
-  it("are asked for as they were", async () => {
+  it("are sent unchanged", async () => {
     const within = await editing({ prompt: "Anna\r\nkept the key" });
     type(field(within, "prompt", "textarea"), "Anna\nkept the tin");
     button(within, "Run").click();
@@ -230,13 +230,13 @@ describe("line breaks", () => {
 });
 
 describe("writing on", () => {
-  it("goes on at once from a map that is as the editor says", async () => {
+  it("continues at once a map that agrees with the editor", async () => {
     const within = await editing();
     button(within, "Write on").click();
     expect(within.model.asked.slice(1)).toEqual([{ type: "write_on", n_tokens: 20 }]);
   });
 
-  it("goes on from what stands in the editor, where that is another map", async () => {
+  it("opens the editor's map first if it is another one", async () => {
     const within = await editing();
     type(field(within, "prompt", "textarea"), "Tom kept the tin");
     button(within, "Write on").click();
@@ -248,7 +248,7 @@ describe("writing on", () => {
     expect(within.find(".editor").hidden).toBe(true);
   });
 
-  it("asks for nothing while a field cannot be read", async () => {
+  it("sends nothing while a field cannot be read", async () => {
     const within = await editing();
     type(field(within, "layers", "input"), "9");
     button(within, "Write on").click();
@@ -258,7 +258,7 @@ describe("writing on", () => {
 });
 
 describe("metrics", () => {
-  it("are each found again from what is sent", () => {
+  it("are recognised from what is sent", () => {
     for (const choice of OFFERED.metrics) {
       const sent = [choice.name, ...Array.from({ length: choice.n_tokens }, () => " a")];
       expect(metricChoice(OFFERED, sent)).toBe(choice);
@@ -266,7 +266,7 @@ describe("metrics", () => {
     expect(metricChoice(OFFERED, ["function"])).toBeUndefined();
   });
 
-  it("have a value each in the list", () => {
+  it("have different values in the list", () => {
     expect(new Set(OFFERED.metrics.map(choiceValue)).size).toBe(OFFERED.metrics.length);
   });
 });
@@ -292,7 +292,7 @@ describe("layers", () => {
     ["10", "There is no layer 10"],
     ["5-2", "The range 5-2 runs backwards"],
     ["0-9999999999", "There is no layer 9999999999"],
-  ])("that cannot be are named: %j", (text, title) => {
+  ])("that do not exist are named: %j", (text, title) => {
     expect(parseLayers(text, 10)).toMatchObject({
       ok: false,
       title,
@@ -300,7 +300,7 @@ describe("layers", () => {
     });
   });
 
-  it("are written as they are read", () => {
+  it("are written in the form that is read", () => {
     for (const layers of [null, [0], [0, 1, 2, 5], [7, 9]])
       expect(parseLayers(layersText(layers), 10)).toEqual({ ok: true, value: layers });
   });

@@ -9,7 +9,7 @@ afterEach(() => {
 });
 
 describe("direction and statistic", () => {
-  it("are chosen by radio buttons, each of them named", () => {
+  it("are chosen by radio buttons, each with a name", () => {
     const { model, find, all } = opened();
     expect(all("legend").map(({ textContent }) => textContent)).toContain("What a click on a token asks");
     find('input[value="column"]').click();
@@ -25,7 +25,7 @@ describe("direction and statistic", () => {
     expect(find('input[value="column"]')).toMatchObject({ checked: true });
   });
 
-  it("say when a selection is shown instead, and lead back to the statistic", async () => {
+  it("show that a selection is active, and lead back to the statistic", async () => {
     const { model, find } = opened({ selected_source: 3 });
     await frame();
     expect(find(".statistics").hasAttribute("data-inactive")).toBe(true);
@@ -37,7 +37,7 @@ describe("direction and statistic", () => {
     expect(find(".statistic-select")).toMatchObject({ value: "own_share" });
   });
 
-  it("are offered as a list where there is little room", () => {
+  it("are a list in narrow panes", () => {
     const { model, find } = opened();
     type(find(".statistic-select"), "expected_horizon");
     expect(model.saved).toEqual([{ statistic: "expected_horizon" }]);
@@ -45,7 +45,7 @@ describe("direction and statistic", () => {
 });
 
 describe("the layer", () => {
-  it("is moved by the slider, and by brackets anywhere but in fields", async () => {
+  it("is changed by the slider, and by brackets outside fields", async () => {
     const { model, find } = opened();
     type(find(".layer-slider"), "2");
     press(find(".text"), "]");
@@ -58,7 +58,7 @@ describe("the layer", () => {
     expect(find(".layer-slider").getAttribute("aria-valuetext")).toBe("layer 2 of 4");
   });
 
-  it("shows how much of each is computed, and which nobody asked for", async () => {
+  it("shows how much of each is computed, and which were not asked for", async () => {
     const layerInfo = traits().layer_info.map((layer, i) => ({ ...layer, n_done: 2 * i }));
     const { all } = opened({ layer_info: layerInfo, layers: [0, 1, 2] });
     await frame();
@@ -74,7 +74,7 @@ describe("the layer", () => {
 });
 
 describe("find", () => {
-  it("counts, steps through the places around the ends, and clears", async () => {
+  it("counts the places, steps through them, wraps around, and clears", async () => {
     const { model, find } = opened();
     const field = find(".find-field");
     type(field, "the");
@@ -94,7 +94,7 @@ describe("find", () => {
     expect(model.saved.at(-1)).toEqual({ find: "" });
   });
 
-  it("asks about the place in the direction that is chosen", () => {
+  it("reads the place in the chosen direction", () => {
     const { model, find } = opened({ direction: "column", find: "key" });
     press(find(".find-field"), "Enter");
     expect(model.saved).toEqual([{ selected_target: 3 }]);
@@ -102,7 +102,7 @@ describe("find", () => {
 });
 
 describe("undo", () => {
-  it("goes back and forth by keys and buttons, but not where something is typed", async () => {
+  it("goes back and forth by keys and buttons, but not in fields", async () => {
     const within = opened();
     const { model, find } = within;
     find('[data-position="3"]').click();
@@ -137,7 +137,7 @@ describe("writing on", () => {
     find(".write-on").dispatchEvent(new Event("submit", { cancelable: true }));
   };
 
-  it("asks for so many tokens", async () => {
+  it("asks for the given number of tokens", async () => {
     const within = opened();
     button(within, "Edit prompt").click();
     await frame();
@@ -151,7 +151,7 @@ describe("writing on", () => {
   });
 
   it.each(["0", "1.5", "", "1001"])(
-    "says at the field what is wrong with %j, and asks nothing",
+    "shows what is wrong with %j at the field, and sends nothing",
     async (n) => {
       const within = opened();
       button(within, "Edit prompt").click();
@@ -160,7 +160,9 @@ describe("writing on", () => {
       await frame();
       expect(within.model.asked).toHaveLength(1);
       expect(within.find(".write-on .field-error").hidden).toBe(false);
-      expect(within.find(".write-on .field-error").textContent).toContain("Give a number from 1 to 1000.");
+      expect(within.find(".write-on .field-error").textContent).toContain(
+        "Give a whole number from 1 to 1000.",
+      );
       expect(within.find(".notice").hidden).toBe(true);
       expect(within.find(".number").getAttribute("aria-invalid")).toBe("true");
       expect(within.find(".number").getAttribute("aria-describedby")).toBe(
@@ -181,7 +183,7 @@ describe("copying", () => {
     await frame();
   };
 
-  it("puts the call of Python into the clipboard", async () => {
+  it("puts the Python call into the clipboard", async () => {
     const writeText = vi.fn<(text: string) => Promise<void>>().mockResolvedValue();
     vi.stubGlobal("navigator", { clipboard: { writeText } });
     const within = opened({ prompt: 'Anna "kept"' });
@@ -191,7 +193,7 @@ describe("copying", () => {
     expect(within.find(".copy-panel").hidden).toBe(true);
   });
 
-  it("shows it selected where the clipboard is refused", async () => {
+  it("shows it selected if the clipboard is refused", async () => {
     vi.stubGlobal("navigator", { clipboard: { writeText: () => Promise.reject(new Error("no")) } });
     const within = opened({ prompt: "Anna" });
     button(within, "Copy as Python").click();
@@ -208,7 +210,7 @@ describe("copying", () => {
 });
 
 describe("full screen", () => {
-  it("is not offered where a page cannot have it", () => {
+  it("is not offered if the page does not allow it", () => {
     const within = opened();
     expect(document.fullscreenEnabled === true).toBe(false);
     expect(button(within, "Full screen").hidden).toBe(true);
@@ -218,7 +220,7 @@ describe("full screen", () => {
 describe("progress", () => {
   const progress = { task: "all layers", done: 0.43, seconds_left: 8, filling: "running" as const };
 
-  it("says what is done and what remains, and stops and goes on", async () => {
+  it("says how much is done and how much remains; stops and resumes", async () => {
     const layerInfo = traits().layer_info.map((layer, i) => ({ ...layer, n_done: i < 2 ? 8 : 3 }));
     const { model, find } = opened({ progress, layer_info: layerInfo });
     expect(find(".progress-words").textContent).toBe(
@@ -237,7 +239,7 @@ describe("progress", () => {
     ]);
   });
 
-  it("leaves the rest to the reader where the host is shared, and has what a click asks cancelled", async () => {
+  it("leaves the rest to the reader if the host is shared, and can cancel a click", async () => {
     const onRequest = { ...progress, seconds_left: null, filling: "on request" as const };
     const { model, find, shadow } = opened({ progress: onRequest });
     const offered = (): unknown =>
@@ -262,7 +264,7 @@ describe("progress", () => {
     expect(offered()).toEqual(["Cancel"]);
   });
 
-  it("tells a screen reader when it has ended", async () => {
+  it("tells a screen reader when it is complete", async () => {
     const { model, all } = opened({ progress });
     await frame();
     model.fromKernel({ progress: { ...progress, done: 1, seconds_left: null, filling: "complete" } });
@@ -271,7 +273,7 @@ describe("progress", () => {
     expect(spoken).toContain("All 4 layers are computed");
   });
 
-  it("is quiet when all is done", () => {
+  it("offers no button when everything is computed", () => {
     const { find } = opened({ progress: { ...progress, done: 1, filling: "complete" } });
     expect(find(".progress-words").textContent).toBe("All 4 layers are computed");
     expect(find(".progress button").hidden).toBe(true);
@@ -282,7 +284,7 @@ describe("progress", () => {
 describe("status", () => {
   const failure = { title: "n_tokens: too many.", advice: "Use fewer.", detail: "" };
 
-  it("tells an error with its advice and details, as text", () => {
+  it("shows an error with its advice and details, as text", () => {
     const error = { title: "No memory", advice: "Use less.", detail: "<b>Traceback</b>" };
     const { root, find } = opened({ state: "error", error });
     expect(root.dataset["state"]).toBe("error");
@@ -291,7 +293,7 @@ describe("status", () => {
     expect(find(".status-detail").textContent).toBe("<b>Traceback</b>");
   });
 
-  it("tells what could not be done, until it is dismissed", async () => {
+  it("shows a failure until it is dismissed", async () => {
     const within = opened();
     within.model.tell({ type: "failed", field: "n_tokens", problem: failure });
     await frame();
@@ -301,10 +303,10 @@ describe("status", () => {
     expect(within.find(".notice").hidden).toBe(true);
   });
 
-  it("refuses another version of the protocol in plain words", () => {
+  it("says if the kernel uses another version of the protocol", () => {
     const { root, find } = opened({ protocol_version: PROTOCOL_VERSION + 1 });
     expect(root.dataset["state"]).toBe("error");
-    expect(find(".notice").textContent).toContain("do not speak the same version");
+    expect(find(".notice").textContent).toContain("use different versions");
     expect(find(".status-detail").textContent).toContain(`kernel: protocol ${PROTOCOL_VERSION + 1}`);
   });
 
@@ -318,7 +320,7 @@ describe("status", () => {
       vi.useRealTimers();
     });
 
-    it("says so, asks again, and falls silent when it answers", () => {
+    it("is shown, asks again on request, and ends when it answers", () => {
       const within = opened();
       vi.advanceTimersByTime(3000);
       expect(within.find(".notice").textContent).toContain("The kernel does not answer");
@@ -332,7 +334,7 @@ describe("status", () => {
     });
   });
 
-  it("tells of a silent kernel first, whatever else there is to tell", () => {
+  it("shows a silent kernel before any other problem", () => {
     vi.useFakeTimers({
       toFake: ["setTimeout", "clearTimeout", "requestAnimationFrame", "cancelAnimationFrame"],
     });
@@ -348,7 +350,7 @@ describe("status", () => {
     vi.useRealTimers();
   });
 
-  it("shows how to begin where there is no prompt", () => {
+  it("shows how to begin if there is no prompt", () => {
     const { find } = opened({ tokens: [], n_targets: 0, state: "empty" });
     expect(find(".empty").textContent).toBe("No prompt yet: “Edit prompt” takes one.");
   });

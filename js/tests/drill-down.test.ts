@@ -91,7 +91,7 @@ function opened(changes = {}): Opened {
 const CELL = { selected_layer: 1, selected_source: 3, selected_target: 7 };
 
 describe("the drill-down", () => {
-  it("is closed until a token is read, and names it then", () => {
+  it("is closed until a token is read, and names that token", () => {
     const { store, find, paint } = opened();
     expect(find(".drill-down").hidden).toBe(true);
     store.selection.selectToken(3);
@@ -119,7 +119,7 @@ describe("the drill-down", () => {
     expect(find(".heat-map").dataset["target"]).toBe("7");
   });
 
-  it("shows the prediction after the prompt, where it was asked for", () => {
+  it("shows the prediction after the prompt if the metric has one", () => {
     const { model, find, texts, paint } = opened({ selected_source: 7, n_targets: 8 });
     tellMap(model, 8);
     paint();
@@ -128,13 +128,13 @@ describe("the drill-down", () => {
     expect(texts(".strongest .link-ends")[0]).toBe("after the prompt");
   });
 
-  it("says that nothing lies behind the last token", () => {
+  it("says that nothing comes after the last token", () => {
     const { find } = opened({ selected_source: 7 });
     expect(find(".drill-body").hidden).toBe(true);
     expect(find(".drill-down").textContent).toContain("nothing comes after it");
   });
 
-  it("fills a column cell by cell, as sources come", () => {
+  it("fills a column cell by cell as sources arrive", () => {
     const { model, store, find, all, texts, paint } = opened({ direction: "column", selected_target: 7 });
     expect(all(".ground > .pending")).toHaveLength(4);
     tellLayer(model, 1, [3]);
@@ -149,7 +149,7 @@ describe("the drill-down", () => {
     expect(store.maps.main.cell.value).toBeNull();
   });
 
-  it("keeps a cell by a click on the list, and lets go of it", () => {
+  it("selects a cell by a click on the list, and releases it", () => {
     const { model, store, find, all, paint } = opened({ selected_source: 3 });
     tellMap(model);
     paint();
@@ -169,7 +169,7 @@ describe("the drill-down", () => {
     expect(find(".strongest-links").hidden).toBe(false);
   });
 
-  it("links the cursor of its keys with the text, and lets go of a kept cell by a second Enter", () => {
+  it("links its cursor with the text, and releases a selected cell by a second Enter", () => {
     const { model, store, view, find, paint } = opened({ selected_source: 3 });
     tellMap(model);
     paint();
@@ -196,7 +196,7 @@ describe("the drill-down", () => {
 });
 
 describe("the card of a cell", () => {
-  it("says value, unit, place, meaning, whether it is exact, and what it does not show", () => {
+  it("says the value, its unit, place and meaning, whether it is exact, and what it does not show", () => {
     const { model, find, paint } = opened(CELL);
     tellMap(model);
     paint();
@@ -217,7 +217,7 @@ describe("the card of a cell", () => {
     expect(find(".readout-kind").textContent).toBe("an estimate · baseline mean");
   });
 
-  it("does not hide that a number is mostly the shock of its baseline", () => {
+  it("says if a number is mostly the shock of its baseline", () => {
     const layer = { baseline: "mean", shock: true, replaced: false, noise_floor: 0.001, n_done: 8 };
     const { model, find, paint } = opened({ ...CELL, layer_info: [layer, layer, layer, layer] });
     tellMap(model);
@@ -225,7 +225,7 @@ describe("the card of a cell", () => {
     expect(find(".readout-kind").textContent).toBe("exact, but mostly the shock of its baseline (mean)");
   });
 
-  it("stays with the kept cell while others are pointed at, which have a line of their own", () => {
+  it("keeps the selected cell while the pointer is on others, which have a line of their own", () => {
     const { model, view, find, paint } = opened(CELL);
     tellMap(model);
     view.cursor.value = { layer: 0, source: 3, target: 5 };
@@ -236,12 +236,14 @@ describe("the card of a cell", () => {
     expect(find(".quick").textContent).toContain("−0.33 nats");
   });
 
-  it("waits for what is always asked, and shows it as it comes", () => {
+  it("waits for the aspects always asked, and shows each as it arrives", () => {
     const { model, find, all, texts, paint } = opened(CELL);
     expect(find("[data-aspect=direct] .aspect-note").textContent).toBe("Waits for the value itself.");
     tellMap(model);
     paint();
-    expect(find("[data-aspect=direct] .aspect-note").textContent).toContain("every other token still");
+    expect(find("[data-aspect=direct] .aspect-note").textContent).toContain(
+      "every other token at its clean state",
+    );
     const status = (): (string | undefined)[] => all(".aspect").map(({ dataset }) => dataset["status"]);
     expect(status()).toEqual(["pending", "pending", "unasked", "pending", "unasked"]);
     for (const aspect of ["predictions", "direct", "baseline_sensitivity"] as const)
@@ -257,7 +259,7 @@ describe("the card of a cell", () => {
     );
   });
 
-  it("has nothing indirect where no token lies between", () => {
+  it("has no indirect part if no token lies between", () => {
     const { model, find, texts, paint } = opened({ ...CELL, selected_target: 5 });
     tellMap(model);
     const cell = { layer: 1, source: 3, target: 5 };
@@ -267,7 +269,7 @@ describe("the card of a cell", () => {
     expect(find("[data-aspect=direct] p").textContent).toBe("Indirect is 0: no token lies between.");
   });
 
-  it("asks for heads and for a second pass when told to", () => {
+  it("asks for heads and for a second pass on request", () => {
     const { model, store, find, texts, paint } = opened(CELL);
     tellMap(model);
     paint();
@@ -286,7 +288,7 @@ describe("the card of a cell", () => {
     );
   });
 
-  it("warns where a second pass does not agree", () => {
+  it("warns if a second pass does not agree", () => {
     const { model, find, paint } = opened(CELL);
     tellMap(model);
     find("[data-aspect=verification] .ask").click();
@@ -308,7 +310,7 @@ describe("the card of a cell", () => {
     expect(find("[data-aspect=direct]").dataset["status"]).toBe("pending");
   });
 
-  it("pins the source, and turns to the other reading of the same cell", () => {
+  it("pins the source, and switches to the other reading of the same cell", () => {
     const { model, store, all, find, paint } = opened(CELL);
     tellMap(model);
     paint();
@@ -317,7 +319,7 @@ describe("the card of a cell", () => {
     paint();
     expect(store.traits.pinned_sources.value).toEqual([3]);
     expect(pin?.textContent).toBe("Unpin “ key” (3)");
-    expect(turn?.textContent).toBe("Who else carries “ key” (7)?");
+    expect(turn?.textContent).toBe("What else carries “ key” (7)?");
     turn?.click();
     paint();
     expect(store.maps.main.reading.value).toEqual({ kind: "column", target: 7 });
@@ -325,7 +327,7 @@ describe("the card of a cell", () => {
     expect(find(".heat-map").dataset["target"]).toBe("7");
   });
 
-  it("shows no two predictions alike, however long they are", () => {
+  it("shows different predictions differently, whatever their length", () => {
     const { model, texts, paint } = opened(CELL);
     tellMap(model);
     const long = " internationalization";
@@ -342,7 +344,7 @@ describe("the card of a cell", () => {
     ]);
   });
 
-  it("shows tokens of the model as text, whatever they say", () => {
+  it("shows tokens of the model as text, whatever they contain", () => {
     const { model, find, all, paint } = opened(CELL);
     tellMap(model);
     const token = "<img src=x onerror=alert(1)>\u202e";
@@ -355,7 +357,7 @@ describe("the card of a cell", () => {
 });
 
 describe("pins compared", () => {
-  it("have one scale, which the effect on the next token does not set", () => {
+  it("share one scale, which leaves out the effect on the next token", () => {
     const rows = [Float32Array.from([90, 1, -2.9]), undefined, Float32Array.from([1])];
     expect(sharedScale(rows)).toBe(3);
     expect(sharedScale([undefined])).toBe(0);
@@ -363,7 +365,7 @@ describe("pins compared", () => {
     expect(farLink(rows[2], 4, 0.1)).toBeNull();
   });
 
-  it("stand along the text, up or down, without noise", () => {
+  it("show bars along the text, up or down, without noise", () => {
     expect(barsAlong(Float32Array.from([90, 0.01, -1.5]), 4, 3, 0.1)).toEqual([
       { position: 5, height: 1 },
       { position: 7, height: -0.5 },
@@ -371,7 +373,7 @@ describe("pins compared", () => {
     expect(barsAlong(undefined, 4, 3, 0.1)).toEqual([]);
   });
 
-  it("are listed side by side, each with its numbers and its strongest far link, and can be taken away", () => {
+  it("are listed side by side, each with its numbers and its strongest far link, and can be removed", () => {
     const { model, store, find, all, texts, paint } = opened({ pinned_sources: [3, 1], selected_layer: 1 });
     expect(find(".pins").hidden).toBe(false);
     tellMap(model);
@@ -400,7 +402,7 @@ describe("pins compared", () => {
     ["logprob", "up: needed here, down: removal would help"],
     ["entropy", "up: lowered by removal, down: raised by removal"],
     ["kl", "up: moved by removal"],
-  ] as const)("say of %s what up and down are, as the legend does", (kind, sides) => {
+  ] as const)("say for %s what up and down mean, as the legend does", (kind, sides) => {
     const { find } = opened({ pinned_sources: [3], query: queryOf(kind) });
     expect(find(".pins h3").textContent).toMatch(new RegExp(`· ${sides}$`, "u"));
   });

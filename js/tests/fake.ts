@@ -102,7 +102,7 @@ export class FakeModel {
   }
 }
 
-/** What hosts give: another object for the same model, each time. */
+/** Hosts give another object for the same model each time. */
 export function proxy(model: FakeModel): Model {
   return {
     get: (name) => model.get(name),
@@ -234,7 +234,7 @@ export const FOUND: Findings = {
   verification: { value: 3.76, reference: 3.76, difference: 1e-6, passes: 2 },
 };
 
-/** What the kernel finds out about a cell. */
+/** The kernel's findings about a cell. */
 export function finding<A extends Aspect>(
   aspect: A,
   cell = { layer: 1, source: 3, target: 7 },

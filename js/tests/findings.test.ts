@@ -6,8 +6,8 @@ import { type FakeModel, FOUND, finding, openStore, tellLayer, traits, welcome }
 
 const CELL = { layer: 1, source: 3, target: 7 };
 
-describe("what is known of a cell", () => {
-  it("grows aspect by aspect", () => {
+describe("the findings about a cell", () => {
+  it("arrive aspect by aspect", () => {
     const findings = new CellFindings();
     expect(findings.missing(CELL, ALWAYS_ASKED)).toEqual(ALWAYS_ASKED);
     findings.receive(finding("direct") as unknown as Finding);
@@ -16,7 +16,7 @@ describe("what is known of a cell", () => {
     expect(findings.of({ ...CELL, target: 6 })).toEqual({});
   });
 
-  it("is not asked twice, unless the kernel was asked about another cell since", () => {
+  it("are not asked for twice, unless the kernel was asked about another cell since", () => {
     const findings = new CellFindings();
     findings.asked(CELL, ["predictions", "direct"]);
     expect(findings.missing(CELL, ALWAYS_ASKED)).toEqual(["baseline_sensitivity"]);
@@ -26,7 +26,7 @@ describe("what is known of a cell", () => {
     expect(findings.missing(CELL, ALWAYS_ASKED)).toEqual(ALWAYS_ASKED);
   });
 
-  it("is asked again where that failed and the reader wants it", () => {
+  it("are asked for again after a failure if the reader wants it", () => {
     const findings = new CellFindings();
     findings.want(CELL, "verification");
     findings.asked(CELL, ["verification"]);
@@ -37,7 +37,7 @@ describe("what is known of a cell", () => {
     expect(findings.missing(CELL, [])).toEqual(["verification"]);
   });
 
-  it("is kept for the cells seen last", () => {
+  it("are kept for the cells seen last", () => {
     const findings = new CellFindings();
     const cell = (target: number) => ({ ...CELL, target });
     for (let target = 4; target < 5000; target += 1) {
@@ -68,7 +68,7 @@ describe("the kernel is asked about the selected cell", () => {
     return model.asked.filter((content) => (content as { readonly type: string }).type === "inspect");
   }
 
-  it("once its value is here, and the reader stays with it", () => {
+  it("once its value has arrived and the reader stays with it", () => {
     const { model, store } = connected();
     store.selection.selectCell(CELL);
     vi.advanceTimersByTime(10 * ASK_AFTER_MS);
@@ -80,7 +80,7 @@ describe("the kernel is asked about the selected cell", () => {
     expect(inspections(model)).toHaveLength(1);
   });
 
-  it("and not about cells that are passed by", () => {
+  it("and not about cells that the reader passes", () => {
     const { model, store } = connected();
     tellLayer(model, 1);
     for (const target of [4, 5, 6, 7]) {
@@ -91,7 +91,7 @@ describe("the kernel is asked about the selected cell", () => {
     expect(inspections(model)).toEqual([{ type: "inspect", ...CELL, aspects: ALWAYS_ASKED }]);
   });
 
-  it("though values stream in all the while", () => {
+  it("even while values keep arriving", () => {
     const { model, store } = connected();
     tellLayer(model, 1);
     store.selection.selectCell(CELL);
@@ -102,7 +102,7 @@ describe("the kernel is asked about the selected cell", () => {
     expect(inspections(model)).toHaveLength(1);
   });
 
-  it("for more where the reader wants more", () => {
+  it("for more if the reader wants more", () => {
     const { model, store } = connected();
     tellLayer(model, 1);
     store.want(store.maps.main, "carriers"); // no cell: nothing to ask about
@@ -118,7 +118,7 @@ describe("the kernel is asked about the selected cell", () => {
     expect(inspections(model)).toHaveLength(2);
   });
 
-  it("but not what the model’s host does not allow, until it does", () => {
+  it("but not for aspects that the model’s host does not allow, until it does", () => {
     const { model, store } = connected();
     model.fromKernel({ not_offered: { direct: "No masks.", carriers: "No masks." } });
     tellLayer(model, 1);
@@ -133,7 +133,7 @@ describe("the kernel is asked about the selected cell", () => {
     expect(inspections(model).slice(1)).toEqual([{ type: "inspect", ...CELL, aspects: ["direct"] }]);
   });
 
-  it("and forgets it all with the map", () => {
+  it("and everything is forgotten with the map", () => {
     const { model, store } = connected();
     tellLayer(model, 1);
     store.selection.selectCell(CELL);

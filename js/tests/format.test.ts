@@ -40,7 +40,7 @@ describe("tokens", () => {
     expect(shown(text)).toBe(expected);
   });
 
-  it("split over a character show it once", () => {
+  it("that share a character show it once", () => {
     expect(parts({ text: "🙂", piece: [1, 2], id: null, word: 0 })).toEqual([{ mark: false, text: "🙂" }]);
     expect(parts({ text: "🙂", piece: [2, 2], id: null, word: 0 })).toEqual([{ mark: true, text: "·" }]);
   });
@@ -53,7 +53,7 @@ describe("tokens", () => {
     expect(quote(undefined)).toBe("“?”");
   });
 
-  it("that look like a different one are told by their number", () => {
+  it("that look like another one are shown with their id", () => {
     const token = { text: "A", piece: null, id: 318, word: 0 };
     expect(quote(token)).toBe("“A” #318");
     expect(quote({ ...token, text: "A".repeat(80) })).toMatch(/…” #318$/u);
@@ -99,7 +99,7 @@ describe("numbers", () => {
     expect([mark(0), mark(16), mark(2.5), mark(-1)]).toEqual(["0", "16", "2.5", "−1"]);
   });
 
-  it("tell times roughly", () => {
+  it("give approximate times", () => {
     expect([duration(0.2), duration(8.3), duration(130), duration(8000)]).toEqual([
       "less than 1 s",
       "about 8 s",

@@ -34,7 +34,7 @@ describe("what is watched", () => {
     expect(seen).toEqual([3, 31]);
   });
 
-  it("follows what it read last, and that alone", () => {
+  it("follows only the signals that it read last", () => {
     const [open, inside] = [signal(false), signal(0)];
     const act = vi.fn(() => open.value && inside.value);
     frames.watch(act);
@@ -52,7 +52,7 @@ describe("what is watched", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it("runs in the order in which it was watched, in the same frame as what it follows from", () => {
+  it("runs in the order in which it was watched, and in the same frame as its cause", () => {
     const [given, derived] = [signal(1), signal(0)];
     const seen: number[] = [];
     frames.watch(() => {
@@ -78,7 +78,7 @@ describe("what is watched", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it("does not follow what a listener reads that it sets off", () => {
+  it("does not follow signals that a listener reads", () => {
     const [pointed, shown] = [signal(0), signal(false)];
     const button = document.createElement("button");
     frames.onDispose(listen(button, "blur", () => void pointed.value));
@@ -90,7 +90,7 @@ describe("what is watched", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it("stops neither the others nor itself by an error, which is reported", () => {
+  it("continues after an error, as do the others, and the error is reported", () => {
     const reports: (() => void)[] = [];
     vi.spyOn(globalThis, "queueMicrotask").mockImplementation((report) => void reports.push(report));
     const given = signal(0);
@@ -109,7 +109,7 @@ describe("what is watched", () => {
     expect(reports[0]).toThrow("odd");
   });
 
-  it("is at rest once the view is closed, even by one of its own", () => {
+  it("stops when the view is closed, even by one of its own acts", () => {
     const given = signal(0);
     const act = vi.fn(() => given.value);
     frames.watch(() => {
@@ -129,7 +129,7 @@ describe("what is watched", () => {
 });
 
 describe("an event", () => {
-  it("is a change of its signal, and of nothing else that is read", () => {
+  it("is a change of its signal, and of no other signal that is read", () => {
     const [happened, other] = [signal(0), signal(0)];
     const act = vi.fn(() => other.value);
     frames.on(happened, act);

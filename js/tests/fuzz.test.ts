@@ -100,7 +100,7 @@ class Fuzz {
     return { title: this.pick(TEXTS), advice: this.pick(TEXTS), detail: this.pick(TEXTS) };
   }
 
-  /** Other valid values of traits, as far from the usual as they may be. */
+  /** Other valid values of traits, as unusual as possible. */
   traits(nTokens: number): Partial<Traits> {
     const position = (): number | null => this.pick([null, 0, 1, this.below(9), this.below(20)]);
     const many = Array.from({ length: this.below(20) }, (_, word) => ({
@@ -229,7 +229,7 @@ function recover({ model, store, page }: Shown): void {
 }
 
 describe("odd messages and traits", () => {
-  it("neither break the view nor become markup nor pile up", { timeout: 300_000 }, () => {
+  it("do not break the view, become markup or pile up", { timeout: 300_000 }, () => {
     const fuzz = new Fuzz(20_250_131);
     const shown = show();
     const { model, store, page } = shown;
@@ -300,7 +300,7 @@ describe("tokens and names", () => {
   });
 });
 
-it("a kernel of another version is refused in words, whatever else it says", () => {
+it("a kernel of another version is refused in words, whatever else it sends", () => {
   const shown = show();
   shown.model.fromKernel({ protocol_version: PROTOCOL_VERSION + 1, model_name: MARKUP[1] });
   const fuzz = new Fuzz(3);

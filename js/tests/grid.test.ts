@@ -43,7 +43,7 @@ describe("geometry", () => {
     expect(within(shape, { row: 30, column: -1 })).toEqual({ row: 29, column: 0 });
   });
 
-  it("leads keys from cell to cell, and never out of the grid", () => {
+  it("moves the cursor by keys, and never out of the grid", () => {
     const shape = layOut(30, 81, 860);
     const from = { row: 12, column: 4 };
     expect(step("ArrowUp", false, from, shape)).toEqual({ row: 13, column: 4 });
@@ -57,7 +57,7 @@ describe("geometry", () => {
     expect(step("constructor", false, from, shape)).toBeNull();
   });
 
-  it("labels the strongest columns, none upon another", () => {
+  it("labels the strongest columns without overlap", () => {
     expect(labelled([5, 4, 1, 3], 10, 13, 2)).toEqual([0, 3]);
     expect(labelled([5, 4, 1, 3], 20, 13, 2)).toEqual([0, 1, 3]);
     expect(labelled([5, 4, 1, 3], 10, 13, 2, [2])).toEqual([0, 2]);
@@ -73,7 +73,7 @@ describe("geometry", () => {
     expect(many.slice(1).every((column, i) => (column - (many[i] ?? 0)) * 4 >= 13)).toBe(true);
   });
 
-  it("labels numbers evenly, and the last one", () => {
+  it("labels numbers evenly, including the last", () => {
     expect(labelled(evenly(30, 10, 13), 10, 13, 0)).toEqual([0, 5, 10, 15, 20, 25, 29]);
     expect(labelled(evenly(4, 20, 13), 20, 13, 0)).toEqual([0, 2, 3]);
   });
@@ -111,7 +111,7 @@ interface Shown {
   readonly left: () => number;
 }
 
-/** A grid whose owner marks what is pointed at, as they do. */
+/** A grid whose owner marks the cell under the pointer. */
 function shown(first: Picture): Shown {
   const pointed: (Place | null)[] = [];
   const selected: Place[] = [];
@@ -146,7 +146,7 @@ function shown(first: Picture): Shown {
 }
 
 describe("a grid", () => {
-  it("hands the pixels to the canvas as they are, one for each cell", () => {
+  it("gives the pixels to the canvas unchanged, one for each cell", () => {
     const drawn: { data: Uint8ClampedArray; width: number; height: number }[] = [];
     vi.stubGlobal(
       "ImageData",
@@ -168,7 +168,7 @@ describe("a grid", () => {
     vi.unstubAllGlobals();
   });
 
-  it("lies on a grain where something is missing, and on a hatch where it should be distrusted", () => {
+  it("has a grain where values are missing, and a hatch where they are unreliable", () => {
     const known = Uint8Array.from([1, 1, 0, 1, 0, 0]);
     const { grid, find, all } = shown(picture(3, 2, { known, hatched: (row) => row === 2 }));
     expect(all(".ground > *").map(({ className }) => className)).toEqual(["shock", "pending", "pending"]);
@@ -178,7 +178,7 @@ describe("a grid", () => {
     expect(find(".grid-veil").hidden).toBe(true);
   });
 
-  it("is one stop of the Tab key, with a cursor that arrows move and speech follows", () => {
+  it("is one stop of the Tab key; arrows move its cursor, and a screen reader hears it", () => {
     const { press, find, pointed, selected, left } = shown(picture(3, 20));
     expect(find(".plot").tabIndex).toBe(0);
     expect(find(".plot").getAttribute("aria-label")).toContain("A grid.");
@@ -210,14 +210,14 @@ describe("a grid", () => {
     expect(hidden.every(({ style }) => style.visibility === "")).toBe(true);
   });
 
-  it("frames what is marked, and nothing else", () => {
+  it("frames the marked cells and no others", () => {
     const { grid, find } = shown(picture(3, 20));
     grid.mark({ row: 2, cell: { row: 0, column: 19 }, cursor: null });
     expect(find(".row-frame").hidden).toBe(false);
     expect(find(".cell-frame").style.left).toBe("76px");
     expect(find(".cell-frame").style.top).toBe("40px");
     expect(find(".cursor-frame").hidden).toBe(true);
-    // A cell of a grid that is not shown any more.
+    // A cell of a grid that is no longer shown.
     grid.show(picture(3, 5));
     expect(find(".cell-frame").hidden).toBe(true);
   });
@@ -246,7 +246,7 @@ describe("a grid", () => {
     expect(rows).toEqual([1]);
   });
 
-  it("goes on from where the last key led, however fast they come", () => {
+  it("continues from where the last key led, however fast keys come", () => {
     const chosen: unknown[] = [];
     const grid = new GridView({
       frames: new Frames(),
@@ -294,7 +294,7 @@ describe("the same numbers as a table", () => {
     expect(all("tbody td")).toHaveLength(0);
   });
 
-  it("come some columns at a time, beginning with those of the selected cell", () => {
+  it("show some columns at a time, beginning with those of the selected cell", () => {
     const { find, all, grid } = shown(picture(2, 1000));
     grid.mark({ row: 0, cell: { row: 0, column: 500 }, cursor: null });
     find(".grid-table button").click();

@@ -38,7 +38,7 @@ function pixelOf(pixels: Uint8ClampedArray, of: Drilled, row: number, column: nu
 }
 
 describe("a row and a column at every layer", () => {
-  it("have one grid column for each token that can be reached, or that reaches", () => {
+  it("have one grid column for each later or earlier token", () => {
     expect(drilled(ROW)).toMatchObject({ first: 4, nColumns: 4, nLayers: N_LAYERS });
     expect(drilled(COLUMN)).toMatchObject({ first: 0, nColumns: 7 });
     expect(drilled(ROW, WORDS.length)).toMatchObject({ first: 4, nColumns: 5 });
@@ -47,7 +47,7 @@ describe("a row and a column at every layer", () => {
     expect(drill(rows(), { kind: "offset", offset: 2 })).toBeNull();
   });
 
-  it("lead from a place to its cell, and back", () => {
+  it("convert between places and cells", () => {
     expect(cellOf(drilled(ROW), { row: 2, column: 3 })).toEqual({ layer: 2, source: 3, target: 7 });
     expect(cellOf(drilled(COLUMN), { row: 2, column: 3 })).toEqual({ layer: 2, source: 3, target: 7 });
     expect(placeOf(drilled(ROW), { layer: 2, source: 3, target: 7 })).toEqual({ row: 2, column: 3 });
@@ -57,7 +57,7 @@ describe("a row and a column at every layer", () => {
     expect(valueAt(drilled(COLUMN), { row: 1, column: 5 })).toBeCloseTo(influence(1, 5, 7));
   });
 
-  it("know what is here: whole layers of a row, single cells of a column", () => {
+  it("know what has arrived: whole layers of a row, single cells of a column", () => {
     const row = drilled(ROW, undefined, [1, 2]);
     expect(layerSums(row, LAYERS).map(({ complete }) => complete)).toEqual([false, true, true, false]);
     expect([...knownOf(row)]).toEqual([0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0]);
@@ -94,7 +94,7 @@ describe("pixels", () => {
     }
   });
 
-  it("are clear below the noise floor, and where nothing is known", () => {
+  it("are transparent below the noise floor and before values arrive", () => {
     const of = given([Number.NaN, 0.0005], [0, -0.0009], [Number.NaN, Number.NaN]);
     const pixels = pixelsOf(of, 4, LAYERS, PALETTES.dark);
     expect(pixels).toHaveLength(4 * 2 * 3);
@@ -102,10 +102,10 @@ describe("pixels", () => {
   });
 });
 
-describe("what stands beside the cells", () => {
+describe("beside the cells", () => {
   const shocked = LAYERS.map((layer, i) => ({ ...layer, shock: i === 0 }));
 
-  it("is labelled by the strongest cell of a column; shocks, noise and weak columns are not", () => {
+  it("labels follow the strongest cell of a column, and leave out shocks, noise and weak columns", () => {
     expect([...columnStrengths(given([9, 9], [-1, 0.0001], [0.5, 0.2]), shocked, 0)]).toEqual([
       1,
       Math.fround(0.2),
@@ -113,7 +113,7 @@ describe("what stands beside the cells", () => {
     expect([...columnStrengths(given([0, 0], [-1, 0], [0.5, 0.2]), LAYERS, 0.4)]).toEqual([1, 0]);
   });
 
-  it("adds up the magnitudes of each layer over the noise floor; a shock does not set the scale", () => {
+  it("bars add up the magnitudes of each layer above the noise floor, and a shock does not set their scale", () => {
     const [shock, half, none] = layerSums(given([90, 9], [-1, 0.0001], [Number.NaN, Number.NaN]), shocked);
     expect(shock).toMatchObject({ sum: 99, share: 1, shocked: true });
     expect(half).toMatchObject({ sum: 1, share: 1, nKnown: 2, shocked: false });
@@ -124,7 +124,7 @@ describe("what stands beside the cells", () => {
     ]);
     const alone = layerSums(given([90, 9], [Number.NaN, 1], [Number.NaN, Number.NaN]), shocked);
     expect(alone[1]).toMatchObject({ sum: 1, nKnown: 1, complete: false });
-    expect(alone[1]?.share, "a part of a sum would look like a small one").toBe(0);
+    expect(alone[1]?.share, "a partial sum would look like a small one").toBe(0);
     expect(layerSums(given([4, 4], [0, 0], [0, 0]), shocked)[0]?.share).toBe(1);
   });
 });

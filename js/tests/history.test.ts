@@ -34,14 +34,14 @@ describe("the history of selections", () => {
     expect(history.redo()).toBeNull();
   });
 
-  it("takes what is already there for no step", () => {
+  it("counts the current selection as no step", () => {
     const history = new History();
     history.note(START);
     history.note({ ...START });
     expect(history.canUndo.value).toBe(false);
   });
 
-  it("takes a walk through the layers for one step", () => {
+  it("counts moves through the layers as one step", () => {
     const history = new History();
     history.note(START);
     history.note(at({ selected_source: 3 }));
@@ -52,7 +52,7 @@ describe("the history of selections", () => {
     expect(history.undo()).toEqual(START);
   });
 
-  it("forgets what was undone when something else is selected", () => {
+  it("forgets undone steps when something else is selected", () => {
     const history = new History();
     history.note(START);
     history.note(at({ selected_source: 3 }));
@@ -62,7 +62,7 @@ describe("the history of selections", () => {
     expect(history.undo()).toEqual(START);
   });
 
-  it("takes what comes bit by bit for one step, and an echo for none", () => {
+  it("counts a selection that comes trait by trait as one step, and an echo as none", () => {
     vi.useFakeTimers();
     const history = new History();
     history.begin(START);
@@ -113,7 +113,7 @@ describe("undo in the store", () => {
     expect(store.selection.history.canRedo.value).toBe(false);
   });
 
-  it("goes back through what was clicked, though the host takes changes one by one", () => {
+  it("goes back through the clicks, even if the host takes changes one by one", () => {
     const { store } = openStore();
     store.selection.selectToken(1);
     store.selection.selectCellAt(3);
@@ -130,7 +130,7 @@ describe("undo in the store", () => {
     expect(store.selection.history.canUndo.value).toBe(false);
   });
 
-  it("takes the kernel's echoes of them, one by one and late, for no steps", () => {
+  it("counts late echoes of the kernel, one by one, as no steps", () => {
     vi.useFakeTimers();
     const { model, store } = openStore();
     store.selection.selectToken(1);
@@ -153,7 +153,7 @@ describe("undo in the store", () => {
     expect(store.selection.history.canUndo.value).toBe(false);
   });
 
-  it("takes what Python selects trait by trait for one step", () => {
+  it("counts a selection by Python, trait by trait, as one step", () => {
     vi.useFakeTimers();
     const { model, store } = openStore();
     for (const change of [{ selected_source: 3 }, { selected_layer: 2 }, { selected_target: 6 }])
@@ -164,7 +164,7 @@ describe("undo in the store", () => {
     expect(store.selection.history.canUndo.value).toBe(false);
   });
 
-  it("undoes what Python selected too", () => {
+  it("also undoes a selection by Python", () => {
     const { model, store } = openStore();
     model.fromKernel({ selected_source: 3, selected_layer: 2 });
     store.selection.selectToken(5); // at once
@@ -174,7 +174,7 @@ describe("undo in the store", () => {
     expect([store.traits.selected_source.value, store.maps.main.layer.value]).toEqual([null, 1]);
   });
 
-  it("begins anew with another map", () => {
+  it("begins again with another map", () => {
     const { model, store } = openStore();
     store.selection.selectToken(3);
     model.fromKernel({ map_id: 2, tokens: traits().tokens.slice(2), n_targets: 5 });

@@ -15,7 +15,7 @@ const listening = ((): EventTarget => {
   return prototype;
 })();
 
-/** Listeners on whatever outlives a view, not on elements of the widget. */
+/** Listeners on objects that outlive a view, not on elements of the widget. */
 class Listeners {
   readonly #open = new Map<string, number>();
   readonly #unsubscribe: (() => void)[] = [];
@@ -95,7 +95,7 @@ afterEach(() => {
   document.body.replaceChildren();
 });
 
-/** Opens a view, uses it a little, and gives what is open meanwhile. */
+/** Opens a view, uses it a little, and returns what is open meanwhile. */
 function use(model: FakeModel, el: HTMLElement): number {
   tellMap(model);
   welcome(model);
@@ -113,7 +113,7 @@ function expectNothingOpen(): void {
   expect(vi.getTimerCount()).toBe(0);
 }
 
-it("what is counted here are listeners on the page", () => {
+it("only listeners on the page are counted", () => {
   const nothing = (): void => {};
   for (const target of [window, document, document.body] as EventTarget[]) {
     target.addEventListener("keydown", nothing);
@@ -124,7 +124,7 @@ it("what is counted here are listeners on the page", () => {
 });
 
 describe("fifty rounds of opening and closing", () => {
-  it("of a view leave nothing of it, the model's listeners apart", TIMEOUT, () => {
+  it("of a view leave nothing except the model's listeners", TIMEOUT, () => {
     const model = new FakeModel(traits());
     const instance = widget();
     const end = instance.initialize({ model: proxy(model) });
@@ -167,7 +167,7 @@ describe("fifty rounds of opening and closing", () => {
     }
   });
 
-  it("without `initialize`, which some hosts leave out, leave nothing either", TIMEOUT, () => {
+  it("without `initialize`, which some hosts leave out, also leave nothing", TIMEOUT, () => {
     for (let round = 0; round < ROUNDS; round += 1) {
       const model = new FakeModel(traits());
       const el = document.createElement("div");
@@ -181,7 +181,7 @@ describe("fifty rounds of opening and closing", () => {
   });
 });
 
-it("what comes after the end is let pass", () => {
+it("messages after the end are ignored", () => {
   const model = new FakeModel(traits());
   const instance = widget();
   const end = instance.initialize({ model: proxy(model) });

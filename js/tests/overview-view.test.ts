@@ -8,7 +8,7 @@ import { button, closeAll, type Opened, opened, press } from "./opened";
 
 afterEach(closeAll);
 
-/** All values are here, and have been summed up. */
+/** All values have arrived and are summarised. */
 async function whole(changes = {}): Promise<Opened> {
   const within = opened(changes);
   tellMap(within.model);
@@ -28,7 +28,7 @@ const RESAMPLED = SHOCK.map((layer, i) =>
 );
 
 describe("the whole map", () => {
-  it("says how much of it it summarises", async () => {
+  it("says how much of the map it covers", async () => {
     const within = opened({ sinks: [0] });
     expect(within.find(".overview-title").textContent).toContain("no layer is computed yet");
     tellLayer(within.model, 2);
@@ -42,7 +42,7 @@ describe("the whole map", () => {
     expect(button(within, "count sinks").getAttribute("aria-pressed")).toBe("true");
   });
 
-  it("is left alone by a click on a token", async () => {
+  it("does not change with a click on a token", async () => {
     const within = await whole();
     const changes: MutationRecord[] = [];
     const observer = new MutationObserver((records) => changes.push(...records));
@@ -61,7 +61,7 @@ describe("the whole map", () => {
 });
 
 describe("where each layer’s influence goes", () => {
-  it("is walked through with arrows; Enter colours the tokens of a cell, and lets go of them", async () => {
+  it("is explored with arrows; Enter colours the tokens of a cell, and releases them", async () => {
     const within = await whole();
     const plot = within.find(".offset-profile .plot");
     plot.focus();
@@ -95,7 +95,7 @@ describe("where each layer’s influence goes", () => {
     );
   });
 
-  it("says which offset of a range the tokens are coloured by, and tells of that one", async () => {
+  it("says which offset of a range colours the tokens, and describes it", async () => {
     const n = 100;
     const tokens = Array.from({ length: n }, (_, word) => ({ text: " a", piece: null, id: null, word }));
     const within = opened({ tokens, n_targets: n - 1, selected_layer: 0, selected_offset: 38 });
@@ -118,7 +118,7 @@ describe("where each layer’s influence goes", () => {
     expect(words.textContent).toContain("layer 0 · 40–43 tokens ahead · mean magnitude");
   });
 
-  it("hatches a layer that another baseline stands in for, and names that baseline", async () => {
+  it("hatches a layer where another baseline stands in, and names that baseline", async () => {
     const within = await whole({ layer_info: RESAMPLED });
     expect(within.all(".offset-profile .ground > *").map(({ className }) => className)).toEqual([
       "done",
@@ -147,7 +147,7 @@ describe("where each layer’s influence goes", () => {
     expect(cells).toContain(`${value} (n = 1)`);
   });
 
-  it("leaves layers under a shock, and the next token, out of its scale", () => {
+  it("leaves layers under a shock and the next token out of its scale", () => {
     const map = rows();
     const summary = new MapSummary(map);
     summary.update({ layers: SHOCK, sinks: [], withSinks: false, ownShare: -1 });
@@ -163,7 +163,7 @@ describe("where each layer’s influence goes", () => {
     }
   });
 
-  it("tells nothing of a layer before half of its sources are here", () => {
+  it("shows a layer only after half of its sources have arrived", () => {
     const map = rows(7, []);
     const summary = new MapSummary(map);
     const what = { layers: SHOCK, sinks: [0], withSinks: false, ownShare: -1 };
@@ -185,7 +185,7 @@ describe("where each layer’s influence goes", () => {
     expect(seen).toEqual([false, false, false, false, true]);
   });
 
-  it("paints the layers from the bottom up, and nothing that is not here", () => {
+  it("paints the layers from the bottom up, and only known cells", () => {
     const summary = new MapSummary(rows(7, [1]));
     summary.update({ layers: SHOCK, sinks: [], withSinks: false, ownShare: -1 });
     const profile = profileOf(summary, 4, 7, null, () => false);
@@ -197,14 +197,14 @@ describe("where each layer’s influence goes", () => {
       const opacity = Math.round(255 * Math.sqrt(Math.min(1, mean / profile.scale)));
       expect([...pixels.subarray(at, at + 4)]).toEqual([1, 2, 3, opacity]);
     }
-    // Where nobody reaches, nothing is waited for.
+    // No source has such an offset, so nothing is pending.
     expect([...paintProfile(profile, [1, 2, 3], 6).known.subarray(5, 7)]).toEqual([0, 1]);
     expect(pixels.subarray(0, 4 * 14).every((byte) => byte === 0)).toBe(true);
   });
 });
 
 describe("own share by layer", () => {
-  it("chooses the layer by keys, and tells each layer’s numbers", async () => {
+  it("chooses the layer by keys, and says each layer’s numbers", async () => {
     const within = await whole();
     const plot = within.find(".spread-plot");
     expect(plot.getAttribute("aria-valuetext")).toBe(
@@ -218,7 +218,7 @@ describe("own share by layer", () => {
     expect(plot.getAttribute("aria-valuenow")).toBe("3");
   });
 
-  it("marks layers that are here in part, or under a shock", async () => {
+  it("marks layers that are incomplete or under a shock", async () => {
     const within = opened({ layer_info: SHOCK });
     tellLayer(within.model, 0);
     tellLayer(within.model, 1, [0, 1, 2, 3, 4]);
@@ -235,7 +235,7 @@ describe("own share by layer", () => {
     ).toEqual([false, true, true]);
   });
 
-  it("joins no layer that another baseline stands in for, and names that baseline", async () => {
+  it("leaves layers where another baseline stands in out of the line, and names that baseline", async () => {
     const within = await whole({ layer_info: RESAMPLED, selected_layer: 0 });
     const hollow = within.all(".spread-dots i").map((dot) => dot.hasAttribute("data-hollow"));
     expect(hollow).toEqual([false, false, false, true]);
@@ -246,7 +246,7 @@ describe("own share by layer", () => {
     expect(within.find(".spread-table tbody tr:last-child td:last-child").textContent).toBe("resample");
   });
 
-  it("waits for nothing where there can be none", async () => {
+  it("says if no token can have a share", async () => {
     const within = await whole({ window: null });
     expect(spreadWords(null, null, false)).toBe("the prompt is too short for own shares");
     expect(spreadWords(null, 4, true)).toBe("no token has an own share here");
@@ -254,7 +254,7 @@ describe("own share by layer", () => {
     expect(within.all(".spread-dots .pending")).toEqual([]);
   });
 
-  it("is there as a table", async () => {
+  it("is available as a table", async () => {
     const within = await whole();
     const toggle = within.find(".own-share > button");
     toggle.click();
@@ -283,7 +283,7 @@ const linksWords = (within: Opened): string | null =>
   within.find(".all-links").parentElement?.querySelector(".overview-sub")?.textContent ?? null;
 
 describe("strongest links", () => {
-  it("are listed by distance, each a click away", async () => {
+  it("are listed by distance, and a click selects each", async () => {
     const within = await whole({ direction: "column", selected_target: 2 });
     const first = within.find(".all-links button");
     expect(first.textContent).toBe("+3.76 nats“ key” → “ key”4 ahead · layer 0");
@@ -300,11 +300,11 @@ describe("strongest links", () => {
     expect(within.all(".all-links button:not([hidden])")).toHaveLength(10);
   });
 
-  it("are offered at no distance that the prompt does not have", async () => {
+  it("are offered only at distances within the prompt", async () => {
     const within = await whole({ least_offset: 9 });
     const offered = (): (string | undefined)[] =>
       within.all(".distances label:not([hidden])").map(({ dataset }) => dataset["least"]);
-    // The chosen one is there, to be left.
+    // The chosen distance stays, so that it can be changed.
     expect(offered()).toEqual(["1", "2", "9"]);
     expect(within.all(".all-links button:not([hidden])")).toHaveLength(0);
     expect(linksWords(within)).toBe("no token of this prompt lies so far ahead of another");
@@ -313,12 +313,12 @@ describe("strongest links", () => {
     expect(offered()).toEqual(["1", "2"]);
   });
 
-  it("say of how much of the map they tell, and which layers they leave out", async () => {
+  it("say how much of the map they cover, and which layers they leave out", async () => {
     const within = opened({ layer_info: RESAMPLED });
     tellLayer(within.model, 0);
     tellLayer(within.model, 3, [3]);
     await settled(within, "1 more begun");
-    // One clicked token is no layer.
+    // One clicked token is not enough for a layer.
     expect(linksWords(within)).toBe("none so far, from 0 of 4 layers");
     tellLayer(within.model, 2);
     await settled(within, "from 2 of 4 layers");

@@ -79,7 +79,7 @@ describe("offset profile", () => {
     expect(summary.strongest(1)).toEqual([{ layer: 0, source: 2, target: 3, value: -1 }]);
   });
 
-  it("leaves sinks out, or takes them in again", () => {
+  it("leaves sinks out, and counts them on request", () => {
     const rows = new Rows(4, 3, 1, 1);
     tell(rows, 0, all(4), (_, source) => (source === 0 ? 8 : 1));
     const summary = new MapSummary(rows);
@@ -114,7 +114,7 @@ describe("own share", () => {
 });
 
 describe("strongest links", () => {
-  it("are those that going through every cell would find, each pair once at its strongest layer", () => {
+  it("equal a search of every cell, each pair once at its strongest layer", () => {
     const rows = new Rows(40, 40, 3, 1);
     const value = (layer: number, source: number, target: number): number =>
       Math.fround(Math.sin(layer * 7.1 + source * 3.7 + target * 1.3) * 5);
@@ -141,7 +141,7 @@ describe("strongest links", () => {
     }
   });
 
-  it("leave out layers where the mean is a shock, whatever takes its place", () => {
+  it("leave out layers where the mean is a shock, whatever replaces it", () => {
     const rows = new Rows(4, 3, 2, 1);
     for (const layer of [0, 1]) tell(rows, layer, all(4), () => (layer === 0 ? 100 : 1));
     const summary = new MapSummary(rows);
@@ -157,7 +157,7 @@ describe("strongest links", () => {
 });
 
 describe("while values arrive", () => {
-  it("comes to the same, row by row or at once, and when a row comes again", () => {
+  it("has the same result row by row, at once, and when a row arrives again", () => {
     const rows = new Rows(10, 9, 1, 1);
     const summary = new MapSummary(rows);
     for (const source of [3, 9, 0, 1, 2, 8, 7, 5, 4, 6]) {
@@ -173,7 +173,7 @@ describe("while values arrive", () => {
     expect(summary.strongest(1)).toEqual(whole.strongest(1));
   });
 
-  it("changes its version with what it says alone", () => {
+  it("changes its version only with its content", () => {
     const rows = new Rows(4, 3, 2, 1);
     const summary = summaryOf(rows);
     const what = counted(2);

@@ -29,11 +29,11 @@ describe("buffers", () => {
     expect([...floats(unaligned([1.5, -0.25, 3e8]))]).toEqual([1.5, -0.25, 3e8]);
   });
 
-  it("keep what is not a number", () => {
+  it("keep NaN", () => {
     expect([...floats(unaligned([Number.NaN, 1]))]).toEqual([Number.NaN, 1]);
   });
 
-  it("end where their view ends", () => {
+  it("end with their buffer's view", () => {
     const all = new Float32Array([1, 2, 3, 4]);
     expect([...floats(new DataView(all.buffer, 4, 8))]).toEqual([2, 3]);
   });

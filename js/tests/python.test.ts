@@ -47,7 +47,7 @@ describe("the call that makes a view", () => {
     expect(call).toContain('\nmodel = hw.load_model("meta/llama", remote=True)\n');
   });
 
-  it("says that a model from memory must be there", () => {
+  it("says that a model in memory must exist", () => {
     const call = pythonCall(STORY);
     expect(call).toContain("\n# model: the one that this widget was made with");
     expect(call).not.toContain("model =");
@@ -110,7 +110,7 @@ describe("the call that makes a view", () => {
     );
   });
 
-  it("says in comments what it cannot write, on one line each", () => {
+  it("names in comments what it cannot write, on one line each", () => {
     const call = pythonCall({
       ...STORY,
       query: { ...STORY.query, metric: "function mine\nimport os" },

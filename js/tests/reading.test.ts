@@ -33,19 +33,19 @@ describe("a selection", () => {
     expect(readingOf({ ...NOTHING, direction: "column" }, T, T)).toEqual({ kind: "statistic" });
   });
 
-  it("is a row or a column by its direction, whatever lies at the other end", () => {
+  it("is a row or a column by its direction, whatever is at the other end", () => {
     const both = { ...NOTHING, selected_source: 3, selected_target: 7 };
     expect(readingOf(both, T, T)).toEqual({ kind: "row", source: 3 });
     expect(readingOf({ ...both, direction: "column" }, T, T)).toEqual({ kind: "column", target: 7 });
   });
 
-  it("goes before an offset", () => {
+  it("takes precedence over an offset", () => {
     expect(readingOf({ ...NOTHING, selected_offset: 5 }, T, T)).toEqual({ kind: "offset", offset: 5 });
     expect(readingOf({ ...NOTHING, selected_source: 3, selected_offset: 5 }, T, T).kind).toBe("row");
   });
 
   it.each([
-    ["a source behind the prompt", { selected_source: T }],
+    ["a source after the prompt", { selected_source: T }],
     ["the first token as target", { direction: "column" as const, selected_target: 0 }],
     ["a target that is not predicted", { direction: "column" as const, selected_target: T }],
     ["an offset longer than the prompt", { selected_offset: T }],
@@ -54,12 +54,12 @@ describe("a selection", () => {
     expect(readingOf({ ...NOTHING, ...changes }, T, T - 1)).toEqual({ kind: "statistic" });
   });
 
-  it("reaches to the prediction after the prompt where the metric has one", () => {
+  it("reaches the prediction after the prompt if the metric has one", () => {
     const column = { ...NOTHING, direction: "column" as const, selected_target: T };
     expect(readingOf(column, T, T)).toEqual({ kind: "column", target: T });
   });
 
-  it("has a cell where its target lies behind its source", () => {
+  it("has a cell if its target is after its source", () => {
     const cell = (source: number | null, target: number | null, direction: "row" | "column") => {
       const selected = { ...NOTHING, direction, selected_source: source, selected_target: target };
       return selectedCell(selected, readingOf(selected, T, T), 2, T, T);
@@ -77,7 +77,7 @@ describe("a selection", () => {
 });
 
 describe("a reading", () => {
-  it("has the token it is of", () => {
+  it("knows its token", () => {
     expect(readings(3, 7, 2).map(anchorOf)).toEqual([3, 7, null]);
     expect(anchorOf({ kind: "statistic" })).toBeNull();
   });
@@ -119,8 +119,8 @@ describe("a reading", () => {
   });
 });
 
-describe("what is painted along the text", () => {
-  it("has at each position the influence of its cell", () => {
+describe("the values along the text", () => {
+  it("have at each position the influence of its cell", () => {
     for (const nTargets of [T - 1, T])
       for (const reading of [
         ...readings(3, 7, 2),
@@ -139,7 +139,7 @@ describe("what is painted along the text", () => {
       }
   });
 
-  it("waits for what is not here, place by place", () => {
+  it("are NaN at each position that has not arrived", () => {
     const some = rows(T - 1, [1]);
     for (const reading of readings(3, 7, 2)) {
       const strip = stripOf(some, reading, 2);
@@ -148,7 +148,7 @@ describe("what is painted along the text", () => {
     }
   });
 
-  it("is nothing where a statistic is read", () => {
+  it("do not exist for a statistic", () => {
     expect(stripOf(rows(), { kind: "statistic" }, 1)).toBeNull();
   });
 });

@@ -30,7 +30,7 @@ describe("the host of a remote model", () => {
     vi.advanceTimersByTime(50);
   };
 
-  it("is told as it changes, and for how long once that is a while", () => {
+  it("is shown as it changes, and with its duration after a while", () => {
     const within = opened(computing("sent"));
     expect(words(within)).toBe("Computing layer 1 · 50 % · sent");
     heard(within, "queued, position 3");
@@ -44,7 +44,7 @@ describe("the host of a remote model", () => {
     expect(words(within)).toBe("Computing layer 1 · 50 % · running");
   });
 
-  it("has its room where the model is remote, alone", () => {
+  it("has its room only if the model is remote", () => {
     const { model, find } = opened();
     expect(find(".progress").hasAttribute("data-remote")).toBe(false);
     model.fromKernel({ asked: { ...traits().asked, remote: true } });
@@ -52,7 +52,7 @@ describe("the host of a remote model", () => {
     expect(find(".progress").hasAttribute("data-remote")).toBe(true);
   });
 
-  it("leaves no gap between two requests, and goes after the last", () => {
+  it("leaves no gap between two requests, and ends after the last", () => {
     const within = opened(computing("running"));
     vi.advanceTimersByTime(10_000);
     heard(within, null);
@@ -65,13 +65,13 @@ describe("the host of a remote model", () => {
     expect(words(within)).toBe("Computing layer 1 · 50 % · about 8 s left · 4 of 4 layers done");
   });
 
-  it("is said to a screen reader once for each state that lasts", () => {
+  it("is announced once for each state that lasts", () => {
     const within = opened(computing("sent"));
     heard(within, "queued");
     expect(spoken(within)).toBe("");
     vi.advanceTimersByTime(1100);
     expect(spoken(within)).toBe("queued");
-    within.find(".page > [aria-live]").textContent = ""; // whatever is said from now on stands there
+    within.find(".page > [aria-live]").textContent = ""; // all that is said from now on
     heard(within, null);
     heard(within, "queued");
     vi.advanceTimersByTime(5000);
@@ -81,7 +81,7 @@ describe("the host of a remote model", () => {
     expect(spoken(within)).toBe("running");
   });
 
-  it("is forgotten with an error, what is computed stays, and Resume asks again", () => {
+  it("ends with an error, computed values stay, and Resume asks again", () => {
     const within = opened(computing("running"));
     tellLayer(within.model, 1);
     vi.advanceTimersByTime(50);
@@ -108,7 +108,7 @@ describe("the host of a remote model", () => {
 describe("what the model’s host does not allow", () => {
   const REASON = "This host runs one pass alone.";
 
-  it("is greyed out where it is writing on, and says why", async () => {
+  it("disables writing on, and says why", async () => {
     const within = opened({ not_offered: { write_on: REASON } });
     const submit = (): void => {
       within.find(".write-on").dispatchEvent(new Event("submit", { cancelable: true }));
@@ -130,7 +130,7 @@ describe("what the model’s host does not allow", () => {
     expect(within.model.asked).toHaveLength(2);
   });
 
-  it("stands in the place of a cell’s answer, or of what a button offers", async () => {
+  it("replaces the answer about a cell, or the offer of a button", async () => {
     const cell = { selected_layer: 1, selected_source: 3, selected_target: 7 };
     const { model, find } = await filled({ ...cell, not_offered: { direct: REASON, carriers: REASON } });
     expect(find("[data-aspect=direct] .aspect-note").textContent).toBe(REASON);

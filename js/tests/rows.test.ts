@@ -13,7 +13,7 @@ describe("values", () => {
     expect(kept.row(0, 3)).toBeUndefined();
   });
 
-  it("tell a missing number from one that is not here yet", () => {
+  it("distinguish a missing number from one that has not arrived", () => {
     const { model, store } = openStore();
     tellLayer(model, 1);
     const kept = store.maps.main.rows.value;
@@ -23,14 +23,14 @@ describe("values", () => {
     expect(kept.statistic(0, 2, 6)).toBeUndefined();
   });
 
-  it("reach to the prediction after the prompt", () => {
+  it("include the prediction after the prompt", () => {
     const map = rows(WORDS.length);
     expect(map.influence(1, 7, 8)).toBeCloseTo(influence(1, 7, 8), 5);
     expect(map.row(1, 7)).toHaveLength(1);
     expect(rows().row(1, 7)).toHaveLength(0);
   });
 
-  it("may come in any order and twice", () => {
+  it("may arrive in any order and twice", () => {
     const { model, store } = openStore();
     tellLayer(model, 1, [5, 2]);
     tellLayer(model, 1, [2]);
@@ -42,7 +42,7 @@ describe("values", () => {
     expect(kept.influence(1, 2, 4)).toBeCloseTo(influence(1, 2, 4), 5);
   });
 
-  it("tell that something of a layer has come", () => {
+  it("signal that values of a layer have arrived", () => {
     const { model, store } = openStore();
     tellLayer(model, 1, [5]);
     const version = store.maps.main.rows.value.version(1);
@@ -52,7 +52,7 @@ describe("values", () => {
     expect(store.maps.main.rows.value.version(1)).toBeGreaterThan(version);
   });
 
-  it("of another map are dropped, and go with theirs", () => {
+  it("of another map are dropped", () => {
     const { model, store } = openStore();
     tellLayer(model, 1, undefined, 7);
     expect(store.maps.main.rows.value.nSources(1)).toBe(0);

@@ -25,26 +25,26 @@ function even(values: Readonly<Record<number, number>>): Rows {
 const ROW: Reading = { kind: "row", source: 2 };
 
 describe("the scale", () => {
-  it("is the greatest magnitude of what is read, at any layer, rounded up", () => {
+  it("is the greatest magnitude of the reading at any layer, rounded up", () => {
     expect(scaleOf(even({ 0: 0.3, 3: -1.7 }), ROW, layers)).toBe(2);
     expect(scaleOf(rows(), { kind: "row", source: 3 }, layers)).toBe(4);
     expect(scaleOf(rows(), { kind: "column", target: 7 }, layers)).toBe(4);
     expect(scaleOf(rows(), { kind: "offset", offset: 4 }, layers)).toBe(4);
   });
 
-  it("is not known before the first value, and there is none for a statistic", () => {
+  it("is NaN before the first value and for a statistic", () => {
     expect(scaleOf(even({}), ROW, layers)).toBeNaN();
     expect(scaleOf(rows(), { kind: "statistic" }, layers)).toBeNaN();
   });
 
-  it("leaves out a source's own next token where there is anything else", () => {
-    // Influence on the next token is 1/2, on the one behind it 1/3.
+  it("leaves out a source's own next token if there are other values", () => {
+    // Influence on the next token is 1/2, on the one after it 1/3.
     expect(scaleOf(rows(), { kind: "row", source: 4 }, layers)).toBe(0.4);
     expect(scaleOf(rows(), { kind: "column", target: 5 }, layers)).toBe(0.4);
     expect(scaleOf(rows(), { kind: "row", source: 6 }, layers)).toBe(0.5);
   });
 
-  it("leaves out a shock where there is anything else", () => {
+  it("leaves out a shock if there are other layers", () => {
     const shocked = layers.map((layer, i) => ({ ...layer, shock: i === 1 }));
     expect(scaleOf(even({ 1: 900 }), ROW, shocked)).toBe(1000);
     expect(scaleOf(even({ 1: 900, 2: 0.7 }), ROW, shocked)).toBe(0.8);

@@ -17,7 +17,7 @@ import { OFFERED, queryOf } from "./fake";
 
 const QUERY = queryOf("logprob");
 const NAMED = queryOf("entropy", { metric: "logprob of ' Paris'" });
-/** Functions of the user’s own, whose names say nothing of what they are. */
+/** Functions of the user’s own, whose names say nothing about their meaning. */
 const NAMED_LIKE_OTHERS = ["kl", "logprob", "entropy", "function kl", "<lambda>", "{amount}", "{token}"].map(
   (metric): Query => queryOf("function", { metric, short_metric: metric }),
 );
@@ -36,8 +36,8 @@ function meaning(query: Query, value: number): string {
   );
 }
 
-describe("what a value means depends on the metric", () => {
-  it("says more or less likely for the log-probability alone", () => {
+describe("the meaning of a value", () => {
+  it("is more or less likely only for the log-probability", () => {
     expect(meaning(QUERY, 2)).toMatch(/less likely by 2\S* nats/u);
     expect(meaning(QUERY, -2)).toMatch(/more likely by 2\S* nats/u);
     expect(meaning(queryOf("entropy"), 2)).toContain("lowers the entropy");
@@ -46,22 +46,20 @@ describe("what a value means depends on the metric", () => {
     expect(meaning(NAMED, 2)).toContain("lowers the logprob of ' Paris' at “ b” by 2");
   });
 
-  it("names the row and the ends of its scale accordingly", () => {
+  it("decides the words of the row and of the ends of its scale", () => {
     expect(meaningOf("row", QUERY)).toBe("nats lost at that token if this state is removed");
     expect(meaningOf("row", queryOf("logit"))).toContain("how much logit (logits) falls");
     expect(meaningOf("row", queryOf("kl"))).toContain("how far");
     expect(meaningOf("column", queryOf("kl"))).toContain("how far");
     expect(scaleEnds(QUERY)).toEqual(["removal would help", "needed here"]);
-    expect(scaleEnds(QUERY, "sources")[1], "in a column the coloured tokens are not where it is needed").toBe(
-      "needed there",
-    );
+    expect(scaleEnds(QUERY, "sources")[1], "in a column the sources are coloured").toBe("needed there");
     expect(scaleEnds(queryOf("kl"))[0]).toBe("");
     expect(scaleEnds(queryOf("entropy"))).toEqual(["raised by removal", "lowered by removal"]);
     expect(scaleEnds(NAMED)).toEqual(["raised by removal", "lowered by removal"]);
     expect(scaleNote(4, queryOf("kl"))).toBe("0 to 4 nats or more");
   });
 
-  it.each(NAMED_LIKE_OTHERS)("takes $metric for nothing but the user’s own", (query) => {
+  it.each(NAMED_LIKE_OTHERS)("treats $metric as the user’s own", (query) => {
     const { metric } = query;
     expect(meaning(query, 2)).toBe(`Removing this state lowers the ${metric} at “ b” by 2.`);
     expect(meaningOf("row", query)).toBe(`how much ${metric} falls there if this state is removed`);
@@ -83,7 +81,7 @@ describe("a token without a value", () => {
       Number.NaN,
     );
 
-  it("has too little after it, or only noise; the prediction after the prompt counts", () => {
+  it("has too few later predictions, or only noise; the prediction after the prompt counts", () => {
     expect(said(2, 5)).toBe("no value: only 3 predictions after it, fewer than the window of 4");
     expect(said(2, 6)).toBe("no value: only noise");
     expect(said(5, 6)).toBe("no value: only 1 prediction after it, fewer than the window of 4");
@@ -92,7 +90,7 @@ describe("a token without a value", () => {
 });
 
 describe("labels", () => {
-  it("tells an estimate from an exact value, and names a site that is not the residual stream", () => {
+  it("distinguishes estimates from exact values, and names a site other than the residual stream", () => {
     expect(queryLabels(QUERY)).toEqual(["exact ablation", "log p (nats)"]);
     expect(queryLabels({ ...QUERY, exact: false, method: "gradient", site: "value, head 1" })).toEqual([
       "estimated gradient",
@@ -105,7 +103,7 @@ describe("labels", () => {
     expect(baselineNote(0, { ...LAYER, baseline }, OFFERED)).toMatch(/^Removed: replaced by /u);
   });
 
-  it("says where a baseline is a shock, and where another stands in for it", () => {
+  it("says if a baseline is a shock, and if another stands in for it", () => {
     const shock = { ...LAYER, shock: true };
     expect(baselineNote(3, shock, OFFERED)).toMatch(/^At layer 3 the mean state is itself a shock/u);
     expect(shockLabel(shock, OFFERED)).toBe("flawed baseline: mostly its shock");
@@ -127,7 +125,7 @@ describe("progress", () => {
   };
   const layers = { done: 3, asked: 30, all: true };
 
-  it("says what is done, how much of it, and what remains", () => {
+  it("says what is computed, how much of it is done, and how much remains", () => {
     expect(progressNote(progress, "computing", layers)).toBe(
       "Computing layer 12 · 43 % · about 8 s left · 3 of 30 layers done",
     );
@@ -153,7 +151,7 @@ describe("progress", () => {
     expect(progressNote({ ...progress, task: "" }, "ready", layers)).toBe("");
   });
 
-  it("says where a request is instead of what is left, while one is waited for", () => {
+  it("shows the state of a pending request instead of the time left", () => {
     const words = "queued on ndif.example, position 3";
     expect(progressNote(progress, "computing", layers, words)).toBe(
       "Computing layer 12 · 43 % · queued on ndif.example, position 3",
@@ -168,20 +166,23 @@ describe("progress", () => {
     const complete = { ...progress, filling: "complete" as const };
     expect(progressNote(complete, "ready", layers, "sent")).toBe("All 30 layers are computed · sent");
     const onRequest = { ...progress, filling: "on request" as const };
-    expect(progressNote(onRequest, "ready", layers, "sent"), "something is found out of a cell").toBe(
+    expect(progressNote(onRequest, "ready", layers, "sent"), "a cell is inspected").toBe(
       "3 of 30 layers done · sent",
     );
     const stopped = { ...progress, filling: "stopped" as const };
-    expect(progressNote(stopped, "ready", layers, words), "nobody waits for it any more").toBe(
+    expect(progressNote(stopped, "ready", layers, words), "nobody waits for the request any more").toBe(
       "Stopped: layer 12 · 43 % · 3 of 30 layers done",
     );
   });
 
-  it.each(["stopped", "on request"] as const)("says what a click asks while the rest is %s", (filling) => {
-    expect(progressNote({ ...progress, filling }, "computing", layers)).toBe(
-      "Computing layer 12 · 43 % · about 8 s left · 3 of 30 layers done",
-    );
-  });
+  it.each(["stopped", "on request"] as const)(
+    "says what a click asks for while the rest is %s",
+    (filling) => {
+      expect(progressNote({ ...progress, filling }, "computing", layers)).toBe(
+        "Computing layer 12 · 43 % · about 8 s left · 3 of 30 layers done",
+      );
+    },
+  );
 
   it.each([
     [0.2, "sent"],

@@ -9,14 +9,14 @@ const T = WORDS.length;
 const PROBLEM = { title: "No such token", advice: "Choose another.", detail: "" };
 
 describe("a click on a token", () => {
-  it("reads its row, at once and for the kernel", () => {
+  it("reads its row at once, and tells the kernel", () => {
     const { model, store } = openStore({ selected_target: 7, selected_offset: 3 });
     store.selection.selectToken(3);
     expect(store.maps.main.reading.value).toEqual({ kind: "row", source: 3 });
     expect(model.saved).toEqual([{ selected_source: 3, selected_target: null, selected_offset: null }]);
   });
 
-  it("reads its column where columns are read", () => {
+  it("reads its column if the direction is column", () => {
     const { model, store } = openStore({ direction: "column" });
     store.selection.selectToken(7);
     expect(store.maps.main.reading.value).toEqual({ kind: "column", target: 7 });
@@ -26,7 +26,7 @@ describe("a click on a token", () => {
     expect(model.saved.at(-1)).toEqual({ direction: "row", selected_source: 3, selected_target: null });
   });
 
-  it("does nothing where there is nothing to read", () => {
+  it("does nothing if there is nothing to read", () => {
     const { model, store } = openStore();
     store.selection.selectToken(0, "column");
     store.selection.selectToken(T, "column");
@@ -34,7 +34,7 @@ describe("a click on a token", () => {
     expect(model.saved).toEqual([]);
   });
 
-  it("asks who carries the prediction after the prompt, where there is one", () => {
+  it("reads the column of the prediction after the prompt, if there is one", () => {
     const { model, store } = openStore({ n_targets: T });
     tellMap(model, T);
     store.selection.selectToken(T, "column");
@@ -60,7 +60,7 @@ describe("a cell", () => {
     expect(store.maps.main.cell.value).toEqual({ layer: 2, source: 3, target: 7 });
   });
 
-  it("of an offset is selected where its source stands", () => {
+  it("of an offset is selected by its source", () => {
     const { store } = openStore();
     store.selection.selectOffset(2, 4);
     expect(store.maps.main.reading.value).toEqual({ kind: "offset", offset: 4 });
@@ -69,7 +69,7 @@ describe("a cell", () => {
     expect(store.maps.main.reading.value).toEqual({ kind: "row", source: 3 });
   });
 
-  it("is let go of without its row or column", () => {
+  it("is released without its row or column", () => {
     const { store } = openStore({ selected_source: 3, selected_target: 7 });
     store.selection.releaseCell();
     expect([store.maps.main.reading.value, store.maps.main.cell.value]).toEqual([
@@ -86,7 +86,7 @@ describe("a cell", () => {
   });
 });
 
-describe("turning from rows to columns", () => {
+describe("switching between rows and columns", () => {
   it("reads the same cell from its other end", () => {
     const { model, store } = openStore({ selected_source: 3, selected_target: 7 });
     store.selection.turn("column");
@@ -97,7 +97,7 @@ describe("turning from rows to columns", () => {
     expect(model.saved).toEqual([{ direction: "column" }, { direction: "row" }]);
   });
 
-  it("reads the same token where no cell is selected", () => {
+  it("reads the same token if no cell is selected", () => {
     const { store } = openStore({ selected_source: 3 });
     store.selection.turn("column");
     expect(store.maps.main.reading.value).toEqual({ kind: "column", target: 3 });
@@ -105,7 +105,7 @@ describe("turning from rows to columns", () => {
     expect(store.maps.main.reading.value).toEqual({ kind: "row", source: 3 });
   });
 
-  it("lets go of what has no other side", () => {
+  it("releases a token without the other direction", () => {
     const { store } = openStore({ selected_source: 0 });
     store.selection.turn("column");
     expect(store.maps.main.reading.value).toEqual({ kind: "statistic" });
@@ -115,7 +115,7 @@ describe("turning from rows to columns", () => {
     expect(after.maps.main.reading.value).toEqual({ kind: "row", source: T - 1 });
   });
 
-  it("keeps a statistic or an offset, and does nothing where nothing turns", () => {
+  it("keeps a statistic or an offset, and does nothing if the direction stays", () => {
     const { model, store } = openStore({ selected_offset: 2 });
     store.selection.turn("column");
     expect(store.maps.main.reading.value).toEqual({ kind: "offset", offset: 2 });
@@ -135,7 +135,7 @@ describe("the selection", () => {
     expect(store.maps.main.reading.value).toEqual({ kind: "statistic" });
   });
 
-  it("is not saved again where nothing changes", () => {
+  it("is not saved again if nothing changes", () => {
     const { model, store } = openStore({ selected_layer: 2 });
     store.selection.selectLayer(2);
     store.selection.clear();
@@ -144,7 +144,7 @@ describe("the selection", () => {
     expect(model.saved).toEqual([]);
   });
 
-  it("of a statistic lets go of tokens", () => {
+  it("of a statistic releases tokens", () => {
     const { store } = openStore({ selected_source: 3, selected_target: 7 });
     store.selection.selectStatistic("expected_horizon");
     expect(store.maps.main.reading.value).toEqual({ kind: "statistic" });
@@ -154,7 +154,7 @@ describe("the selection", () => {
     expect(store.maps.main.statistic.value?.name).toBe("own_share");
   });
 
-  it("tells whether what it asks for is here", () => {
+  it("says whether the values that it asks for have arrived", () => {
     const { model, store } = openStore();
     const complete = (): boolean => store.maps.main.complete.value;
     expect(complete()).toBe(false);
@@ -173,14 +173,14 @@ describe("the selection", () => {
     expect(complete()).toBe(false);
     const progress = { task: "layer 2", done: 0.1, seconds_left: null };
     model.fromKernel({ progress: { ...progress, filling: "on request" } });
-    expect(complete(), "a click is answered, only the rest is not").toBe(false);
+    expect(complete(), "a click is answered, the rest is not computed").toBe(false);
     model.fromKernel({ progress: { ...progress, filling: "stopped" } });
     expect(complete()).toBe(true);
   });
 });
 
 describe("pins", () => {
-  it("are set and taken away, as many as there is room for", () => {
+  it("are added up to a limit, and removed", () => {
     const { model, store } = openStore();
     for (let source = 0; source < MOST_PINNED; source += 1)
       expect(store.selection.togglePin(source)).toBe(true);
@@ -192,8 +192,8 @@ describe("pins", () => {
   });
 });
 
-describe("what is asked of the kernel", () => {
-  it("goes as messages", () => {
+describe("requests to the kernel", () => {
+  it("are sent as messages", () => {
     const { model, store } = openStore();
     store.kernel.greet();
     welcome(model);
@@ -216,7 +216,7 @@ describe("what is asked of the kernel", () => {
     ]);
   });
 
-  it("may fail, which is said until the next attempt or the next map", () => {
+  it("may fail, which is shown until the next attempt or the next map", () => {
     const { model, store } = openStore();
     const fail = (): void => model.tell({ type: "failed", field: "metric", problem: PROBLEM });
     fail();
@@ -240,7 +240,7 @@ describe("traits", () => {
     expect(store.traits.query.value).toEqual(INITIAL.query);
   });
 
-  it("may come apart, targets before their tokens", () => {
+  it("may arrive one by one, targets before their tokens", () => {
     const { model, store } = openStore();
     const longer = [...WORDS, " again"].map((text, word) => ({ text, piece: null, id: null, word }));
     model.fromKernel({ map_id: 2, n_targets: T + 1 });

@@ -38,7 +38,7 @@ const ends = (
   strongestLinks(rows(), reading, 0, most, floor, without).map(({ source, target }) => [source, target]);
 
 describe("the strongest links", () => {
-  it("of no row are none", () => {
+  it("of a missing row are none", () => {
     const empty = new Rows(N, N - 1, 1, 0);
     expect(strongestLinks(empty, { kind: "row", source: 2 }, 0, 3, null, [])).toEqual([]);
   });
@@ -57,14 +57,14 @@ describe("the strongest links", () => {
     ]);
   });
 
-  it("of an offset lie so far apart, without sinks", () => {
+  it("of an offset have that offset, and leave out sinks", () => {
     expect(ends({ kind: "offset", offset: 3 }, 2, null, [8])).toEqual([
       [7, 10],
       [6, 9],
     ]);
   });
 
-  it("of a whole layer are far ones, without sinks", () => {
+  it("of a whole layer are far ones, and leave out sinks", () => {
     expect(FAR).toBe(5);
     expect(ends({ kind: "statistic" }, 2)).toEqual([
       [6, 11],
@@ -80,7 +80,7 @@ describe("the strongest links", () => {
     ]);
   });
 
-  it("are the same however many pass by", () => {
+  it("are the same for any number of links", () => {
     const all = strongestLinks(rows(), { kind: "statistic" }, 0, 100, null, []);
     const few = strongestLinks(rows(), { kind: "statistic" }, 0, 3, null, []);
     expect(few).toEqual(all.slice(0, 3));
@@ -90,17 +90,17 @@ describe("the strongest links", () => {
 describe("the colours of pins", () => {
   const papers = { light: [255, 255, 255], dark: [24, 25, 28] } as const;
 
-  it.each(["light", "dark"] as const)("stand out from the paper, 3 : 1 at least (%s)", (theme) => {
+  it.each(["light", "dark"] as const)("have a contrast of 3 : 1 at least with the paper (%s)", (theme) => {
     for (let pin = 0; pin < MOST_PINNED; pin += 1)
       expect(contrast(pinColour(theme, pin), papers[theme])).toBeGreaterThanOrEqual(3);
   });
 
-  it.each(["light", "dark"] as const)("are as many as there can be pins, each another (%s)", (theme) => {
+  it.each(["light", "dark"] as const)("are as many as the pins allowed, and all differ (%s)", (theme) => {
     const colours = Array.from({ length: MOST_PINNED }, (_, pin) => css(pinColour(theme, pin)));
     expect(new Set(colours).size).toBe(MOST_PINNED);
   });
 
-  it.each(["light", "dark"] as const)("leave a number on them readable (%s)", (theme) => {
+  it.each(["light", "dark"] as const)("have a readable number on them (%s)", (theme) => {
     for (let pin = 0; pin < MOST_PINNED; pin += 1) {
       const ground = pinColour(theme, pin);
       expect(contrast(inkOn(ground, papers[theme]), ground)).toBeGreaterThanOrEqual(4.5);
@@ -109,14 +109,14 @@ describe("the colours of pins", () => {
 });
 
 describe("the lines of pins", () => {
-  it("lie below each other, the first pin’s on top, and leave the colour its place", () => {
+  it("are stacked, the first pin’s on top, and leave the colour visible", () => {
     expect(placesOf(2)).toEqual({
       places: "0 calc(100% - 3px), 0 calc(100% - 0px), 0 0",
       clips: "border-box, border-box, padding-box",
     });
   });
 
-  it("are solid where the state is needed, dashed where removal would help, and absent where it tells nothing", () => {
+  it("are solid if the state is needed, dashed if removal would help, and absent below the noise floor", () => {
     const line = { pin: 1, value: -1, alpha: 255 };
     expect(imagesOf([line], 3, "light")).toBe(
       "none, repeating-linear-gradient(to right, rgb(167, 140, 65) 0 4px, transparent 4px 7px), none, none",

@@ -22,8 +22,8 @@ function points(path: string): readonly (readonly [number, number])[] {
   return [...path.matchAll(/(-?[\d.]+) (-?[\d.]+)/g)].map(([, x, y]) => [Number(x), Number(y)] as const);
 }
 
-describe("what can be seen", () => {
-  it("is found by height", () => {
+describe("the visible units", () => {
+  it("are found by height", () => {
     expect(between(BOXES, 0, 299)).toEqual([0, 50]);
     expect(between(BOXES, 55, 95)).toEqual([10, 20]);
     expect(between(BOXES, 51, 89)).toEqual([10, 15]);
@@ -33,12 +33,12 @@ describe("what can be seen", () => {
 });
 
 describe("the line above and below", () => {
-  it("is entered at the nearest place", () => {
+  it("is entered at the nearest unit", () => {
     expect(lineFrom(BOXES, 12, 1)).toBe(17);
     expect(lineFrom(BOXES, 12, -1)).toBe(7);
   });
 
-  it("is the same line at the first and the last", () => {
+  it("is the same line at both ends", () => {
     expect(lineFrom(BOXES, 2, -1)).toBe(2);
     expect(lineFrom(BOXES, 48, 1)).toBe(48);
   });
@@ -62,7 +62,7 @@ describe("arcs", () => {
     }
   });
 
-  it("never come over letters: they stay in the white between lines, or beside the text", () => {
+  it("never cross letters: they stay between lines or beside the text", () => {
     for (const lane of [0, 0.5, 1]) {
       for (const [source, target] of [
         [1, 22],
@@ -80,7 +80,7 @@ describe("arcs", () => {
     }
   });
 
-  it("of different lanes do not lie on each other", () => {
+  it("of different lanes do not overlap", () => {
     const ways = [0, 0.5, 1].map((lane) => arcPath(box(1), box(22), ROOM, GAP, lane));
     expect(new Set(ways).size).toBe(3);
   });
@@ -92,7 +92,7 @@ describe("arcs", () => {
     expect(Math.max(...xs(3, 24))).toBeGreaterThan(ROOM.width);
   });
 
-  it("have no corner tighter than there is room for", () => {
+  it("have no corner tighter than the room allows", () => {
     expect(rounded([])).toBe("");
     expect(
       rounded([

@@ -5,7 +5,7 @@ import { click, closeAll, filled, labelOf } from "./opened";
 afterEach(closeAll);
 
 describe("attention sinks", () => {
-  it("are those of the map: none before the prompt has run, or where there is none", async () => {
+  it("are those of the map: none before the prompt has run, or if the map has none", async () => {
     const within = await filled();
     expect(within.all("[data-sink]")).toEqual([]);
     expect(WORDS.map((_, position) => labelOf(within.token(position))).join()).not.toContain("sink");
@@ -16,7 +16,7 @@ describe("attention sinks", () => {
     expect(within.find('[data-key="sink"]').textContent).toContain("attention sinks, left out of summaries");
   });
 
-  it("say where they are, and whether they are counted", async () => {
+  it("are named, with whether they are counted", async () => {
     const within = await filled({ sinks: [0, 5] });
     expect(labelOf(within.token(0))).toContain("(first token, an attention sink: left out of summaries)");
     expect(labelOf(within.token(5))).toContain("(attention sink: left out of summaries)");
@@ -30,7 +30,7 @@ describe("attention sinks", () => {
 });
 
 describe("letters", () => {
-  it("are read on the paper there is, though the theme stays", async () => {
+  it("have readable ink on the actual paper, even if the theme stays", async () => {
     const within = await filled({ selected_source: 3 });
     expect(within.token(6).style.color).toBe("");
     document.body.style.backgroundColor = "rgb(128, 128, 128)";
@@ -44,7 +44,7 @@ describe("the legend of pins", () => {
   it.each([
     ["entropy", "; dashed where raised by removal"],
     ["kl", ""],
-  ] as const)("says of %s what a dashed line is, if there is one", async (kind, dashed) => {
+  ] as const)("says what a dashed line means for %s, if there is one", async (kind, dashed) => {
     const within = await filled({ pinned_sources: [3], query: queryOf(kind) });
     const said = within.find('[data-key="pins"]').textContent ?? "";
     expect(said).toContain(`${kind === "kl" ? "0 to" : "±"} 4 nats or more${dashed}`);
@@ -54,8 +54,8 @@ describe("the legend of pins", () => {
 
 describe("the legend of tokens without a value", () => {
   it.each([
-    [4, "no value: fewer than 4 tokens ahead"],
-    [2, "no value: fewer than 2 tokens ahead, or only noise"],
+    [4, "no value: fewer than 4 later tokens"],
+    [2, "no value: fewer than 2 later tokens, or only noise"],
     [null, "no value: the prompt is too short"],
   ])("within a window of %s says why", async (window, why) => {
     // Tokens 4 to 7 have none.
@@ -65,7 +65,7 @@ describe("the legend of tokens without a value", () => {
 });
 
 describe("pins", () => {
-  it("number their tokens and underline where they are used, dashed where removal would help", async () => {
+  it("number their tokens and underline their uses, dashed if removal would help", async () => {
     const { token, find } = await filled({ pinned_sources: [3, 1] });
     expect(token(3).dataset["pin"]).toBe("1");
     expect(token(1).dataset["pin"]).toBe("2");
@@ -78,7 +78,7 @@ describe("pins", () => {
     expect(find('[data-key="pins"]').textContent).toContain("± 4 nats");
   });
 
-  it("leave no trace when they are taken away", async () => {
+  it("leave nothing when they are removed", async () => {
     const { model, token } = await filled({ pinned_sources: [3] });
     model.fromKernel({ pinned_sources: [] });
     await frame();
@@ -89,9 +89,9 @@ describe("pins", () => {
 });
 
 describe("arcs", () => {
-  it("are drawn on request, and taken away", async () => {
+  it("are drawn and removed on request", async () => {
     const { model, find } = await filled({ selected_source: 3, show_arcs: true });
-    // The fourth link, of 0.25 nats, is under a twelfth of the scale of 4.
+    // The fourth link, of 0.25 nats, is less than a twelfth of the scale of 4.
     expect(find(".arcs").childElementCount).toBe(3);
     expect(find(".arcs").getAttribute("aria-hidden")).toBe("true");
     model.fromKernel({ show_arcs: false });
@@ -101,7 +101,7 @@ describe("arcs", () => {
 });
 
 describe("the legend", () => {
-  it("keeps a scale across clicks until it is let go of", async () => {
+  it("keeps a scale across clicks until it is released", async () => {
     const { model, token, find } = await filled({ selected_source: 3 });
     const keep = find('[name="keep-scale"]') as HTMLInputElement;
     keep.click();

@@ -5,7 +5,7 @@ import { click, closeAll, filled, hover, labelOf } from "./opened";
 afterEach(closeAll);
 
 describe("the tooltip", () => {
-  it("says of the token under the pointer what its label says, and how its influence spreads", async () => {
+  it("has the label of the token under the pointer, and shows how its influence spreads", async () => {
     const { token, find } = await filled({ selected_source: 3 });
     hover(token(5));
     await vi.waitFor(() => expect(find(".tooltip").hidden).toBe(false));
@@ -20,7 +20,7 @@ describe("the tooltip", () => {
     expect(find(".tip-summary").textContent).toContain("own share 0.50");
   });
 
-  it("does not cover what a click has painted", async () => {
+  it("does not cover the result of a click", async () => {
     const { token, find } = await filled();
     hover(token(3));
     await vi.waitFor(() => expect(find(".tooltip").hidden).toBe(false));
@@ -31,7 +31,7 @@ describe("the tooltip", () => {
     await vi.waitFor(() => expect(find(".tooltip").hidden).toBe(false));
   });
 
-  it("goes when the pointer does", async () => {
+  it("closes when the pointer leaves", async () => {
     const { token, find } = await filled();
     hover(token(5));
     await vi.waitFor(() => expect(find(".tooltip").hidden).toBe(false));

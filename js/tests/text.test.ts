@@ -7,7 +7,7 @@ afterEach(closeAll);
 const kinds = ({ token }: Opened): string[] => WORDS.map((_, i) => token(i).dataset["kind"] ?? "");
 
 describe("the text", () => {
-  it("is text, whatever a token says", () => {
+  it("is text, whatever a token contains", () => {
     const tokens = ["<img src=x onerror=alert(1)>", " a\u202eb", "\n"].map((text, word) => ({
       text,
       piece: null,
@@ -18,7 +18,7 @@ describe("the text", () => {
     expect(find(".text").querySelector("img")).toBeNull();
   });
 
-  it("is coloured by the statistic, and says where there is no value and why", async () => {
+  it("is coloured by the statistic, and says why a token has no value", async () => {
     const view = opened();
     expect(kinds(view)).toEqual(WORDS.map(() => "pending"));
     tellLayer(view.model, 1);
@@ -42,7 +42,7 @@ describe("the text", () => {
     expect(token(0).hasAttribute("data-sink")).toBe(false);
   });
 
-  it("reads a row: what is before the source is out of reach", async () => {
+  it("reads a row: earlier tokens are out of reach", async () => {
     const view = await filled();
     click(view.token(3));
     await frame();
@@ -63,7 +63,7 @@ describe("the text", () => {
     expect(view.find(".legend-title").textContent).toBe("Layer 1 · where “ key” (3) is used");
   });
 
-  it("reads a column: what comes too late is out of reach", async () => {
+  it("reads a column: tokens that come too late are out of reach", async () => {
     const view = await filled({ direction: "column", selected_target: 5 });
     expect(kinds(view)).toEqual([
       "value",
@@ -77,16 +77,16 @@ describe("the text", () => {
     ]);
     expect(labelOf(view.token(4))).toContain("its own next token");
     expect(labelOf(view.token(6))).toContain("too late");
-    expect(view.find(".legend-title").textContent).toContain("who carries the prediction of “ the” (5)");
+    expect(view.find(".legend-title").textContent).toContain("what carries the prediction of “ the” (5)");
   });
 
-  it("reads an offset: each token by the one so far ahead", async () => {
+  it("reads an offset: each token by its influence that far ahead", async () => {
     const view = await filled({ selected_offset: 4 });
     expect(kinds(view).slice(4)).toEqual(["outside", "outside", "outside", "outside"]);
     expect(labelOf(view.token(3))).toBe("“ key”, token 3: +3.76 nats for “ key” (7), 4 tokens ahead");
   });
 
-  it("does not colour what lies below the noise floor, and says so", async () => {
+  it("does not colour values below the noise floor, and says so", async () => {
     const layer_info = traits().layer_info.map((layer) => ({ ...layer, noise_floor: 0.3 }));
     const view = await filled({ layer_info, selected_source: 3 });
     expect(influence(1, 3, 6)).toBeCloseTo(-0.25);
@@ -96,7 +96,7 @@ describe("the text", () => {
     expect(view.find('[data-key="noise"]').textContent).toContain("0.30 nats");
   });
 
-  it("has a place for the prediction after the prompt where there is one", async () => {
+  it("has a place for the prediction after the prompt if there is one", async () => {
     const view = opened({ n_targets: WORDS.length });
     await frame();
     const end = view.token(WORDS.length);
@@ -107,7 +107,7 @@ describe("the text", () => {
     expect(end.dataset["kind"]).toBe("target");
   });
 
-  it("sets apart what the model wrote", async () => {
+  it("separates text that the model wrote", async () => {
     const view = await filled({ written_from: 5 });
     expect(view.find(".text").textContent).toBe("Anna kept the key towritten by the modelthe old key");
     expect(view.find(".written").nextElementSibling).toBe(view.token(5));
@@ -116,7 +116,7 @@ describe("the text", () => {
     expect(view.find('[data-key="written"]').hidden).toBe(false);
   });
 
-  it("is marked where a search finds something", async () => {
+  it("marks the places that a search finds", async () => {
     const { model, token } = await filled({ find: "KEY" });
     const found = (): number[] => WORDS.flatMap((_, i) => (token(i).hasAttribute("data-found") ? [i] : []));
     expect(found()).toEqual([3, 7]);
@@ -161,7 +161,7 @@ describe("words", () => {
 });
 
 describe("clicks and keys", () => {
-  it("leave the focus on the token, also with Shift, and from a cleared selection it comes back", async () => {
+  it("leave the focus on the token, also with Shift, and a cleared selection returns it", async () => {
     const { root, token, find } = await filled({ selected_source: 3 });
     click(token(6), { shiftKey: true });
     expect(root.shadowRoot?.activeElement).toBe(token(6));
@@ -171,7 +171,7 @@ describe("clicks and keys", () => {
     expect(root.shadowRoot?.activeElement).toBe(token(6));
   });
 
-  it("turn to the other direction with Shift, or C", async () => {
+  it("read the other direction with Shift, or C", async () => {
     const { model, token, find } = await filled();
     click(token(3), { shiftKey: true });
     expect(model.saved).toEqual([{ direction: "column", selected_target: 3 }]);
@@ -182,7 +182,7 @@ describe("clicks and keys", () => {
     expect(find(".page > .unseen").textContent).toBe("Nothing predicts the first token.");
   });
 
-  it("select the cell of a token with Alt, or S, and let go of it the same way", async () => {
+  it("select the cell of a token with Alt, or S, and release it the same way", async () => {
     const { model, token } = await filled({ selected_source: 3 });
     click(token(7), { altKey: true });
     expect(model.saved.at(-1)).toEqual({ selected_target: 7 });
@@ -195,7 +195,7 @@ describe("clicks and keys", () => {
     expect(token(7).hasAttribute("data-target")).toBe(false);
   });
 
-  it("pin with Ctrl, or P, and say when there is no room", async () => {
+  it("pin with Ctrl, or P, and say when the limit is reached", async () => {
     const { model, token, find } = await filled();
     click(token(1), { ctrlKey: true });
     for (const position of [2, 3, 4]) {
@@ -210,7 +210,7 @@ describe("clicks and keys", () => {
     expect(model.saved.at(-1)).toEqual({ pinned_sources: [2, 3, 4] });
   });
 
-  it("let go step by step with Escape: tooltip, link, selection", async () => {
+  it("release step by step with Escape: tooltip, cell, selection", async () => {
     const { model, token, find } = await filled({ selected_source: 3, selected_target: 7 });
     token(4).focus();
     await frame();
@@ -239,7 +239,7 @@ describe("clicks and keys", () => {
     expect(root.shadowRoot?.activeElement).toBe(token(2));
   });
 
-  it("are told in a line that changes with what is selected", async () => {
+  it("are explained in a line that changes with the selection", async () => {
     const { token, find } = await filled();
     expect(find(".hint").textContent).toContain("Click a token");
     click(token(3));
@@ -250,7 +250,7 @@ describe("clicks and keys", () => {
     expect(find(".hint").textContent).toContain("Enter reads a token");
   });
 
-  it("say what they came to, until something else is selected", async () => {
+  it("announce their result until something else is selected", async () => {
     const { model, token, find } = await filled({ selected_source: 3 });
     click(token(7), { altKey: true });
     await frame();

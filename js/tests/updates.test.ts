@@ -37,7 +37,7 @@ const READINGS: Readonly<Record<string, Partial<Traits>>> = {
   offset: { selected_offset: 2 },
   cell: { direction: "column", selected_source: 2, selected_target: 6 },
 };
-/** Pins, sinks, arcs and such are there from the start, so that what they show can go stale. */
+/** Pins, sinks, arcs and such exist from the start, so that they could become stale. */
 const START: Partial<Traits> = {
   statistics: OPEN_ENDED,
   sinks: [0],
@@ -46,7 +46,7 @@ const START: Partial<Traits> = {
   find: "the",
 };
 
-/** Words, attributes in one order, and colours of the page; not what is hidden or was said aloud. */
+/** Words, attributes in one order, and colours of the page; neither hidden text nor announcements. */
 function shownBy({ shadow }: Opened): string {
   const page = shadow.querySelector(".page")?.cloneNode(true) as Element;
   for (const element of page.querySelectorAll("[hidden], [aria-live]")) element.remove();
@@ -76,13 +76,13 @@ describe("the legend", () => {
     const { model, find } = await filled({ window: 2 });
     model.fromKernel({ window: 4 });
     await frame();
-    expect(find('[data-key="none"]').textContent).toContain("fewer than 4 tokens ahead");
+    expect(find('[data-key="none"]').textContent).toContain("fewer than 4 later tokens");
   });
 });
 
 describe("a view", () => {
   it.each(Object.keys(READINGS))(
-    "read by %s is always what one opened just now would be",
+    "read by %s always equals one opened just now",
     async (reading) => {
       let now: Partial<Traits> = { ...START, ...READINGS[reading] };
       const followed = await filled(now);
@@ -90,7 +90,7 @@ describe("a view", () => {
         now = { ...now, ...change };
         followed.model.fromKernel(change);
         const fresh = await filled(now);
-        // The whole map in summary is brought up to date a few times a second.
+        // The summary of the map is updated a few times a second.
         const compared = (): void => expect(shownBy(followed), JSON.stringify(change)).toBe(shownBy(fresh));
         await vi.waitFor(compared, 3000);
       }

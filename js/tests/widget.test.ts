@@ -45,14 +45,14 @@ function opened(changes = {}): Opened {
 }
 
 describe("a host", () => {
-  it("that runs `initialize` for a widget nobody looks at makes the kernel compute nothing", async () => {
+  it("that runs `initialize` for a widget without a view makes the kernel compute nothing", async () => {
     const model = new FakeModel(traits());
     open.push(widget().initialize({ model: proxy(model) }));
     await frame();
     expect(model.sent).toEqual([]);
   });
 
-  it("that leaves `initialize` out gets a view all the same", async () => {
+  it("that leaves `initialize` out also gets a view", async () => {
     const model = new FakeModel(traits());
     const { token } = view(model, widget());
     tellMap(model);
@@ -61,7 +61,7 @@ describe("a host", () => {
     expect(model.sent).toEqual([HELLO]);
   });
 
-  it("may close a view twice, and abort it after that", () => {
+  it("may close a view twice, and then abort it", () => {
     const model = new FakeModel(traits());
     const instance = widget();
     const all = new AbortController();
@@ -94,7 +94,7 @@ describe("views of one model", () => {
     expect(first.root.isConnected).toBe(false);
   });
 
-  it("opened later show at once what is there", async () => {
+  it("opened later show at once what has arrived", async () => {
     const first = opened();
     tellLayer(first.model, 1);
     first.token(3).click();
@@ -105,7 +105,7 @@ describe("views of one model", () => {
 });
 
 describe("Python", () => {
-  it("selects, and another map replaces the picture", async () => {
+  it("selects a token, and another map replaces the picture", async () => {
     const { model, root, token } = opened();
     model.fromKernel({ selected_source: 2 });
     await frame();
@@ -118,8 +118,8 @@ describe("Python", () => {
   });
 });
 
-describe("the state of things", () => {
-  it("is told to the page around: ready means that what was asked for is painted", async () => {
+describe("the state of the widget", () => {
+  it("is visible to the page: ready means that everything asked for is painted", async () => {
     const { model, root, token } = opened();
     expect(root.dataset["state"]).toBe("computing");
     expect(token(1).dataset["kind"]).toBe("pending");
@@ -133,7 +133,7 @@ describe("the state of things", () => {
     expect(root.dataset["state"]).toBe("computing");
   });
 
-  it("times the painting of a row that is known", async () => {
+  it("includes the time to paint a known row", async () => {
     const { model, root, token } = opened();
     token(3).click();
     await frame();
@@ -161,10 +161,10 @@ describe("the state of things", () => {
   it("is another version of the protocol, in plain words", () => {
     const { root, find } = opened({ protocol_version: PROTOCOL_VERSION + 1 });
     expect(root.dataset["state"]).toBe("error");
-    expect(find(".notice").textContent).toContain("do not speak the same version");
+    expect(find(".notice").textContent).toContain("use different versions");
   });
 
-  it("is progress, which can be stopped and gone on with", async () => {
+  it("shows progress, which can be stopped and resumed", async () => {
     const progress = { task: "layer 1", done: 0.43, seconds_left: 8, filling: "running" as const };
     const { model, find } = opened({ state: "computing", progress });
     expect(find(".progress-words").textContent).toContain("Computing layer 1 · 43 % · about 8 s left");
@@ -177,7 +177,7 @@ describe("the state of things", () => {
   });
 });
 
-it("a click is painted without the kernel, and the kernel hears of it", async () => {
+it("a click is painted without the kernel, and sent to it", async () => {
   const { model, token } = opened();
   tellLayer(model, 1);
   await frame();

@@ -14,7 +14,7 @@ const TOKENS: readonly Token[] = [
 ];
 
 describe("words", () => {
-  it("are stretches of tokens, and cover the text once", () => {
+  it("are runs of tokens, and cover the text once", () => {
     expect(unitsOf(TOKENS, 5, true)).toEqual([
       { start: 0, stop: 1 },
       { start: 1, stop: 3 },
@@ -24,16 +24,16 @@ describe("words", () => {
     expect(unitsOf(TOKENS, 5, false)).toHaveLength(5);
   });
 
-  it("leave the place behind the prompt to itself", () => {
+  it("do not include the place after the prompt", () => {
     expect(unitsOf(TOKENS, 6, true).at(-1)).toEqual({ start: 5, stop: 6 });
   });
 
-  it("are asked about where they have been read, or where their prediction begins", () => {
+  it("have their state at the last token, and their prediction at the first", () => {
     expect(representative({ start: 1, stop: 3 }, "row")).toBe(2);
     expect(representative({ start: 1, stop: 3 }, "column")).toBe(1);
   });
 
-  it("add up as targets; as sources they are their last token", () => {
+  it("are sums as targets; as sources they are their last token", () => {
     const unit = { start: 5, stop: 7 };
     const row = { kind: "row" as const, source: 2 };
     const strip = stripOf(rows(), row, 1);
@@ -47,7 +47,7 @@ describe("words", () => {
     expect(unitValue(strip, { start: WORDS.length, stop: 9 }, row, null)).toBeUndefined();
   });
 
-  it("leave out what lies within the noise, as every sum does", () => {
+  it("leave out values below the noise floor, as every sum does", () => {
     const row = { kind: "row" as const, source: 2 };
     const strip = { first: 3, values: Float32Array.from([0.25, 0.5, -0.25, 2]) };
     expect(unitValue(strip, { start: 3, stop: 6 }, row, 0.25)).toBe(0.5);
@@ -63,8 +63,8 @@ describe("words", () => {
   });
 });
 
-describe("what is looked for", () => {
-  it("is found across tokens, whatever its case", () => {
+describe("a search text", () => {
+  it("is found across tokens, in any case", () => {
     expect(occurrences(TOKENS, "LIGHTHOUSE K")).toEqual([{ start: 1, stop: 4 }]);
     expect(occurrences(TOKENS, "e")).toEqual([
       { start: 0, stop: 1 },
@@ -89,7 +89,7 @@ describe("what is looked for", () => {
     expect(occurrences(split, "é")).toEqual([{ start: 1, stop: 3 }]);
   });
 
-  it("ends, however long the text", () => {
+  it("ends for a text of any length", () => {
     const long = Array.from({ length: 2000 }, (_, word) => ({ text: "aa", piece: null, id: null, word }));
     expect(occurrences(long, "a")).toHaveLength(4000);
   });

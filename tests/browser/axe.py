@@ -1,4 +1,4 @@
-"""axe-core, run on a widget: what keeps somebody from using it."""
+"""Accessibility problems of a widget, found by axe-core."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RUN = """async selector => {
 
 
 def violations(page: Page, selector: str = ".horizon-widget") -> list[str]:
-    """What axe-core finds in a widget, its shadow root included: rule, element and what to do."""
+    """Problems that axe-core finds in a widget and its shadow root: rule, element and what to do."""
     if not page.evaluate("() => 'axe' in window"):
         page.evaluate(SOURCE.read_text())
     found = page.evaluate(RUN, selector)

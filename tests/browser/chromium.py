@@ -14,10 +14,10 @@ VARIABLE = "HORIZON_WIDGET_CHROMIUM"
 
 
 def find_chromium() -> str:
-    """Give the path of a Chromium, or skip the test; in CI (``CI`` is set) fail it.
+    """Return the path of a Chromium, or skip the test; in CI (``CI`` is set) fail it.
 
-    Looked for in this order: the environment variable HORIZON_WIDGET_CHROMIUM, ``PATH``, Playwright's own, Debian's
-    package (installed where this is allowed: as root).
+    Searched in this order: the environment variable HORIZON_WIDGET_CHROMIUM, ``PATH``, Playwright's own, Debian's
+    package (installed if this is allowed: as root).
     """
     found = _chosen() or _on_path() or _of_playwright() or _from_debian()
     if found is None:

@@ -31,7 +31,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def quickstart(browser: Browser, lab: str) -> Iterator[Notebook]:
-    """The example notebook, all of it run."""
+    """The example notebook after all its cells have run."""
     page = browser.new_page(viewport={"width": 1400, "height": 1300})
     page.problems = []
     page.requests = []
@@ -47,7 +47,7 @@ def quickstart(browser: Browser, lab: str) -> Iterator[Notebook]:
     page.close()
 
 
-# Each only where it differs: setting a prompt opens a map.
+# Each only if it differs, because setting a prompt opens a map.
 AT_REST = """
 at_rest = {
     'prompt': story, 'metric': 'logprob', 'baseline': 'auto', 'layers': None,
@@ -86,7 +86,7 @@ SHORT = "The capital of Spain is Madrid. Tom lives in Madrid, the capital of"
 
 @pytest.fixture
 def short(notebook: Notebook) -> Iterator[Notebook]:
-    """The notebook with a second widget, in ``short``, whose map is whole; nothing else is computed meanwhile."""
+    """The notebook with a second widget, in ``short``, whose map is complete; nothing else is computed meanwhile."""
     notebook.python(f"widget.cancel(); short = hw.HorizonWidget(model, {SHORT!r}); _ = short.wait('all')")
     yield notebook
     notebook.remove_added()

@@ -35,12 +35,12 @@ READY_MS = 120_000
 
 @contextmanager
 def jupyter_lab(notebooks: Path, state: Path, **variables: str) -> Iterator[str]:
-    """Run JupyterLab over a folder of notebooks; gives its address and ends it afterwards.
+    """Run JupyterLab over a folder of notebooks; yields its address and ends it afterwards.
 
     Args:
         notebooks: The folder.
-        state: Where it keeps all it writes.
-        variables: Of the environment that it and its kernels have.
+        state: The folder that it writes to.
+        variables: Environment variables for it and its kernels.
     """
     for plugin, values in SETTINGS.items():
         file = state / "settings" / f"{plugin}.jupyterlab-settings"
@@ -116,7 +116,7 @@ class Notebook:
         self.page.wait_for_selector(f"body[data-jp-theme-light='{light}']", state="attached")
 
     def python(self, code: str) -> str:
-        """Run code in the notebook's kernel as a cell would, and give what it printed.
+        """Run code in the notebook's kernel as a cell would, and return its printed output.
 
         Raises:
             RuntimeError: if the code raised.
@@ -142,7 +142,7 @@ class Notebook:
         return str(printed)
 
     def run_cell(self, code: str) -> Locator:
-        """Add a cell at the end and run it; gives the cell."""
+        """Add a cell at the end and run it; returns the cell."""
         added = self.page.evaluate(
             """async code => {
                 const {content} = window.jupyterapp.shell.currentWidget;
@@ -160,7 +160,7 @@ class Notebook:
         return self.page.locator(f"[data-added='{added}']")
 
     def run_again(self, cell: Locator) -> None:
-        """Run a cell that ``run_cell`` added once more."""
+        """Run a cell that ``run_cell`` added again."""
         self._activate(cell)
         self.page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-cell')")
 
@@ -180,7 +180,7 @@ class Notebook:
         )
 
     def restart(self) -> None:
-        """Restart the kernel, as its menu does; nothing is run again."""
+        """Restart the kernel, as its menu does; no cell runs again."""
         self.page.evaluate(
             "() => window.jupyterapp.shell.currentWidget.context.sessionContext.session.kernel.restart()"
         )
@@ -194,7 +194,7 @@ class Notebook:
         )
 
     def expect(self, expression: str, timeout: float = 60) -> None:
-        """Wait until an expression is true in the kernel: messages of the page may be under way to it."""
+        """Wait until an expression is true in the kernel, since messages of the page may be under way."""
         deadline = time.monotonic() + timeout
         while self.python(f"print(bool({expression}))").strip() != "True":
             assert time.monotonic() < deadline, f"never true in the kernel: {expression}"

@@ -1,4 +1,4 @@
-"""What a page holds: counted by Chromium itself, after its garbage is collected."""
+"""Memory that a page holds, counted by Chromium after a garbage collection."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Meter:
 
     def held(self) -> Held:
         """Collect garbage, and count."""
-        for _ in range(3):  # what a finaliser lets go of is collected by the next
+        for _ in range(3):  # the next collection frees what a finaliser releases
             self._session.send("HeapProfiler.collectGarbage")
         metrics = {one["name"]: one["value"] for one in self._session.send("Performance.getMetrics")["metrics"]}
         return Held(int(metrics["JSEventListeners"]), int(metrics["Nodes"]), int(metrics["JSHeapUsedSize"]))

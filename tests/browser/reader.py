@@ -1,4 +1,4 @@
-"""What a reader sees of a widget in a notebook, and does with it."""
+"""Reading and operating a widget in a notebook."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from playwright.sync_api import Locator
 
 from tests.browser.lab import READY_MS, Notebook
 
-#: “ key”, “ key” again 71 tokens later, and a layer at which the first is used for the second.
+#: “ key”, “ key” again 71 tokens later, and a layer at which the state of the first is used for the second.
 KEY, KEY_AGAIN, LAYER = 3, 74, 12
 FIRST_LAYER = 15
 ALPHA_STEP = 1 / 255
@@ -42,7 +42,7 @@ def token(notebook: Notebook, position: int) -> Locator:
 
 
 def button(notebook: Notebook, name: str) -> Locator:
-    """A button, by its name or what it says."""
+    """A button, by its name or its text."""
     return root(notebook).get_by_role("button", name=name, exact=True)
 
 
@@ -54,14 +54,14 @@ def wait_ready(notebook: Notebook, reading: str) -> None:
 
 
 def shown(notebook: Notebook, code: str = "short") -> Locator:
-    """Show something in a cell of its own, which is given, once its widgets are ready."""
+    """Show something in a cell of its own, and return the cell when its widgets are ready."""
     cell = notebook.run_cell(code)
     cell.locator(".horizon-widget[data-state='ready']").first.wait_for(timeout=READY_MS)
     return cell
 
 
 def said(value: float) -> str:
-    """A number as it is shown, without its sign: as many digits as mean something."""
+    """A number as it is shown, without its sign, with its significant digits."""
     magnitude = abs(value)
     if magnitude == 0:
         return "0"
@@ -72,7 +72,7 @@ def said(value: float) -> str:
 
 
 def read_token(notebook: Notebook, position: int, direction: str = "row") -> None:
-    """Click a token where rows are read (with Shift for its column), and wait until it is painted at every layer."""
+    """Click a token to read its row (with Shift: its column), and wait until it is painted at every layer."""
     token(notebook, position).click(modifiers=["Shift"] if direction == "column" else [])
     wait_ready(notebook, direction)
 
@@ -119,7 +119,7 @@ def heat_map(notebook: Notebook) -> dict[str, Any]:
 
 
 def expected_alpha(values: Floats, scale: float, floor: Floats) -> Floats:
-    """Opacity that stands for influence: the root of its share of the scale, nothing below the noise floor."""
+    """Opacity that shows influence: the square root of its share of the scale, 0 below the noise floor."""
     alpha = np.sqrt(np.minimum(1, np.abs(values) / scale))
     alpha[np.abs(values) < floor] = 0
     return np.asarray(alpha)

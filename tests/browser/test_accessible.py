@@ -1,4 +1,4 @@
-"""For everyone: nothing that axe-core finds, everything by keyboard, every number in words."""
+"""Accessibility: axe-core finds no problem, everything works by keyboard, every number is available as text."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_axe_finds_nothing_with_a_cell_selected(themed):
     themed.page.wait_for_selector("[data-aspect='baseline_sensitivity'][data-status='found']", timeout=READY_MS)
     for name in ("Verify by a separate pass", "Find the heads that carry it"):
         asked = root(themed).get_by_role("button", name=name)
-        if asked.count():  # it is known from the other theme otherwise
+        if asked.count():  # otherwise it is known from the other theme
             asked.click()
     themed.page.wait_for_selector("[data-aspect='carriers'][data-status='found']", timeout=READY_MS)
     assert violations(themed.page) == []
@@ -69,7 +69,7 @@ def test_axe_finds_nothing_in_an_error(themed):
 
 
 def focused(notebook):
-    """What has the focus, within the widget: its role, name and position."""
+    """The focused element within the widget: its role, name and position."""
     return notebook.page.evaluate(
         """() => {
             const element = document.querySelector('.horizon-widget')?.shadowRoot.activeElement;
@@ -82,7 +82,7 @@ def focused(notebook):
 
 
 def tab_to(notebook, found, key="Tab"):
-    """Press Tab until what has the focus is what is looked for."""
+    """Press Tab until the given element has the focus."""
     for _ in range(60):
         notebook.page.keyboard.press(key)
         now = focused(notebook)
@@ -92,7 +92,7 @@ def tab_to(notebook, found, key="Tab"):
 
 
 def let_go(notebook):
-    """Press Escape: a tooltip that is open goes first."""
+    """Press Escape; the first press closes an open tooltip."""
     if root(notebook).get_by_role("tooltip").count():
         notebook.page.keyboard.press("Escape")
     notebook.page.keyboard.press("Escape")

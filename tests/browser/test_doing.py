@@ -1,4 +1,4 @@
-"""What can be done: edit, write on, choose, stop and go on, find, undo, copy (item 6 of reading and drilling)."""
+"""Actions: edit, write on, choose, stop and resume, find, undo, copy."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_edit_the_prompt_in_place_and_run_it(notebook):
     assert "Tom" in text_of(notebook)[0]["label"]
 
 
-def test_what_cannot_be_run_is_said_at_its_field_and_leaves_the_picture(notebook):
+def test_a_failure_is_shown_at_its_field_and_the_picture_stays(notebook):
     before = [one["colour"] for one in text_of(notebook)]
     button(notebook, "Edit prompt").click()
     editor = root(notebook).get_by_role("textbox", name="Prompt")
@@ -59,7 +59,7 @@ def test_the_model_writes_on_and_its_part_is_marked(notebook):
     notebook.python("widget.prompt = 'Tom lives in Madrid, the capital of'; _ = widget.wait()")
     n_tokens = int(notebook.python("print(widget.map.query.n_tokens)"))
     button(notebook, "Edit prompt").click()
-    amount = root(notebook).get_by_role("spinbutton", name="How many tokens the model writes on")
+    amount = root(notebook).get_by_role("spinbutton", name="Number of tokens to write")
     amount.fill("4")
     button(notebook, "Write on").click()
     notebook.expect(f"widget.map.query.n_tokens == {n_tokens + 4} and widget.written_from == {n_tokens}")
@@ -92,7 +92,7 @@ def test_a_text_is_found_and_gone_to(notebook):
     notebook.expect("widget.find == ''")
 
 
-def test_undo_goes_back_through_what_was_clicked(notebook):
+def test_undo_goes_back_through_the_clicks(notebook):
     token(notebook, 20).click()
     token(notebook, 30).click(modifiers=["Alt"])
     token(notebook, 50).click()
@@ -138,7 +138,7 @@ def test_the_copied_call_makes_the_same_view(notebook):
     )
     assert differing.strip() == "[]"
     cell = f"map.cell({LAYER}, {KEY}, {KEY_AGAIN})"
-    notebook.expect(f"abs(copied['widget'].{cell} - widget.{cell}) < 1e-4")  # no number until it is computed
+    notebook.expect(f"abs(copied['widget'].{cell} - widget.{cell}) < 1e-4")  # NaN until it is computed
     notebook.python("copied['widget'].close(); del copied")
 
 
@@ -214,7 +214,7 @@ def test_a_new_widget_is_answered_while_later_cells_run(notebook):
 
 def test_clicks_are_answered_while_a_cell_runs(notebook):
     page = notebook.page
-    # Idle time is not used while a cell runs: nothing but layer 15 is there when the click comes.
+    # Idle time is not used while a cell runs, so only layer 15 has values when the click comes.
     notebook.python("widget.prompt = 'A busy kernel: ' + story[:150]; _ = widget.wait(); widget.selected_layer = 7")
     source = 9
     page.evaluate(
@@ -234,4 +234,4 @@ def test_clicks_are_answered_while_a_cell_runs(notebook):
     )
     assert page.evaluate("() => window.busy"), "the cell still runs"
     token(notebook, source + 4).click(modifiers=["Alt"])
-    page.wait_for_function("() => !window.busy", timeout=READY_MS)  # it heard of the click while it ran
+    page.wait_for_function("() => !window.busy", timeout=READY_MS)  # it received the click while it ran

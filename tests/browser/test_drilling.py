@@ -1,4 +1,4 @@
-"""From a token to a layer to a cell, and what is known of it (items 3 and 4 of reading and drilling)."""
+"""From a token to a layer to a cell and its findings."""
 
 from __future__ import annotations
 
@@ -46,21 +46,21 @@ def test_a_column_is_painted_at_every_layer(notebook):
 
 
 def expect_painted(notebook, painted, expected):
-    """The pixels against values of the kernel: cells that came meanwhile may be clear."""
+    """Compare the pixels with values of the kernel. Cells that arrived meanwhile may be transparent."""
     pixels = painted["pixels"]
     assert pixels.shape[:2] == expected.shape
     floor = values_of(notebook, "widget.map.dataset['noise_floor'].values")[:, None]
     alpha = expected_alpha(expected, float(painted["scale"]), np.broadcast_to(floor, expected.shape))
     known = np.isfinite(alpha)
     np.testing.assert_allclose(pixels[..., 3][known] / 255, alpha[known], atol=ALPHA_STEP)
-    strong = known & (pixels[..., 3] > 60)  # colour is only readable where there is some
+    strong = known & (pixels[..., 3] > 60)  # the colour is readable only if there is some
     bluer = pixels[..., 2] > pixels[..., 0]
     assert strong.any()
     np.testing.assert_array_equal(bluer[strong], (expected > 0)[strong])
 
 
 def test_the_painted_numbers_equal_an_attribution_of_their_own(notebook, demo_model):
-    """The kernel's widget against ``attribute`` in this process: another path to the same cells."""
+    """The kernel's widget agrees with ``attribute`` in this process, which computes the same cells in another way."""
     import horizon_widget as hw
 
     notebook.python(f"widget.selected_layer = {LAYER}; _ = widget.wait(); widget.cancel()")
@@ -94,12 +94,12 @@ def test_a_click_on_a_cell_selects_it_and_a_release_lets_it_go(notebook):
     notebook.page.mouse.click(*point_at_cell(notebook, LAYER - 2, KEY_AGAIN - KEY - 1))
     notebook.expect(f"(widget.selected_layer, widget.selected_target) == {LAYER - 2, KEY_AGAIN}")
     notebook.page.wait_for_selector(f"[data-position='{KEY_AGAIN}'][data-target]")
-    root(notebook).get_by_role("button", name="Let go of this cell").click()
+    root(notebook).get_by_role("button", name="Release this cell").click()
     notebook.expect(f"widget.selected_target is None and widget.selected_source == {KEY}")
 
 
 def found(notebook, aspect):
-    """The part of the card that says what was found out, once it does."""
+    """A part of the card, once it has its findings."""
     part = root(notebook).locator(f"[data-aspect='{aspect}'][data-status='found']")
     part.wait_for(timeout=READY_MS)
     return part
@@ -165,8 +165,8 @@ TRACKS = """root => [...root.shadowRoot.querySelectorAll('.bars')].map(list =>
 TOP = "root => root.shadowRoot.querySelector('.overview').getBoundingClientRect().top + scrollY"
 
 
-def test_bars_lie_on_one_axis_and_what_is_found_moves_nothing(notebook, screenshot):
-    select_cell(notebook, LAYER - 2)  # nothing has been asked of it
+def test_bars_lie_on_one_axis_and_findings_move_nothing(notebook, screenshot):
+    select_cell(notebook, LAYER - 2)  # nothing was asked about it
     for aspect in ("predictions", "direct", "baseline_sensitivity"):
         found(notebook, aspect)
     page, widget = notebook.page, root(notebook)

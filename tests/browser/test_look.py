@@ -1,4 +1,4 @@
-"""How it looks: pictures kept for review, in each theme and at each width, and nothing that sticks out."""
+"""Appearance: pictures for review in each theme and at each width, and no overflow."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_the_palette_follows_the_theme(roomy):
 
 
 def test_nothing_moves_on_the_page_while_values_arrive(notebook):
-    """The text, the heat map and what lies below keep their places from the first value to the last."""
+    """The text, the heat map and the parts below keep their places from the first value to the last."""
     notebook.python("widget.prompt = 'Here is a text of its own. ' + story[:80]; widget.cancel()")
     notebook.page.wait_for_selector(".horizon-widget [data-position='8']:text-is('Anna')")
     notebook.python("widget.selected_source = 3; widget.resume()")

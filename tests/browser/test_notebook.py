@@ -1,4 +1,4 @@
-"""The notebook around the widget: its stop button, what a prompt may contain, and what the page asks of others."""
+"""The notebook around the widget: its stop button, unusual prompts, and the requests of the page."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_the_stop_button_keeps_what_is_done_and_the_next_call_works(notebook):
     page.evaluate("() => window.jupyterapp.commands.execute('notebook:interrupt-kernel')")
     page.wait_for_function("() => window.ended !== null", timeout=30_000)
     assert page.evaluate("() => window.ended") == "AttributionInterrupted"
-    # The last token has no later target: it is done in every layer from the start.
+    # The last token has no later target, so it is done at every layer from the start.
     kept = notebook.python("import sys; print(sys.last_value.map.done[:, :-1].sum())")
     assert int(kept) > 0
     notebook.python("again = hw.attribute(model, 'A short text.', layers=[1], progress=False)")

@@ -1,4 +1,4 @@
-"""The whole map: layers by offsets, own share with its spread, the strongest links (item 5 of reading and drilling)."""
+"""The whole map: layers by offsets, own share with its spread, the strongest links."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.browser.reader import said, shown, values_of
 
 @pytest.fixture
 def overview(short):
-    """The overview of a short prompt whose map is whole."""
+    """The overview of a short prompt whose map is complete."""
     cell = shown(short)
     part = cell.locator(".overview")
     part.scroll_into_view_if_needed()

@@ -1,4 +1,4 @@
-"""The prompt as text: what its colours say, and each number behind them (items 1 and 2 of reading and drilling)."""
+"""The prompt as text: its colours, and the number of each."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_row_is_painted_on_the_text_as_python_computes_it(notebook):
     assert f"{row[KEY_AGAIN - 1]:.2f}" in seen[KEY_AGAIN]["label"]
 
 
-def test_a_column_shows_who_carries_a_prediction(notebook, screenshot):
+def test_a_column_shows_which_states_carry_a_prediction(notebook, screenshot):
     notebook.python(f"widget.selected_layer = {LAYER}")
     read_token(notebook, KEY_AGAIN, "column")
     notebook.expect(f"widget.direction == 'column' and widget.selected_target == {KEY_AGAIN}")
@@ -145,7 +145,7 @@ def test_pins_stand_side_by_side(notebook, screenshot):
     pins = root(notebook).locator("li[data-pin]")
     pins.nth(1).wait_for()
     assert pins.count() == 2
-    # The kernel computes what a pin needs without being asked again.
+    # The kernel computes the values for a pin without another request.
     notebook.expect(f"widget.map.done[{LAYER}, [{KEY}, 20]].all()")
     assert token(notebook, KEY).get_attribute("data-pin") == "1"
     screenshot(notebook.page, "pins")

@@ -1,4 +1,4 @@
-"""Many clicks, many views, many rounds, and a kernel that fails or goes: a widget of a short prompt, whole at once."""
+"""Many clicks, views and rounds, and a kernel that fails or ends, with a widget of a short prompt."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ CLICK_FAST = """([cell, n]) => new Promise(done => {
 
 
 def click_fast(notebook, cell, n):
-    """Click on one token after the other, every few milliseconds; gives the last one's position."""
+    """Click on one token after the other, every few milliseconds; returns the position of the last."""
     return notebook.page.evaluate(CLICK_FAST, [cell.element_handle(), n])
 
 
 def test_of_hundreds_of_fast_clicks_the_last_one_wins_and_memory_stays_flat(short):
     cell = shown(short)
     meter = Meter(short.page)
-    click_fast(short, cell, 200)  # what is made once is made now
+    click_fast(short, cell, 200)  # everything that is made only once exists now
     short.expect("short.state == 'ready'")
     before, resident = meter.held(), int(short.python(RSS))
     for _ in range(3):
         last = click_fast(short, cell, 401)
         short.expect(f"short.selected_source == {last}")
-    # Whatever the page asked for has been answered: nothing waits.
+    # Every request of the page was answered.
     cell.locator(".horizon-widget[data-state='ready'][data-connection='connected']").wait_for()
     assert cell.locator(f"[data-position='{last}'][data-kind='source']").count() == 1
     after = meter.held()
@@ -119,7 +119,7 @@ def test_fifty_rounds_of_opening_and_closing_leave_nothing_behind(short):
     after = meter.held()
     meter.close()
     print(f"{ROUNDS} rounds: {before} to {after}; a view has {n_elements} elements")
-    # A tenth of a view for each round is the notebook's own: prompts, outputs, messages.
+    # Each round may leave a tenth of a view, which belongs to the notebook: prompts, outputs, messages.
     assert after.nodes - before.nodes < ROUNDS * n_elements / 10
     assert after.listeners - before.listeners < ROUNDS / 2
     assert after.heap - before.heap < 12 * MEGABYTE
@@ -148,7 +148,7 @@ def test_an_error_in_the_kernel_is_shown_with_what_to_do_and_details_to_copy(not
     wait_ready(notebook, "statistic")
 
 
-def test_what_the_page_sends_in_error_is_answered_and_breaks_nothing(short):
+def test_a_malformed_message_is_answered_and_breaks_nothing(short):
     cell = shown(short)
     short.python(
         "heard, send = [], short.send\n"
@@ -179,7 +179,7 @@ def test_a_restarted_kernel_is_noticed_and_the_cells_run_again_reconnect(noteboo
     root(notebook).locator("[data-position='5']").click()
     page.wait_for_selector(".horizon-widget[data-connection='silent']")
     assert root(notebook).get_by_text("The kernel does not answer").is_visible()
-    # What is here can still be read.
+    # The values on the screen stay readable.
     page.wait_for_selector(".horizon-widget [data-position='5'][data-kind='source']")
     notebook.run_all()
     page.wait_for_selector(".horizon-widget[data-state='ready'][data-connection='connected']", timeout=READY_MS)

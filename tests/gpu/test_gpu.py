@@ -18,7 +18,7 @@ pytestmark = pytest.mark.gpu
 
 
 def need(gpus):
-    """Skip where there are too few on a user's machine; in CI, where they were promised, fail."""
+    """Skip if a user's machine has too few; fail in CI, which requires them."""
     if torch.cuda.device_count() < gpus:
         missing = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
         missing(f"torch can use {torch.cuda.device_count()} GPUs here, and {gpus} are needed")

@@ -12,7 +12,7 @@ import horizon_widget as hw
 N_POSITIONS, D_MODEL, VOCABULARY = 24, 64, 256
 CONTENT = slice(0, 16)  # the content of a token
 POSITION = slice(16, 16 + N_POSITIONS)  # one-hot, so that attention can point at a position
-FETCHED = slice(40, 56)  # the last block writes here what it has read
+FETCHED = slice(40, 56)  # the last block writes the content that it has read here
 SHARP = 200.0
 
 
@@ -20,7 +20,7 @@ def reads_back(offset: int, *, layers: int = 3) -> GPT2LMHeadModel:
     """A model in which position j's prediction depends only on the token at ``j + 1 - offset``.
 
     The last block's one head attends from each position to the one ``offset - 1`` before it and copies its content to
-    ``FETCHED``, which the unembedding reads. The content at the own position is not read. All other blocks add nothing.
+    ``FETCHED``, which the unembedding reads. The content at its own position is not read. All other blocks add nothing.
     """
     config = GPT2Config(
         vocab_size=VOCABULARY, n_embd=D_MODEL, n_layer=layers, n_head=1, n_positions=N_POSITIONS,

@@ -77,7 +77,7 @@ def test_direct_and_indirect_add_up_to_the_map_s_value(model):
     np.testing.assert_allclose(parts["total"], hmap.values.values[1, [2, 4]], atol=1e-5)
     assert float(np.abs(parts["indirect"]).max()) > 1e-3, "some influence is indirect in the middle of a model"
     own = [float(parts["indirect"].sel(source=source, target=source + 1)) for source in (2, 4)]
-    np.testing.assert_allclose(own, 0.0, atol=1e-5), "a source's own next token needs nobody between"
+    np.testing.assert_allclose(own, 0.0, atol=1e-5), "no token is between a source and its own next token"
 
 
 def test_an_estimate_has_no_direct_part(model):

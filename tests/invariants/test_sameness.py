@@ -88,7 +88,7 @@ def random_models(draw):
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(hf_model=random_models(), text=TEXT, data=st.data())
-def test_random_models_and_prompts_give_what_one_hook_gives(byte_tokenizer, hf_model, text, data):
+def test_random_models_and_prompts_agree_with_one_hook(byte_tokenizer, hf_model, text, data):
     model = hw.load_model(hf_model, tokenizer=byte_tokenizer)
     ids = model.tokenize(text)
     layer = data.draw(st.integers(0, model.n_layers - 1))

@@ -1,4 +1,4 @@
-"""What a wheel and a source distribution hold, and that the package works from an installed wheel."""
+"""The content of a wheel and a source distribution; the package works from an installed wheel."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def only(folder: Path, pattern: str) -> Path:
 
 
 def tracked() -> set[str]:
-    """The files of the repository, named from its root."""
+    """The files of the repository, by their paths from its root."""
     return {name for name in run("git", "ls-files", "-z", cwd=ROOT).split("\0") if name and (ROOT / name).is_file()}
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clean copy of the tracked files: nothing built, nothing installed."""
+    """A clean copy of the tracked files, with nothing built or installed."""
     copy = tmp_path_factory.mktemp("checkout")
     for name in tracked():
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def answer(python: Path, code: str) -> object:
-    """Run code in the installed environment, away from the checkout; give what it prints as JSON."""
+    """Run code in the installed environment, away from the checkout; return its printed JSON."""
     return json.loads(run(python, "-c", code, cwd=python.parent).splitlines()[-1])
 
 
@@ -126,7 +126,7 @@ def test_the_command_is_installed(installed: Path, wheel: Path) -> None:
     assert said.split() == ["horizon-widget", wheel.name.split("-")[1]]
 
 
-def test_source_distribution_holds_what_the_repository_does(source_distribution: Path) -> None:
+def test_source_distribution_holds_every_file_of_the_repository(source_distribution: Path) -> None:
     with tarfile.open(source_distribution) as archive:
         held = {name.split("/", 1)[1] for name in archive.getnames()}
     made = {name for name in held if name.startswith("horizon_widget/static/")} | {"PKG-INFO"}

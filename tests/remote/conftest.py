@@ -60,7 +60,7 @@ def _running(config: pytest.Config, **settings: Any) -> Iterator[Server]:
     server = Server([demo_model_folder()], keys=KEYS, **settings)
     try:
         with config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-            server.start()  # which prints what it has to install first
+            server.start()  # which prints what it must install first
     except Missing as error:
         if os.environ.get("CI") == "true":
             raise

@@ -1,4 +1,4 @@
-"""What a user is told when a real NDIF fails, and what works again after it."""
+"""Error messages when a real NDIF fails, and recovery after it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TIME_LIMIT = 5.0
 
 @pytest.fixture(scope="module")
 def traced(demo_folder):
-    """The demo model as a client has it: no weights."""
+    """The demo model as a client has it, without weights."""
     name = str(demo_folder)
     huggingface._ID_CACHE[name] = name  # a folder has no other spelling on the Hub
     yield TransformersModel(name, task="text-generation", tokenizer=name, dtype=torch.float32)
@@ -83,7 +83,7 @@ def ask(traced) -> Callable[..., Request]:
 
 
 def value(request: Request) -> Any:
-    """The answer in the end."""
+    """The final answer."""
     error = request.end().error
     assert error is None, (error, request.said)
     return request.value
@@ -208,7 +208,7 @@ def test_a_cancelled_request_is_not_waited_for_but_those_after_it_are_queued(tru
     later = ask(tasks.echo, number=7).end()
     assert later.value == {"number": 7}
     assert 1 in [progress.position for progress in later.progress]
-    assert time.monotonic() - began > 1  # the only replica was still at work on the first
+    assert time.monotonic() - began > 1  # the only replica was still running the first
 
 
 def test_the_place_in_the_queue(trusted, ask):
@@ -224,7 +224,7 @@ def test_the_place_in_the_queue(trusted, ask):
 
 @pytest.fixture(scope="module")
 def strict_ndif(another_ndif):
-    """A server that is not used any more after this."""
+    """A server that no later test uses."""
     return another_ndif(time_limit=TIME_LIMIT)
 
 
@@ -233,7 +233,7 @@ def test_the_hosts_time_limit(strict_ndif, as_user, ask):
     asked = ask(tasks.sleep, seconds=30).end()
     assert kind(asked) == "too much"
     assert f"{TIME_LIMIT}s" in asked.error.message
-    # Sent at once, these may come back without their values, and are then asked for again.
+    # If sent at once, these may return without their values. They are then sent again.
     for number in range(4):
         assert value(ask(tasks.echo, number=number)) == {"number": number}
 

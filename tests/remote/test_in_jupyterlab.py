@@ -55,7 +55,7 @@ def painted(notebook):
 
 
 def ask_in_vain(ndif, notebook, position):
-    """Click a token whose row the host begins but does not finish: it is paused."""
+    """Click a token whose row the host begins but does not finish, because it is paused."""
     ndif.pause("model")
     token(notebook, position).click()
     text = notebook.python(f"print(widget.map.tokens[{position}].text)").strip("\n")
@@ -64,12 +64,12 @@ def ask_in_vain(ndif, notebook, position):
 
 
 def is_known(notebook, position):
-    """Whether a token's row is there at every layer."""
+    """Whether a token's row is known at every layer."""
     return notebook.python(f"print(widget.map.done[:, {position}].all())").strip() == "True"
 
 
 def wait_for_row(notebook, position):
-    """Wait until a token's row is there at every layer, and painted."""
+    """Wait until a token's row is known at every layer, and painted."""
     notebook.expect(f"widget.map.done[:, {position}].all() and widget.state == 'ready'", timeout=READY_MS / 1000)
     wait_ready(notebook, "row")
 

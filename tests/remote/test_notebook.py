@@ -26,9 +26,9 @@ def test_the_example_runs(trusted, tmp_path):
 
 
 def shown(notebook: str) -> str:
-    """What its last cell printed."""
+    """The printed output of its last cell."""
     last = nbformat.reads(notebook, as_version=4).cells[-1]
-    return "".join(output.get("text", "") for output in last.outputs)  # a progress bar has none
+    return "".join(output.get("text", "") for output in last.outputs)  # a progress bar has no text output
 
 
 def test_no_outputs_are_stored():

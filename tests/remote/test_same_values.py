@@ -1,4 +1,4 @@
-"""A remote model gives what the same model gives here, on both kinds of host."""
+"""A remote model gives the values of the same local model, on both kinds of host."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _loaded = {}
 
 
 def loaded(server):
-    """One model for each kind of user: what a host allows is asked once."""
+    """One model for each kind of user, so that the host's capabilities are requested once."""
     user = (server.url, nnsight.CONFIG.API.APIKEY)
     if user not in _loaded:
         _loaded[user] = hw.load_model("demo", remote=True)
@@ -101,11 +101,11 @@ def test_a_value_is_verified_by_the_model_itself_where_it_is(of_trusted):
     assert abs(verified.difference) < ABLATION
 
 
-def test_what_a_sandbox_does_not_allow_is_said(sandboxed):
+def test_the_limits_of_a_sandbox_are_named(sandboxed):
     model = loaded(sandboxed)
-    with pytest.raises(hw.QueryError, match=r"'gradient' cannot be had\. This host runs our code in a sandbox"):
+    with pytest.raises(hw.QueryError, match=r"'gradient' is not offered\. This host runs our code in a sandbox"):
         hw.attribute(model, PROMPT, method="gradient", progress=False)
-    with pytest.raises(hw.HorizonError, match="verification cannot be had"):
+    with pytest.raises(hw.HorizonError, match="verification is not offered"):
         hw.verify(model, PROMPT, 12, 4, 8)
     assert model.capabilities.sandboxed
     assert not model.capabilities.gradients

@@ -1,4 +1,4 @@
-"""What this package expects of a real NDIF, and what the tests expect of their server."""
+"""The assumptions of this package about a real NDIF, and of the tests about their server."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LAYER = 5
 
 @pytest.fixture(scope="module")
 def traced(demo_folder):
-    """The demo model as a client has it: no weights."""
+    """The demo model as a client has it, without weights."""
     name = str(demo_folder)
     huggingface._ID_CACHE[name] = name  # a folder has no other spelling on the Hub
     yield TransformersModel(name, task="text-generation", tokenizer=name, dtype=torch.float32)
@@ -93,7 +93,7 @@ def test_nothing_is_left_of_it_when_its_starter_is_killed(ndif):
         ({"unshare", "namespaces"}, "apt-get install redis-server"),
     ],
 )
-def test_what_is_missing_is_named_with_what_to_do(monkeypatch, there, advice):
+def test_missing_parts_are_named_with_advice(monkeypatch, there, advice):
     monkeypatch.setattr(environment.shutil, "which", lambda command: command if command in there else None)
     monkeypatch.setattr(environment, "NAMESPACES", [] if "namespaces" in there else ["false"])
     with pytest.raises(environment.Missing, match=advice):

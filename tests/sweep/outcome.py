@@ -17,7 +17,6 @@ import torch
 import horizon_widget as hw
 from horizon_widget.compute import experiment
 from horizon_widget.errors import HorizonError
-from horizon_widget.models import layout
 from horizon_widget.models.loading import first_line
 from tests.architectures import small_model
 from tests.sweep import plain
@@ -44,7 +43,6 @@ class Outcome:
         strategies: The execution strategy of each site that was asked for.
         trial_s: Processor seconds of the slowest trial.
         seconds: Processor seconds of everything.
-        registered: The outcome once blocks, norm, head, keys and values are registered, if it is refused without.
         aborts: Whether the process ends.
     """
 
@@ -57,7 +55,6 @@ class Outcome:
     strategies: dict[str, str] = field(default_factory=dict)
     trial_s: float = 0.0
     seconds: float = 0.0
-    registered: Outcome | None = None
     aborts: str = ""
 
     @property
@@ -73,38 +70,18 @@ class Outcome:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for a file."""
-        registered = self.registered and self.registered.as_dict()
-        return {"outcome": self.kind, **asdict(self), "registered": registered}
+        return {"outcome": self.kind, **asdict(self)}
 
 
-def outcome_of(name: str, *, register: bool = True) -> Outcome:
+def outcome_of(name: str) -> Outcome:
     """Sweep one architecture."""
     start = time.process_time()
     hf_model = small_model(name)
     with torch.no_grad():
         result = _Sweep(name, hf_model).outcome
-    if register and "blocks, final norm and head in a known place" in result.refused.get("load", ""):
-        result.registered = _once_registered(name, hf_model)
     result.seconds = time.process_time() - start
     gc.collect()
     return result
-
-
-def _once_registered(name: str, hf_model: Any) -> Outcome:
-    parts, model_type = plain.Parts(hf_model), hf_model.config.model_type
-    names = [{name for name, _ in block.named_modules()} for block in parts.modules]
-    projections = [
-        next((name for name in sorted(set.intersection(*names)) if name.endswith(end)), None)
-        for end in ("k_proj", "v_proj")
-    ]
-    key, value = (hw.Place(name, hw.separate_heads) if all(projections) else None for name in projections)
-    hw.register_architecture(model_type, hw.Layout(parts.blocks, parts.norms, parts.head, key=key, value=value))
-    try:
-        with torch.no_grad():
-            return _Sweep(name, hf_model).outcome
-    finally:
-        layout._LAYOUTS.pop(model_type)
-        layout._REGISTERED.discard(model_type)
 
 
 class _Sweep:

@@ -24,9 +24,6 @@ def _what(outcome: Outcome) -> str:
         for check, text in outcome.refused.items()
         if check not in SITES or "layout says" in text
     ]
-    if outcome.registered is not None:
-        again = outcome.registered
-        parts.append(f"once registered: {again.kind} ({'; '.join([*again.strategies.values(), _what(again)])})")
     return "; ".join(part for part in parts if part).replace("|", "/")
 
 

@@ -20,13 +20,13 @@ class Sweeper:
     def __init__(self) -> None:
         self._pool: ProcessPoolExecutor | None = None
 
-    def outcome(self, name: str, *, register: bool = True) -> Outcome:
+    def outcome(self, name: str) -> Outcome:
         """See ``outcome_of``; a process that ends or takes too long is an outcome, too."""
         self._pool = self._pool or ProcessPoolExecutor(
             1, mp_context=multiprocessing.get_context("spawn"), initializer=_begin
         )
         try:
-            return self._pool.submit(outcome_of, name, register=register).result(LIMIT_S)
+            return self._pool.submit(outcome_of, name).result(LIMIT_S)
         except BrokenProcessPool:
             aborts = "the process ended"
         except TookTooLong:

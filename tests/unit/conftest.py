@@ -1,4 +1,4 @@
-"""What several files of unit tests use."""
+"""Fixtures that several files of unit tests use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Questions about one cell are answered as plain hooks do."""
+"""Answers about one cell agree with plain hooks."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_verification_holds_for_every_architecture(any_model):
 
 
 def carried(model, site, layer, head, replacement):
-    """The effect, by plain hooks, of one head's key or value at the source as it is when the state is replaced."""
+    """The effect, by plain hooks, of one head's key or value at the source as computed with the state replaced."""
     ids = model.tokenize(SHORT)
     columns = reference.site_module(model.hf_model, layer, site)[1]
     with reference.overwrite(model.hf_model, LAYER, "residual", SOURCE, replacement):

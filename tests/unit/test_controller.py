@@ -1,4 +1,4 @@
-"""What is computed next when the reader changes their mind."""
+"""The choice of the next computation when the reader's interest changes."""
 
 from __future__ import annotations
 
@@ -75,14 +75,14 @@ def test_waiting_for_the_whole_map_in_a_cell_does_not_wait_for_that_cell_to_end(
     assert controller.wait(whole_map=True, timeout=LONG).filling == "complete"
 
 
-def test_cancel_stops_and_keeps_resume_goes_on(controller, recorder, held_model_thread):
+def test_cancel_keeps_computed_rows_and_resume_continues(controller, recorder, held_model_thread):
     controller.start()
     controller.cancel()
     held_model_thread()
     settle()
     assert recorder.rows == []
     assert controller.wait(timeout=LONG).state == "ready"
-    controller.look_at(2, 5)  # a question is answered even so
+    controller.look_at(2, 5)  # a question is still answered
     controller.wait(timeout=LONG)
     assert controller.map.done[2, 5]
     controller.allow_filling()
@@ -94,7 +94,7 @@ def test_cancel_stops_and_keeps_resume_goes_on(controller, recorder, held_model_
     assert controller.map.done.all()
 
 
-def test_an_error_is_told_and_what_is_computed_is_kept(controller, recorder, monkeypatch):
+def test_an_error_is_reported_and_computed_rows_are_kept(controller, recorder, monkeypatch):
     controller.start()
     controller.wait(timeout=LONG)
     compute = Engine.compute
@@ -129,7 +129,7 @@ def test_two_widgets_take_turns(model, recorder, held_model_thread):
     assert "".join(order).startswith("abab")
 
 
-def test_rows_that_another_computed_are_told_too(model, recorder):
+def test_rows_that_another_widget_computed_are_reported(model, recorder):
     other = Recorder()
     query = Query(model.tokenize(PROMPT), baseline=Baseline("zero"))
     for listener in (recorder, other):
@@ -244,7 +244,7 @@ def test_idle_time_passes_on_when_the_widget_last_used_needs_it_no_more(model, h
         made.close()
 
 
-def test_who_waits_for_a_cell_says_so_whoever_was_used_last(model, recorder):
+def test_a_widget_that_waits_for_a_cell_says_so_even_if_another_was_used_last(model, recorder):
     first, second = (
         Controller(model, Query(model.tokenize(text), baseline=Baseline("zero")), layer=1, listener=listener)
         for text, listener in ((PROMPT, recorder), (PROMPT[::-1], Recorder()))

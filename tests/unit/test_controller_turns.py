@@ -1,4 +1,4 @@
-"""What idle time is used for, and how single cells take turns with rows."""
+"""The use of idle time, and how single cells take turns with rows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_idle_time_goes_to_the_neighbours_of_the_selection_first(controller, rec
     asked_for = {(2, source) for source in range(len(PROMPT))} | {(layer, 10) for layer in range(4)}
     rest = [place for place in rows if place not in asked_for]
     near = [place for place in rest if place[1] in (8, 9, 11, 12)]
-    sampled = {(layer, place) for layer, place in rest[: len(near) + 4] if place == 1}  # what prepares a layer
+    sampled = {(layer, place) for layer, place in rest[: len(near) + 4] if place == 1}  # this prepares a layer
     assert set(rest[: len(near) + len(sampled)]) == {*near, *sampled}
     assert [source for _, source in near] == [11] * 3 + [9] * 3 + [12] * 3 + [8] * 3
 
@@ -43,7 +43,7 @@ def test_for_a_column_idle_time_goes_to_the_tokens_before_it(controller, recorde
     assert set(later[: len(column)]) == column
 
 
-def test_without_idle_time_a_column_is_the_layer_on_the_screen(controller):
+def test_without_idle_time_a_column_has_only_the_layer_on_the_screen(controller):
     controller.look_at(1, None, target=5)
     controller.wait(timeout=LONG)
     settle()
@@ -86,7 +86,7 @@ def test_a_cell_is_looked_into_even_after_a_cancellation_or_an_error(controller,
 def test_clicking_faster_than_it_computes_leaves_no_queue_and_the_last_click_wins(
     controller, recorder, held_model_thread
 ):
-    """Memory is measured where the model does not run: of what it frees it keeps some for itself."""
+    """Memory is measured without running the model, which keeps some of the memory that it frees."""
     controller.start()
 
     def click(number):

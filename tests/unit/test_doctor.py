@@ -30,7 +30,7 @@ PAGES = {
 
 @pytest.fixture(autouse=True)
 def set_to(monkeypatch):
-    """Sets what nnsight would have read from the environment; nothing at first."""
+    """Sets the values that nnsight reads from the environment; none at first."""
 
     def set_to(url=None, key=None):
         for name, value in (("NDIF_HOST", url), ("NDIF_API_KEY", key)):
@@ -70,7 +70,7 @@ def test_a_package_is_imported_by_its_module_s_name(doctor, monkeypatch):
     monkeypatch.setattr(here, "_required", lambda: required)
     status, found = doctor()
     assert status == 0
-    assert not required.keys() & found.keys()  # nothing is wrong with them
+    assert not required.keys() & found.keys()  # these are not wrong
 
 
 def test_the_report_for_programs(doctor):
@@ -118,7 +118,7 @@ def test_what_a_host_says(set_to, doctor):
     assert f"torch {here.metadata.version('torch')} here, 0.0.1 there" in found["versions"]["said"]
     assert found["gradients"]["state"] == UNKNOWN
     assert "--model" in found["gradients"]["advice"]
-    assert host.requests == 0  # nothing is run there
+    assert host.requests == 0  # nothing runs there
 
 
 def test_another_build_of_a_release_is_no_other_version(set_to, doctor):
@@ -161,7 +161,7 @@ def test_keys_that_are_not_accepted(set_to, doctor, answer, state, said):
     assert found["API key"]["state"] == state
     assert said in found["API key"]["said"]
     assert found["API key"]["advice"]
-    assert found["models"]["state"] == OK  # and the rest is asked all the same
+    assert found["models"]["state"] == OK  # the rest is asked for anyway
     assert status == (1 if state == WRONG else 0)
 
 

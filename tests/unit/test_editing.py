@@ -53,7 +53,7 @@ def prompts(draw, names, *, of_texts=False):
 
 @st.composite
 def edits(draw, names, *, of_texts=False):
-    """A prompt, the beginning and the end of its shown text that stay, and a new middle."""
+    """A prompt, the unedited beginning and end of its shown text, and a new middle."""
     prompt, ids = draw(prompts(names, of_texts=of_texts))
     shown = prompt.shown(ids)
     start = draw(st.integers(0, len(shown)))

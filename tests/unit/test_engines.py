@@ -1,4 +1,4 @@
-"""Engines are shared by all that ask the same question of a model, from whatever thread."""
+"""All requests with the same question to a model share one engine, from any thread."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -73,7 +73,7 @@ def test_an_estimate_is_made_on_the_model_s_thread(model, monkeypatch):
 
 
 def test_work_for_a_remote_model_runs_on_that_model_s_thread():
-    """Called from another remote model's thread too."""
+    """This includes calls from another remote model's thread."""
     one, other = ModelThread("remote"), ModelThread("remote")
     assert not one.run(lambda: other.is_this)
     assert one.run(lambda: other.run(lambda: (one.is_this, other.is_this))) == (False, True)

@@ -35,7 +35,7 @@ def test_a_metric_can_be_added(model, monkeypatch, tmp_path):
     assert {"name": "prob", "n_tokens": 1, "label": "probability of a token I name"} in page.describe_offer()["metrics"]
     hmap.save(tmp_path / "map.nc")
     assert hw.HorizonMap.load(tmp_path / "map.nc").query == hmap.query
-    monkeypatch.undo()  # the version of before
+    monkeypatch.undo()  # an older version
     with pytest.raises(hw.MapFileError, match=r"has the metric 'prob', which this version .* Upgrade"):
         hw.HorizonMap.load(tmp_path / "map.nc")
 

@@ -1,4 +1,4 @@
-"""Which changes of a model its fingerprint shows."""
+"""The changes of a model that its fingerprint shows."""
 
 import copy
 

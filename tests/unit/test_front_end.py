@@ -1,4 +1,4 @@
-"""What is written down for the front end is what the kernel says."""
+"""The generated files of the front end agree with the kernel."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from scripts.describe_protocol import WRITTEN
 
 
 @pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.name)
-def test_what_is_written_down_is_current(path):
+def test_the_generated_files_are_current(path):
     assert path.read_text() == WRITTEN[path](), "run scripts/describe_protocol.py"

@@ -116,7 +116,7 @@ def test_a_replica_that_died_is_asked_again(traced):
 
 
 @pytest.mark.parametrize("text", ["Your job exceeded the execution timeout of 6.0s.", "Traceback …\nValueError: x"])
-def test_what_would_fail_again_is_not_repeated(traced, text):
+def test_a_request_that_would_fail_again_is_not_repeated(traced, text):
     with StandInHost([RUNNING, status("ERROR", text)]) as host:
         assert Asked(traced, host.url).error is not None
     assert host.requests == 1

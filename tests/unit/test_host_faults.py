@@ -1,4 +1,4 @@
-"""What a fault of an NDIF host means and what the user is told of it, as far as that needs no host."""
+"""The meaning and the message of each fault of an NDIF host; without a host."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_every_fault_says_what_is_wrong_and_what_to_do(fault):
         ("", Fault.CODE),
     ],
 )
-def test_what_a_host_says_is_understood(text, fault):
+def test_messages_of_a_host_are_understood(text, fault):
     error = faults().of_text(text)
     assert is_fault(error, fault)
     assert error.detail == text
@@ -98,7 +98,7 @@ def test_a_deployment_that_fails_says_why():
         (504, "<html>", Fault.UNAVAILABLE),
     ],
 )
-def test_what_an_http_status_means(status, body, fault):
+def test_the_meaning_of_an_http_status(status, body, fault):
     assert is_fault(faults().of_status(status, body), fault)
 
 

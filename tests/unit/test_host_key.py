@@ -1,4 +1,4 @@
-"""The API key is in no message, log, traceback or variable, whatever a host says; with stand-ins."""
+"""No message, log, traceback or variable contains the API key, whatever a host says; with stand-ins."""
 
 from __future__ import annotations
 

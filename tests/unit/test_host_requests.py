@@ -1,4 +1,4 @@
-"""The progress of a request, how it is cancelled, and what a host says about itself; with stand-ins."""
+"""Progress and cancelling of requests, and a host's information about itself; with stand-ins."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from tests.odd_hosts import (
 pytestmark = pytest.mark.long
 
 
-def test_progress_is_told_as_it_changes(traced):
+def test_changes_of_progress_are_reported(traced):
     script = [
         *(status("QUEUED", "Added to Queue at position 3."), status("QUEUED", "Moved to position 2 in Queue.")),
         *(
@@ -57,7 +57,7 @@ def test_progress_is_told_as_it_changes(traced):
     assert {progress.state for progress in asked.progress} <= set(STATES)
 
 
-def test_what_is_printed_on_the_host_goes_only_to_the_log(traced, caplog, capsys, monkeypatch):
+def test_output_of_the_host_goes_only_to_the_log(traced, caplog, capsys, monkeypatch):
     monkeypatch.setattr(nnsight.CONFIG.APP, "REMOTE_LOGGING", True)
     monkeypatch.setattr(nnsight.CONFIG.APP, "DEBUG", True)
     caplog.set_level(logging.DEBUG, "horizon_widget")
@@ -162,7 +162,7 @@ def test_sessions_are_captured_on_the_thread_of_local_models(traced, monkeypatch
     assert seen == [True]
 
 
-# --- what a host says about itself ---
+# --- a host's information about itself ---
 
 STATUS = {
     "deployments": {

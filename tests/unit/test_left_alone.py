@@ -1,4 +1,4 @@
-"""What a user passes to ``load_model`` stays as it was: the tokenizer, the model, and what is set for the process."""
+"""``load_model`` does not change its arguments, the tokenizer and the model, or settings of the process."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Letters(PreTrainedTokenizer):
 
 
 def with_a_part_in_python():
-    """Cannot be copied or written to a file as it is."""
+    """A tokenizer that cannot be copied or written to a file as it is."""
 
     class Whole:
         def pre_tokenize(self, pretokenized):
@@ -126,7 +126,7 @@ def test_a_tokenizer_stays_as_it_was_and_reads_the_same(name):
 def test_a_model_and_the_process_stay_as_they_were(name, byte_tokenizer):
     hf_model = ARCHITECTURES[name]()
     hf_model.get_input_embeddings().weight.requires_grad_(False)
-    hw.load_model(ARCHITECTURES[name](), tokenizer=byte_tokenizer)  # what the first one imports
+    hw.load_model(ARCHITECTURES[name](), tokenizer=byte_tokenizer)  # the imports of the first model
     before = state_of_model(hf_model), state_of_process()
     model = hw.load_model(hf_model, tokenizer=byte_tokenizer)
     assert (state_of_model(hf_model), state_of_process()) == before
@@ -162,7 +162,7 @@ def test_so_do_a_tokenizer_for_a_folder_and_one_for_a_remote_model(tmp_path):
     assert traced.tokenizer(PROMPT)["input_ids"] == tokenizer(PROMPT)["input_ids"]
 
 
-def test_what_cannot_be_copied_is_no_tokenizer():
+def test_a_tokenizer_that_cannot_be_copied_is_refused():
     with pytest.raises(hw.ModelError, match=r"^tokenizer: a lock cannot be copied .*Pass a tokenizer of transformers"):
         hw.load_model(ARCHITECTURES["llama"](), tokenizer=threading.Lock())
 

@@ -169,7 +169,7 @@ def test_without_hdf5_the_error_says_what_is_missing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [tmp_path / "map.nc"]
 
 
-# -- what a user adds ----------------------------------------------------------------------------------------------
+# -- additions of a user ---------------------------------------------------------------------------------------------
 
 
 def with_attrs(name, **attrs):

@@ -155,7 +155,7 @@ def test_the_profile_depends_only_on_its_seed():
     assert not hmap.offset_profile(seed=3)["low"].equals(hmap.offset_profile(seed=4)["low"])
 
 
-# -- who carries a prediction --------------------------------------------------------------------------------------
+# -- sources of a prediction ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("sinks", [False, True])

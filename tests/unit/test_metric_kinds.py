@@ -1,4 +1,4 @@
-"""The kind of a metric decides what it is. Its label is only shown."""
+"""The kind of a metric decides its meaning. Its label is only shown."""
 
 from __future__ import annotations
 

@@ -188,7 +188,7 @@ def test_a_map_s_labels_tell_tokens_of_the_same_text_apart(llama2, tmp_path):
     assert hmap.select(target=f"A #{letter}")["target"].values.tolist() == [3]
 
 
-def test_pieces_of_a_character_are_told_apart(llama2):
+def test_pieces_of_a_character_are_distinguished(llama2):
     ids = [token for token in llama2.tokenize("the é") if token != 1]
     labels = hw.attribute(llama2, ids, layers=1, progress=False).values["source_token"].values.tolist()
     assert labels[-2:] == [f"é #{ids[-2]}", f"é #{ids[-1]}"]

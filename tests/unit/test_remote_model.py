@@ -115,7 +115,7 @@ def test_a_clicked_row_is_one_request_and_a_layer_few(remote, host):
     assert host.asked == ["rows"]
 
 
-def test_what_one_answer_found_is_not_computed_again(remote, monkeypatch):
+def test_findings_of_one_answer_are_not_computed_again(remote, monkeypatch):
     tried = []
     first = trial.first_that_agrees
     monkeypatch.setattr(trial, "first_that_agrees", lambda *args: tried.append(1) or first(*args))
@@ -147,15 +147,15 @@ def test_smaller_requests_follow_one_that_was_too_much(remote, host):
     assert sizes[0] * len(PROMPT) / 2 < remote.n_layers * rows / 2
 
 
-# -- what the host does not allow --------------------------------------------------------------------------------------
+# -- limits of the host ------------------------------------------------------------------------------------------------
 
 
-def test_what_a_sandbox_does_not_allow_is_refused_by_name(remote, host):
+def test_the_limits_of_a_sandbox_are_refused_by_name(remote, host):
     host.change = lambda answer: answer.update(sandboxed=True, gradients="no graph") if "sandboxed" in answer else None
-    with pytest.raises(hw.QueryError, match=r"method: 'gradient' cannot be had\. This host runs our code in a sandbox"):
+    with pytest.raises(hw.QueryError, match=r"method: 'gradient' is not offered\. This host runs our code"):
         hw.attribute(remote, SHORT, method="gradient", progress=False)
     assert host.asked == ["probe"]
-    with pytest.raises(hw.HorizonError, match="verification cannot be had"):
+    with pytest.raises(hw.HorizonError, match="verification is not offered"):
         hw.verify(remote, SHORT, 1, 2, 6)
     assert set(remote.not_offered) == {"gradient", "energy", "verification"}
     hw.attribute(remote, SHORT, layers=1, progress=False)
@@ -185,7 +185,7 @@ def test_a_model_that_changes_between_requests_is_noticed_and_a_new_map_begun(re
     assert np.abs(after.values - before.values).max() > 1e-3
 
 
-# -- what the user sees -----------------------------------------------------------------------------------------------
+# -- messages to the user ---------------------------------------------------------------------------------------------
 
 
 def wait_for(condition):
@@ -229,7 +229,7 @@ def test_a_local_model_does_not_wait_for_a_host(controller, host, model):
     controller.wait(timeout=LONG)
 
 
-def test_a_fault_keeps_what_is_computed_and_resuming_goes_on(controller, host):
+def test_a_fault_keeps_computed_rows_and_resume_continues(controller, host):
     controller.start()
     controller.wait(timeout=LONG)
     host.failure = FAULT
@@ -333,7 +333,7 @@ def test_a_local_model_asked_from_an_observer_of_a_remote_one_runs_on_its_own_th
     ran_on = remote.thread.run(lambda: model.thread.run(lambda: threading.current_thread().name))
     assert ran_on.startswith("horizon-widget-model-local")
     there = model.thread.run(lambda: remote.thread.run(lambda: threading.current_thread().name))
-    assert there.startswith("horizon-widget-model-local"), "because that thread waits for no other"
+    assert there.startswith("horizon-widget-model-local"), "that thread waits for no other"
 
 
 def test_a_text_ends_where_it_ends_on_a_slow_host_too(remote, monkeypatch):

@@ -1,4 +1,4 @@
-"""What is sent to a host, and how the host imports it."""
+"""The code that is sent to a host, and its import there."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ENTRY = "from parcel.helper import double\n\ndef answer(traced, request):\n    r
 SOURCES = {"parcel": "", "parcel.helper": HELPER, "parcel.entry": ENTRY}
 
 
-def test_what_is_sent_imports_only_what_every_host_has():
+def test_the_code_sent_imports_only_packages_of_every_host():
     texts = sending.sources(tasks.__name__)
     assert "horizon_widget.remote.on_host.tasks" in texts
     assert "horizon_widget.remote.on_host.model" in texts

@@ -41,7 +41,7 @@ def test_the_replacement_character_itself_is_one_character(byte_tokenizer):
 
 
 def test_the_replacement_character_is_one_character_if_each_byte_is_a_token():
-    """These vocabularies show three replacement characters until the last byte is there."""
+    """These vocabularies show three replacement characters until the last byte has arrived."""
     tokenizer = llama2_like()
     for text in ("the\ufffdcat", "\ufffd\ufffd", "é\ufffd🎉"):
         tokens = read_tokens(tokenizer(text, add_special_tokens=False)["input_ids"], decode_with(tokenizer))

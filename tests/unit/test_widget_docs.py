@@ -1,4 +1,4 @@
-"""The guide to the widget names the traits that there are, and nothing else."""
+"""The guide to the widget names all traits and no others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The prompt is edited, in Python and in the page: what was given as tokens stays tokens, a text stays a text."""
+"""Edits of the prompt, in Python and in the page: a prompt of tokens stays tokens, a text stays a text."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ STRATEGIES = pytest.mark.parametrize("edit", [in_python, in_the_page])
 
 @pytest.fixture
 def opened(monkeypatch):
-    """Opens a widget that keeps in ``sent`` what it would send to the browser."""
+    """Opens a widget that records messages to the browser in ``sent``."""
     made = []
     monkeypatch.setattr(
         hw.HorizonWidget, "send", lambda self, content, buffers=None: self.sent.append((content, buffers or []))
@@ -60,7 +60,7 @@ def ids_of(widget):
 
 
 @STRATEGIES
-def test_what_is_appended_to_token_ids_follows_them(llama, opened, edit):
+def test_a_text_appended_to_token_ids_follows_them(llama, opened, edit):
     ids = llama.tokenize("the cat sat")
     widget = opened(llama, list(ids))
     edit(widget, widget.prompt + ".")
@@ -120,21 +120,21 @@ def test_tokens_that_no_text_gives_stay_where_they_are(opened, edit):
 
 
 @STRATEGIES
-def test_what_the_model_wrote_keeps_its_tokens_and_counts_as_written_while_its_first_one_is_there(llama, opened, edit):
+def test_written_tokens_stay_and_count_as_written_while_the_first_of_them_stays(llama, opened, edit):
     widget = opened(llama, "the cat sat")
     first = len(ids_of(widget))
     widget.write_on(4)
     written = ids_of(widget)
-    assert written != llama.tokenize(widget.prompt), "it wrote no text that could be read anew"
+    assert written != llama.tokenize(widget.prompt), "the written tokens give no text that could be tokenised again"
     edit(widget, widget.prompt + " key")
     assert ids_of(widget) == (*written, *llama.tokenizer.convert_tokens_to_ids(["▁key"]))
     assert widget.written_from == first
     edit(widget, widget.prompt.replace("cat", "mat", 1))
     assert ids_of(widget)[first:-1] == written[first:]
-    assert widget.written_from is None, "after another text it would have written something else"
+    assert widget.written_from is None, "after another text the model would have written something else"
 
 
-def test_what_it_wrote_is_no_longer_there_when_it_is_taken_away(llama, opened):
+def test_written_tokens_can_be_removed(llama, opened):
     widget = opened(llama, [*llama.tokenize("the cat sat")])
     ids, shown = ids_of(widget), widget.prompt
     widget.write_on(3)
@@ -143,7 +143,7 @@ def test_what_it_wrote_is_no_longer_there_when_it_is_taken_away(llama, opened):
 
 
 @STRATEGIES
-def test_only_what_is_asked_otherwise_changes_with_another_metric(llama, opened, edit):
+def test_another_metric_changes_nothing_else(llama, opened, edit):
     widget = opened(llama, [*llama.tokenize("the cat sat")])
     edit(widget, widget.prompt + ".")
     ids = ids_of(widget)
@@ -153,7 +153,7 @@ def test_only_what_is_asked_otherwise_changes_with_another_metric(llama, opened,
     assert (ids_of(widget), widget.query["metric"]) == ((*ids, ids[-1]), "entropy")
 
 
-def test_what_cannot_be_written_in_these_tokens_is_said_and_the_map_stays(opened):
+def test_a_text_without_tokens_is_refused_and_the_map_stays(opened):
     model = loaded(unigram_like(bos=True))
     widget = opened(model, list(model.tokenize("the cat")))
     ids = ids_of(widget)

@@ -1,4 +1,4 @@
-"""What no browser would send."""
+"""Malformed messages and states."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def nonsense(rng, depth=0):
 
 
 def pack(widget):
-    """What was sent, and the traits, as jupyter_client packs them; raises what cannot be packed."""
+    """Sent messages and traits, as jupyter_client packs them; raises if they cannot be packed."""
     for content, _ in [*widget.sent, (widget.get_state([*CONTROLS]), [])]:
         json.dumps(content, ensure_ascii=False, allow_nan=False).encode("utf-8")
 
@@ -52,7 +52,7 @@ VALID = [
 
 
 def broken(rng):
-    """A message, most often one that is almost right."""
+    """A message, most often one that is almost valid."""
     if rng.random() < 0.2:
         return nonsense(rng)
     message = dict(rng.choice(VALID))
@@ -82,10 +82,10 @@ def test_malformed_messages_break_nothing(widget, seed):
         message = broken(rng)
         if is_readable(message):
             readable += 1
-            if readable % 10:  # some of those that happen to be right, between the others
+            if readable % 10:  # some that happen to be valid, between the others
                 continue
         widget.sent.clear()
-        widget._receive(widget, message, nonsense(rng))  # nothing is raised
+        widget._receive(widget, message, nonsense(rng))  # no error is raised
         if not is_readable(message):
             rejected += 1
             (answer,) = sent(widget, "rejected")

@@ -1,4 +1,4 @@
-"""What the browser asks of the kernel, and what comes back."""
+"""Messages from the browser, and their answers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_another_metric_and_prompt_are_opened(widget):
     assert len(received_rows(widget)[2, 4][0]) == widget.n_targets == len("a dog ran")
 
 
-def test_what_only_python_can_say_stays_as_it_is(model, widget):
+def test_arguments_that_only_python_can_express_stay(model, widget):
     made = hw.HorizonWidget(
         model, PROMPT, baseline=("mean", ["some text", "more text"]), metric=lambda logits, ids: logits[:, 3]
     )
@@ -73,7 +73,7 @@ CANNOT_BE_OPENED = [
 ]
 
 
-def test_no_value_comes_before_the_traits_that_say_what_it_is_of(widget, monkeypatch):
+def test_no_value_is_sent_before_the_traits_of_its_map(widget, monkeypatch):
     said = []
     monkeypatch.setattr(type(widget), "_send", lambda self, message, buffers=None: said.append(message))
     monkeypatch.setattr(type(widget), "send", lambda self, content, buffers=None: said.append(content))
@@ -116,7 +116,7 @@ def test_opening_waits_for_nothing_and_only_the_last_is_opened(widget, held_mode
     assert opened == ["49 dogs ran"]
 
 
-def test_what_python_asks_is_not_overtaken_by_what_the_browser_asked_before(widget, held_model_thread):
+def test_an_earlier_request_of_the_browser_does_not_replace_that_of_python(widget, held_model_thread):
     say(widget, {**OPEN, "prompt": "the browser's text"})
     widget.prompt = "the user's text"
     held_model_thread()
@@ -132,7 +132,7 @@ def test_a_closed_widget_opens_nothing(widget, held_model_thread):
     assert widget.map_id == 1
 
 
-def test_what_cannot_be_opened_is_said_and_the_map_stays(widget):
+def test_a_map_that_cannot_be_opened_is_reported_and_the_old_one_stays(widget):
     for change, field in CANNOT_BE_OPENED:
         widget.sent.clear()
         say(widget, {**OPEN, **change})
@@ -203,7 +203,7 @@ def test_a_map_is_opened_and_written_on_from_in_one_message(talkative):
     assert (talkative.prompt[:12], talkative.written_from, len(talkative.tokens)) == ("another text", 12, 15)
 
 
-def test_what_cannot_be_opened_is_not_written_on_from(talkative):
+def test_a_map_that_cannot_be_opened_is_not_continued(talkative):
     before = talkative.map_id
     say(talkative, {**OPEN, "prompt": "", "n_tokens": 3})
     say(talkative, {**OPEN, "baseline": ["counterfactual", PROMPT], "n_tokens": 3})
@@ -212,7 +212,7 @@ def test_what_cannot_be_opened_is_not_written_on_from(talkative):
     assert (talkative.map_id, talkative.written_from) == (before, None)
 
 
-def test_cancel_stops_between_tokens_and_keeps_what_is_written(talkative, monkeypatch):
+def test_cancel_stops_between_tokens_and_keeps_written_tokens(talkative, monkeypatch):
     widget = talkative
     widget.wait(timeout=LONG)
     cancel_after(monkeypatch, widget, 3)
@@ -222,7 +222,7 @@ def test_cancel_stops_between_tokens_and_keeps_what_is_written(talkative, monkey
     assert widget.written_from == len(PROMPT)
 
 
-def test_while_it_writes_that_is_what_is_said(talkative, monkeypatch):
+def test_the_status_says_that_the_model_writes(talkative, monkeypatch):
     said = []
     talkative.observe(lambda change: said.append((change["new"]["task"], change["new"]["done"])), "progress")
     say(talkative, {"type": "write_on", "n_tokens": 4})
@@ -240,7 +240,7 @@ def test_another_prompt_opened_meanwhile_is_not_overtaken(talkative, held_model_
     assert opened == ["another text"]
 
 
-def test_what_is_opened_and_written_on_at_once_is_both(talkative, held_model_thread):
+def test_opening_and_writing_on_at_once_do_both(talkative, held_model_thread):
     say(talkative, {**OPEN, "prompt": "another text"})
     say(talkative, {"type": "write_on", "n_tokens": 3})
     held_model_thread()
@@ -254,7 +254,7 @@ def test_what_is_opened_and_written_on_at_once_is_both(talkative, held_model_thr
     assert [failed["field"] for failed in sent(talkative, "failed")] == ["baseline"]
 
 
-def test_what_cannot_be_written_on_is_said(widget):
+def test_a_prompt_that_cannot_be_continued_is_reported(widget):
     widget._model.hf_model.train()
     say(widget, {"type": "write_on", "n_tokens": 3})
     settle()
@@ -267,7 +267,7 @@ def test_what_cannot_be_written_on_is_said(widget):
     assert sent(widget, "failed")[1]["field"] == "baseline"
 
 
-def test_a_host_that_lets_no_model_write_is_a_problem_told_at_once(widget, monkeypatch):
+def test_a_host_that_does_not_allow_writing_is_reported_at_once(widget, monkeypatch):
     monkeypatch.setattr(hw.Model, "not_offered", {"write_on": "This host runs one pass alone."})
     say(widget, {"type": "write_on", "n_tokens": 3})
     say(widget, {**OPEN, "prompt": "another text", "n_tokens": 3})
@@ -318,7 +318,7 @@ def test_only_the_newest_cell_counts_and_its_aspects_add_up(widget, held_model_t
     assert found == [(7, "direct"), (7, "carriers"), (7, "predictions")]
 
 
-def test_a_cell_that_is_none_gets_a_problem(widget):
+def test_an_invalid_cell_gets_a_problem(widget):
     for change, field in [({"layer": 99}, "layer"), ({"source": 9}, "target"), ({"target": 0}, "target")]:
         widget.sent.clear()
         say(widget, {**INSPECT, **change, "aspects": ["direct", "predictions"]})
@@ -341,7 +341,7 @@ def test_one_aspect_that_fails_leaves_the_others(widget, monkeypatch):
     assert widget.wait(timeout=LONG).done[2].all()
 
 
-def test_cancelled_questions_are_answered_so(widget, held_model_thread):
+def test_cancelled_questions_are_answered_as_cancelled(widget, held_model_thread):
     say(widget, {**INSPECT, "aspects": ["direct", "carriers"]})
     say(widget, {"type": "cancel"})
     held_model_thread()

@@ -1,4 +1,4 @@
-"""Widgets whose model is changed: they say so, and Resume opens a map of the model as it is."""
+"""Widgets whose model changes say so, and Resume opens a map of the changed model."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def test_a_widget_whose_model_changes_says_so_and_resume_opens_a_new_map(model, 
     problem = next(content["problem"] for content, _ in widget.sent if content["type"] == "finding")
     assert "has changed (model.layers.0.self_attn) since this map was begun" in problem["title"]
     widget._cell_ends()
-    widget.prompt = PROMPT + "s"  # another question is of the model as it is
+    widget.prompt = PROMPT + "s"  # another question uses the changed model
     widget.prompt = PROMPT
     after = widget.wait("all", timeout=LONG)
     assert not np.allclose(before.values, after.values, atol=1e-3)
@@ -49,7 +49,7 @@ def test_a_widget_whose_model_changes_says_so_and_resume_opens_a_new_map(model, 
 @pytest.mark.parametrize("resume", [lambda widget: widget.resume(), lambda widget: say(widget, {"type": "resume"})])
 def test_resume_begins_a_new_map_of_a_changed_model(model, widget, resume):
     widget.wait(timeout=LONG)
-    write_to_data(model.hf_model)  # what no fingerprint sees is noticed after the cell
+    write_to_data(model.hf_model)  # a change that no fingerprint sees is noticed after the cell
     widget._cell_ends()
     with pytest.raises(hw.HorizonError, match=r"has changed since this map was begun.*Resume begins a new map"):
         widget.wait("all", timeout=LONG)
@@ -67,7 +67,7 @@ def test_resume_begins_a_new_map_of_a_changed_model(model, widget, resume):
 
 @pytest.mark.parametrize("change", [scale_attention, write_to_data])
 def test_a_complete_map_of_a_model_that_a_cell_has_changed_is_said_to_be_outdated(model, widget, change):
-    """Nothing is left to compute that would meet the change."""
+    """No computation is left that would notice the change."""
     widget.wait("all", timeout=LONG)
     change(model.hf_model)
     widget._cell_ends()
@@ -100,7 +100,7 @@ def test_another_dtype_is_a_change_too(model, widget):
 
 
 def test_a_hook_that_does_nothing_ends_no_map(model):
-    """Even where the values known so far are next to nothing."""
+    """This holds even if the known values are almost 0."""
     other = PROMPT[:20] + "zzzzzzzzzzz"
     widget = hw.HorizonWidget(model, PROMPT, baseline=("counterfactual", other), layers=[1])
     widget.selected_layer = 1

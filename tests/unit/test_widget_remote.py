@@ -1,4 +1,4 @@
-"""What a widget says of a model on another machine."""
+"""Traits and messages of a widget whose model is on another machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.conftest import PROMPT
 from tests.widgets import LONG, settle
 
 
-def test_where_the_request_to_a_host_is_told(widget):
+def test_the_state_of_a_request_is_reported(widget):
     status = Status(state="computing", task="layer 2", done=0.5, seconds_left=None, filling="running")
     listener = widget._session
     listener.on_status(replace(status, host="queued on ndif.example, position 3"))
@@ -19,18 +19,18 @@ def test_where_the_request_to_a_host_is_told(widget):
     assert widget.progress["host"] is None
 
 
-def test_that_a_model_is_remote_is_told(model, monkeypatch):
+def test_a_remote_model_is_marked(model, monkeypatch):
     monkeypatch.setattr(hw.Model, "remote", True)
     made = hw.HorizonWidget(model, PROMPT, baseline="zero")
     assert made.asked["remote"] is True
     made.close()
 
 
-def test_what_a_host_does_not_allow_is_told_as_soon_as_it_is_known(widget, monkeypatch):
+def test_the_limits_of_a_host_are_reported_as_soon_as_they_are_known(widget, monkeypatch):
     widget.wait("all", timeout=LONG)
     assert widget.not_offered == {}
     monkeypatch.setattr(hw.Model, "not_offered", {"direct": "No attention masks there."})
-    widget.selected_layer = 0  # whatever makes the controller tell its status
+    widget.selected_layer = 0  # anything that makes the controller report its status
     settle()
     assert widget.not_offered == {"direct": "No attention masks there."}
     widget.metric = "entropy"

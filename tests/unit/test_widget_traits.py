@@ -1,4 +1,4 @@
-"""What the widget's traits may be, whoever sets them."""
+"""The valid values of the widget's traits, set from either side."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_a_bad_value_is_refused_by_name_and_the_good_one_stays(widget, name, mon
         widget.sent.clear()
         widget.set_state({name: value, other: GOOD[other]})
         assert getattr(widget, name) == GOOD[name]
-        assert getattr(widget, other) == GOOD[other], "what is good beside it is taken"
+        assert getattr(widget, other) == GOOD[other], "valid values beside it are taken"
         assert name in restored
         (failed,) = sent(widget, "failed")
         assert failed["field"] == name
@@ -158,7 +158,7 @@ def test_no_list_is_shared_by_two_widgets(widget, model):
     other.close()
 
 
-def test_sinks_are_told_when_the_prompt_has_run(model, byte_tokenizer, held_model_thread):
+def test_sinks_are_reported_when_the_prompt_has_run(model, byte_tokenizer, held_model_thread):
     from horizon_widget.result import statistics
 
     made = hw.HorizonWidget(model, PROMPT)
@@ -185,7 +185,7 @@ def test_words_are_numbered(widget):
     assert set(words) == set(range(len(widget.map.words)))
 
 
-# -- what opens another map ----------------------------------------------------------------------------------------
+# -- opening another map -------------------------------------------------------------------------------------------
 
 
 def test_another_metric_keeps_the_selection_and_another_prompt_does_not(widget):
@@ -217,7 +217,7 @@ CANNOT_BE_ASKED = {
 }
 
 
-def test_what_cannot_be_asked_leaves_the_map_and_raises(widget):
+def test_a_wrong_question_raises_and_the_map_stays(widget):
     for name, values in CANNOT_BE_ASKED.items():
         before = getattr(widget, name)
         for value in values:
@@ -260,7 +260,7 @@ def test_only_chosen_layers_are_filled_and_a_click_is_answered_at_all(model):
         ({"metric": "entropy", "baseline": hw.Baseline("zero")}, ["entropy"], ["zero"]),
     ],
 )
-def test_what_would_be_asked_again_is_told(model, arguments, metric, baseline):
+def test_the_arguments_of_the_map_are_described(model, arguments, metric, baseline):
     made = hw.HorizonWidget(model, PROMPT, seed=3, draws=2, site="value", head=1, **arguments)
     assert made.asked == {
         "metric": metric,
@@ -276,7 +276,7 @@ def test_what_would_be_asked_again_is_told(model, arguments, metric, baseline):
     made.close()
 
 
-def test_tokens_are_told_where_the_text_does_not_give_them(model):
+def test_token_ids_are_described_if_the_text_does_not_give_them(model):
     ids = [*model.tokenize("ab"), 0xC3 - 68, *model.tokenize("cd")]
     made = hw.HorizonWidget(model, ids, baseline="zero")
     assert made.asked["token_ids"] == ids
@@ -307,7 +307,7 @@ def test_a_selection_that_does_not_fit_leaves_no_widget_behind(model):
     assert set(ipywidgets.widget._instances) == before
 
 
-# -- when it is over ---------------------------------------------------------------------------------------------------
+# -- closing -----------------------------------------------------------------------------------------------------------
 
 
 class Events:
@@ -354,7 +354,7 @@ def test_a_closed_widget_leaves_nothing_behind(model, monkeypatch):
     assert idle._by_use == []
 
 
-def test_two_threads_that_open_maps_at_once_leave_one_whole(widget):
+def test_two_threads_that_open_maps_at_once_leave_one_complete(widget):
     texts = [f"{number} and some more text" for number in range(8)]
 
     def of_the_browser():

@@ -1,4 +1,4 @@
-"""Who may change a widget's traits and open its maps, when several want to at once."""
+"""Concurrent changes of a widget's traits and concurrent opening of its maps."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def other(model, widget):
 
 
 def in_a_cell(work):
-    """Run in a thread of its own, as a user's cell is to the browser's messages."""
+    """Run in a thread of its own, as a user's cell runs apart from the browser's messages."""
     running = threading.Thread(target=work, daemon=True)
     running.start()
     return running
@@ -48,7 +48,7 @@ def ends(running):
 
 
 def hold_building(monkeypatch):
-    """Keep what builds a map until told to go on: (it has begun, let it go on, the controllers made)."""
+    """Hold the building of a map: (set when it has begun, set to continue, the controllers made)."""
     begun, go_on, made = threading.Event(), threading.Event(), []
     real = widget_session.Controller
 
@@ -66,7 +66,7 @@ def hold_building(monkeypatch):
 
 
 def test_linked_widgets_opened_by_the_browser_and_by_a_cell_at_once_do_not_wait_for_each_other(widget, other):
-    for text in ("text one", "text two"):  # read before: then opening looks whether the model has changed
+    for text in ("text one", "text two"):  # It was read before, so opening checks whether the model has changed.
         other.prompt = text
         other.wait(timeout=LONG)
     widget.wait(timeout=LONG)
@@ -96,7 +96,7 @@ def test_two_widgets_whose_observers_set_each_other_end(widget, other):
     assert widget.selected_source == other.selected_source
 
 
-def test_the_model_thread_never_waits_for_whose_turn_it_is(widget):
+def test_the_model_thread_never_waits_for_the_trait_lock(widget):
     with trait_lock.held():
         say(widget, {**OPEN, "prompt": "the reader's text"})
         settle()  # the map is built, and left to this thread
@@ -104,7 +104,7 @@ def test_the_model_thread_never_waits_for_whose_turn_it_is(widget):
     assert (widget.map_id, widget.prompt) == (2, "the reader's text")
 
 
-def test_a_model_that_sets_a_trait_while_it_runs_is_told_so_and_does_not_hang(widget):
+def test_a_model_that_sets_a_trait_while_it_runs_gets_an_error_and_does_not_hang(widget):
     with trait_lock.held(), pytest.raises(hw.HorizonError, match="set by the model"):
         thread.run(lambda: setattr(widget, "find", "cat"))
     thread.run(lambda: setattr(widget, "find", "cat"))
@@ -114,7 +114,7 @@ def test_a_model_that_sets_a_trait_while_it_runs_is_told_so_and_does_not_hang(wi
 # -- newer and older ---------------------------------------------------------------------------------------------------
 
 
-def test_what_is_to_be_written_while_the_map_opens_is_written(talkative, monkeypatch):
+def test_a_request_to_write_while_the_map_opens_is_done(talkative, monkeypatch):
     talkative.wait("all", timeout=LONG)
     begun, go_on, _ = hold_building(monkeypatch)
     say(talkative, {**OPEN, "prompt": "another text"})
@@ -125,7 +125,7 @@ def test_what_is_to_be_written_while_the_map_opens_is_written(talkative, monkeyp
     assert (talkative.prompt[:12], talkative.written_from, len(talkative.tokens)) == ("another text", 12, 15)
 
 
-def test_each_open_followed_by_write_on_is_both_however_quick(talkative):
+def test_each_open_followed_at_once_by_write_on_does_both(talkative):
     for number in range(20):
         say(talkative, {**OPEN, "prompt": f"{number} more texts"})
         for _ in range(number % 5):
@@ -148,7 +148,7 @@ def test_an_older_open_does_not_overtake_the_newest(widget):
     assert widget.prompt == "second, newest"
 
 
-def test_what_the_browser_asks_while_a_cell_opens_comes_after_it(widget, monkeypatch):
+def test_a_request_of_the_browser_while_a_cell_opens_follows_the_cell(widget, monkeypatch):
     begun, go_on, _ = hold_building(monkeypatch)
     cell = in_a_cell(lambda: setattr(widget, "prompt", "the user's text"))
     assert begun.wait(LONG)
@@ -161,7 +161,7 @@ def test_what_the_browser_asks_while_a_cell_opens_comes_after_it(widget, monkeyp
     assert opened == ["the user's text", "the reader's text"]
 
 
-def test_what_cannot_be_opened_in_a_cell_leaves_what_the_browser_asked(widget, held_model_thread):
+def test_a_failed_open_in_a_cell_keeps_the_request_of_the_browser(widget, held_model_thread):
     say(widget, {**OPEN, "prompt": "the reader's text"})
     with pytest.raises(hw.QueryError, match="metric"):
         widget.metric = "nonsense"
@@ -170,7 +170,7 @@ def test_what_cannot_be_opened_in_a_cell_leaves_what_the_browser_asked(widget, h
     assert widget.prompt == "the reader's text"
 
 
-def test_writing_in_a_cell_does_not_override_what_the_reader_opened_meanwhile(talkative, monkeypatch):
+def test_writing_in_a_cell_does_not_replace_a_map_opened_meanwhile(talkative, monkeypatch):
     write_on = hw.Model.write_on
 
     def while_the_reader_opens(self, before, n_tokens):
@@ -221,7 +221,7 @@ def test_set_trait_asks_too(widget):
         widget.set_trait("metric", "nonsense")
 
 
-def test_no_value_comes_before_its_traits_however_long_a_cell_holds_them_back(widget, monkeypatch):
+def test_no_value_is_sent_before_its_traits_even_if_a_cell_delays_them(widget, monkeypatch):
     said = []
     monkeypatch.setattr(type(widget), "_send", lambda self, message, buffers=None: said.append(message))
     monkeypatch.setattr(type(widget), "send", lambda self, content, buffers=None: said.append(content))
@@ -239,7 +239,7 @@ def test_no_value_comes_before_its_traits_however_long_a_cell_holds_them_back(wi
         assert {said[k]["map_id"] for k in values} == {widget.map_id}
 
 
-def test_news_of_the_old_map_that_come_late_are_not_told_of_the_new_one(widget):
+def test_late_messages_of_the_old_map_are_not_sent_for_the_new_one(widget):
     widget.wait(timeout=LONG)
     settle()
     old, late = widget._session, Status("error", "of the old map", 0.5, None, "stopped")
@@ -256,7 +256,7 @@ def test_news_of_the_old_map_that_come_late_are_not_told_of_the_new_one(widget):
     assert {message["map_id"] for message in sent(widget, "values")} == {widget.map_id}
 
 
-def test_what_is_left_is_told_even_where_an_open_fails(widget, monkeypatch):
+def test_pending_messages_are_sent_even_if_an_open_fails(widget, monkeypatch):
     widget.wait(timeout=LONG)
     settle()
 
@@ -274,7 +274,7 @@ def test_what_is_left_is_told_even_where_an_open_fails(widget, monkeypatch):
 # -- cancel, wait, close -----------------------------------------------------------------------------------------------
 
 
-def test_what_is_cancelled_while_the_model_writes_stays_cancelled(talkative, monkeypatch):
+def test_a_cancellation_while_the_model_writes_stays_in_force(talkative, monkeypatch):
     say(talkative, HELLO)
     talkative.wait("all", timeout=LONG)
     cancel_after(monkeypatch, talkative, 3)
@@ -323,15 +323,15 @@ def test_a_widget_closed_while_its_map_opens_computes_nothing(widget, monkeypatc
     assert widget.map_id == 1
 
 
-def test_what_is_asked_of_a_closed_widget_is_not_computed(widget):
+def test_a_closed_widget_computes_no_request(widget):
     widget.close()
     widget.prompt = "another text"
     settle()
     assert not widget.wait("all", timeout=LONG).done[:, :-1].any()
 
 
-def test_to_close_again_waits_for_nobody(widget):
-    """Python does so where it collects a widget: on any thread, in the middle of anything."""
+def test_closing_again_waits_for_no_lock(widget):
+    """Python does so when it collects a widget, on any thread and at any time."""
     widget.close()
     with trait_lock.held():
         assert ends(in_a_cell(widget.close))
@@ -380,7 +380,7 @@ def test_an_observer_that_opens_another_map_gets_nothing_written_into_it(talkati
     assert (talkative.prompt, talkative.written_from) == (third, None)
 
 
-def test_asking_for_what_is_shown_gives_up_what_the_page_asked_before(talkative, monkeypatch):
+def test_asking_for_the_shown_map_drops_earlier_requests_of_the_page(talkative, monkeypatch):
     shown = talkative.prompt
     begun, go_on, _ = hold_building(monkeypatch)
     say(talkative, {**OPEN, "prompt": "another text"})

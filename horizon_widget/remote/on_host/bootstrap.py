@@ -1,4 +1,4 @@
-"""What runs first on a host: it imports the modules that were sent, for one request, and calls a task among them.
+"""The first code that runs on a host: it imports the modules sent for one request, and calls one of their tasks.
 
 This file is sent as text and run inside an nnsight session, so it imports only the standard library. Nothing stays on
 the host: the modules are gone when the request ends.

@@ -80,7 +80,7 @@ class SandboxedModel(LocalModel):
         return logits[0, -1]
 
     def _traced_values(self, input_ids: Tensor, work: Callable[[], Any], *, last: int) -> Any:
-        """What ``work`` returns inside a trace.
+        """The result of ``work`` inside a trace.
 
         Its errors are raised after the trace: from inside, they would arrive as a broken pipe.
         """

@@ -3,10 +3,10 @@
 import { type ReadonlySignal, signal } from "@preact/signals-core";
 import { type FromBrowser, PROTOCOL_VERSION } from "./protocol";
 
-/** How long the kernel may take to answer. The reader is told within three seconds; the rest of them is for the host. */
+/** How long the kernel may take to answer. With the delay of the host, the reader is told within three seconds. */
 export const PATIENCE_MS = 2200;
 
-/** `silent`: no answer in time; `refused`: the kernel speaks another version of the protocol. */
+/** `silent`: no answer in time; `refused`: the kernel uses another version of the protocol. */
 export type ConnectionState = "new" | "greeting" | "silent" | "connected" | "refused";
 
 export class Connection {
@@ -33,7 +33,7 @@ export class Connection {
     this.#wait();
   }
 
-  /** Something was sent. At most one ping is pending at a time. */
+  /** To be called after each message to the kernel. At most one ping is pending at a time. */
   asked(): void {
     if (this.#state.peek() === "new" || this.#state.peek() === "refused") return;
     if (this.#timer !== undefined) {
@@ -51,7 +51,7 @@ export class Connection {
     this.#wait();
   }
 
-  /** Something came from the kernel, whether or not it has read the last message. */
+  /** To be called after each message from the kernel, whether or not it has read the last one. */
   heard(): void {
     if (this.#state.peek() === "refused" || this.#state.peek() === "new") return;
     // Values may have been sent earlier, so the pending ping still waits for its answer.

@@ -39,7 +39,7 @@ export interface Traits extends Controls {
   readonly not_offered: Readonly<Record<string, string>>;
 }
 
-/** What is found out about a cell, by aspect. */
+/** The findings about a cell, by aspect. */
 export interface Findings {
   readonly predictions: readonly Prediction[];
   readonly direct: Direct;
@@ -81,7 +81,7 @@ export interface Open {
   readonly baseline: readonly string[] | null;
   /** The layers to compute in idle time; null: all. */
   readonly layers: readonly number[] | null;
-  /** How many tokens the model writes on afterwards; 0: none. */
+  /** Number of tokens to write afterwards; 0: none. */
   readonly n_tokens: number;
 }
 
@@ -136,9 +136,9 @@ export interface AnyFinding {
   readonly source: number;
   readonly target: number;
   readonly aspect: string;
-  /** An entry of `Findings`; null where it failed. */
+  /** An entry of `Findings`; null if it failed. */
   readonly found: unknown;
-  /** Null where it was found. */
+  /** Null if it was found. */
   readonly problem: Problem | null;
 }
 
@@ -162,7 +162,7 @@ export interface Controls {
   /** Tokens are coloured by their influence this many tokens ahead. */
   readonly selected_offset: number | null;
   readonly pinned_sources: readonly number[];
-  /** The end of the colour scale of influence; null: as large as what is shown needs. */
+  /** The end of the colour scale of influence; null: as large as the shown values need. */
   readonly fixed_scale: number | null;
   readonly show_words: boolean;
   readonly show_arcs: boolean;
@@ -208,11 +208,11 @@ export interface Offered {
   readonly baselines: readonly OfferedBaseline[];
 }
 
-/** What a new map would be asked with: the arguments of `attribute`. */
+/** The arguments of `attribute` that give this map. */
 export interface Asked {
   /** Its name, and the tokens it names. */
   readonly metric: readonly string[];
-  /** Its kind, and the other prompt where it needs one; null where only Python can say it. */
+  /** Its kind, and the other prompt where it needs one; null if only Python can express it. */
   readonly baseline: readonly string[] | null;
   readonly site: string;
   readonly head: number | null;
@@ -220,7 +220,7 @@ export interface Asked {
   readonly draws: number;
   /** Where the prompt is not just the text: its tokens. */
   readonly token_ids: readonly number[] | null;
-  /** The argument of `load_model`; null where the model was in memory. */
+  /** The argument of `load_model`; null if the model was in memory. */
   readonly model: string | null;
   /** Whether it runs on another machine. */
   readonly remote: boolean;
@@ -251,7 +251,7 @@ export interface Layer {
   readonly n_done: number;
 }
 
-/** How far the current task is. */
+/** The progress of the current task. */
 export interface Progress {
   readonly task: string;
   /** From 0 to 1. */
@@ -263,9 +263,9 @@ export interface Progress {
   readonly host: string | null;
 }
 
-/** What went wrong, for the reader. */
+/** A problem, for the reader. */
 export interface Problem {
-  /** What. */
+  /** The problem. */
   readonly title: string;
   /** What to do; may be empty. */
   readonly advice: string;

@@ -7,10 +7,10 @@ export interface Transport {
   get(trait: string): unknown;
   /** Sets traits here and in the kernel. */
   set(changes: Partial<Controls>): void;
-  /** Calls back when any trait may have changed; returns a function that ends this. */
+  /** Calls back when any trait may have changed; returns a function that unsubscribes. */
   onChange(listener: () => void): () => void;
   send(message: FromBrowser): void;
-  /** Calls back with each message, unchecked; returns a function that ends this. */
+  /** Calls back with each message, unchecked; returns a function that unsubscribes. */
   onMessage(listener: (content: unknown, buffers: readonly DataView[]) => void): () => void;
 }
 
@@ -62,7 +62,7 @@ export class ModelTransport implements Transport {
   }
 }
 
-/** Hosts throw where the kernel is gone; the page notices that by the missing answer. */
+/** Hosts throw if the kernel is gone. The page notices the missing answer. */
 function attempt(send: () => void): void {
   try {
     send();

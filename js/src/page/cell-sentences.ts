@@ -49,15 +49,15 @@ export function directNote({ total, direct, indirect, mayBeIndirect }: ReturnTyp
   if (!mayBeIndirect) return "Indirect is 0: no token lies between.";
   if (direct * indirect < 0)
     return Math.abs(direct) >= Math.abs(total)
-      ? "What later tokens pass on takes some of the direct effect back."
-      : "The direct effect goes against what later tokens pass on.";
+      ? "The indirect part takes back some of the direct effect."
+      : "The direct part works against the indirect part.";
   const whole = Math.abs(direct) + Math.abs(indirect);
   if (whole === 0) return "";
   const share = Math.abs(direct) / whole;
   if (share >= 0.75) return "Read mostly from this token itself.";
   return share <= 0.25
-    ? "Passed on mostly by tokens between."
-    : "Read from this token, and passed on by tokens between.";
+    ? "Passed on mostly by later tokens."
+    : "Read from this token, and passed on by later tokens.";
 }
 
 /** `+3.76 to +4.51 nats under 3 baselines`, and whether its sign depends on them. */

@@ -90,10 +90,10 @@ export function otherBaseline(layer: Layer | undefined): string {
 /** Which links are listed, and from how much of the map. */
 export interface LinksTold {
   readonly leastOffset: number;
-  /** How far a source reaches at most. */
+  /** The largest offset of any source. */
   readonly furthest: number;
   readonly nFound: number;
-  /** All of the model's. */
+  /** All layers of the model. */
   readonly layers: readonly Layer[];
   /** How many layers have enough values to count. */
   readonly nCounted: number;

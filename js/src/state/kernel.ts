@@ -97,7 +97,7 @@ export class Kernel {
   // From the kernel
 
   #readTraits(): void {
-    // Half of what is being set is a state that never was.
+    // While changes are being set, the traits do not fit together.
     if (this.#setting) return;
     batch(() => {
       const version = this.#transport.get("protocol_version");

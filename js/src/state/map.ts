@@ -1,4 +1,4 @@
-/** One map: its values as they arrive, what is found out about its cells, and how it is read. */
+/** One map: its values as they arrive, findings about its cells, and how it is read. */
 
 import { computed, type ReadonlySignal, type Signal, signal } from "@preact/signals-core";
 import type { Finding, Values } from "../kernel/messages";
@@ -52,7 +52,7 @@ export class InfluenceMap {
   readonly statisticIndex: ReadonlySignal<number>;
   /** The end of the colour scale of influence; NaN before the first value. */
   readonly scale: ReadonlySignal<number>;
-  /** Whether what was asked for is here, or what there was when it stopped. */
+  /** Whether everything that was asked for has arrived, or the computation was stopped. */
   readonly complete: ReadonlySignal<boolean>;
   #mapId = 0;
 
@@ -60,7 +60,7 @@ export class InfluenceMap {
     this.traits = traits;
     this.controls = controls;
     const shape = computed(() => [traits.tokens.value.length, traits.n_targets.value] as const);
-    // Read by name: what else changes leaves the reading as it is.
+    // Read one by one, so that other changes do not change the reading.
     const selected = computed(() => ({
       direction: controls.direction.value,
       selected_source: controls.selected_source.value,
@@ -110,7 +110,7 @@ export class InfluenceMap {
     return true;
   }
 
-  /** Takes values and findings of this map; those of others are left alone. */
+  /** Takes values and findings of this map; ignores those of others. */
   receive(message: Values | Finding): void {
     if (message.map_id !== this.traits.map_id.value) return;
     if (message.type === "values") this.rows.value.receive(message);

@@ -99,7 +99,7 @@ class Tally {
     }
   }
 
-  /** From the band that begins at a least offset on. */
+  /** Links of this least offset or more. */
   links(leastOffset: number): readonly Link[] {
     return this.#links.flatMap((links, band) =>
       (LEAST_OFFSETS[band] ?? 0) >= leastOffset ? links.sorted() : [],
@@ -116,7 +116,7 @@ interface LayerSummary {
   readonly spread: Spread | null;
 }
 
-/** The summary of one map. Only what has changed is counted again. */
+/** The summary of one map. Counts again only what has changed. */
 export class MapSummary {
   readonly #rows: Rows;
   #layers: (LayerSummary | undefined)[] = [];

@@ -28,7 +28,7 @@ export class Selection {
     let rows = map.rows.peek();
     this.#unsubscribe = effect(() => {
       const selected = this.#selected.value;
-      // The positions of another map are others.
+      // Another map has other positions.
       if (map.rows.value !== rows) this.history.clear();
       rows = map.rows.value;
       untracked(() => this.history.noteSoon(selected));

@@ -71,7 +71,7 @@ export class Store {
     );
   }
 
-  /** Nothing is asked about a cell before its value is here. */
+  /** A cell is asked about only after its value has arrived. */
   #mayAsk({ rows }: InfluenceMap, { layer, source }: Cell): boolean {
     return this.kernel.connection.state.value === "connected" && rows.value.row(layer, source) !== undefined;
   }

@@ -1,4 +1,4 @@
-"""What the server needs on a machine: a virtual environment with NDIF, Redis, and Linux namespaces."""
+"""The server's requirements on a machine: a virtual environment with NDIF, Redis, and Linux namespaces."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ NAMESPACES = [
 
 
 class Missing(Exception):
-    """Something that the server needs is missing; the message says what, and what to do."""
+    """A requirement of the server is missing; the message names it and says what to do."""
 
 
 def prepare() -> Path:
-    """Check for everything, and install what can be installed: the environment and, as root, Redis.
+    """Check all requirements, and install the environment and, as root, Redis.
 
     Returns:
         The environment's Python.
@@ -47,7 +47,7 @@ def prepare() -> Path:
 
 
 def variables() -> dict[str, str]:
-    """The environment variables of the first process inside: the path of its code, and none of this project's."""
+    """The environment variables of the first process inside: the path of its code, and no variables of this project."""
     named = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "NDIF_", "RAY_"))}
     return {**named, "PYTHONPATH": str(HERE / "inside")}
 

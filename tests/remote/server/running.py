@@ -72,7 +72,7 @@ class Server:
         """
         python = environment.prepare()
         self._killed, self._paused = set(), set()
-        # below /tmp, whatever TMPDIR is: Ray's sockets need a short path
+        # in /tmp, whatever TMPDIR is, because Ray's sockets need a short path
         self._folder = Path(tempfile.mkdtemp(prefix="ndif-", dir="/tmp"))
         try:
             self._boot(python)
@@ -82,7 +82,7 @@ class Server:
             raise
 
     def stop(self) -> None:
-        """End all of it, and remove its files."""
+        """End all processes, and remove their files."""
         if self._line is not None:
             self._line.close()
         if self._process is not None:
@@ -185,7 +185,7 @@ class Server:
                     stdout=log,
                     stderr=log,
                     pass_fds=[descriptor],
-                    start_new_session=True,  # Control-C interrupts this process alone
+                    start_new_session=True,  # Control-C interrupts only this process
                 )
             folder, store_url = str(self._folder), f"http://127.0.0.1:{self._store_port}"
             settings = {**self._wanted, "models": self._models, "folder": folder, "store_url": store_url}

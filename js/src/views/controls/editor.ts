@@ -36,7 +36,7 @@ export class EditorView {
   readonly #other = h("textarea", {
     class: "field-text",
     rows: 2,
-    "aria-label": "The other prompt, of as many tokens",
+    "aria-label": "Other prompt, with as many tokens",
     placeholder: "the other prompt",
   });
   readonly #layers = h("input", {
@@ -50,7 +50,7 @@ export class EditorView {
     metric: new Field(
       "metric",
       "Metric",
-      "A token is named as it is shown, with its leading space.",
+      "Name a token as it is shown, with its leading space.",
       this.#metric,
       ...this.#tokens,
     ),

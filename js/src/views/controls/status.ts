@@ -18,13 +18,13 @@ const CONNECTION: Partial<Record<ConnectionState, Notice>> = {
     kind: "silent",
     title: "The kernel does not answer",
     advice:
-      "It is busy with something else, or gone. It is asked again every few seconds, and values appear here when it " +
-      "answers. If it was restarted, run the cell again; what is on the screen can still be read.",
+      "It is busy, or gone. The page asks again every few seconds, and values appear here when the kernel " +
+      "answers. If it was restarted, run the cell again. You can still read what is on the screen.",
     detail: "",
   },
   refused: {
     kind: "refused",
-    title: "This page and the kernel do not speak the same version",
+    title: "This page and the kernel use different versions",
     advice:
       "horizon_widget was probably upgraded meanwhile: restart the kernel, reload the page, and run the cell again.",
     detail: "",

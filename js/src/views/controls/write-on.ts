@@ -15,7 +15,7 @@ export class WriteOnView {
     max: MOST_WRITTEN,
     step: 1,
     value: DEFAULT,
-    "aria-label": "How many tokens the model writes on",
+    "aria-label": "Number of tokens to write",
   });
   readonly #complaint = new Complaint(this.#number);
   readonly #button = h(
@@ -48,8 +48,8 @@ export class WriteOnView {
             type: "failed",
             field: "n_tokens",
             problem: {
-              title: "The model can write on by a whole number of tokens",
-              advice: `Give a number from 1 to ${MOST_WRITTEN}.`,
+              title: "The model cannot write this number of tokens",
+              advice: `Give a whole number from 1 to ${MOST_WRITTEN}.`,
               detail: "",
             },
           };
@@ -59,7 +59,7 @@ export class WriteOnView {
       const reason = store.whyNot("write_on");
       setAttribute(this.#button, "aria-disabled", reason !== undefined && "true");
       setAttribute(this.#button, "title", reason ?? false);
-      setText(this.#note, reason ?? "What stands above and what the model adds become one map.");
+      setText(this.#note, reason ?? "The text above and its continuation become one map.");
     });
     frames.watch(() => {
       const failed = store.kernel.failed.value;

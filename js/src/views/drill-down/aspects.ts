@@ -68,7 +68,7 @@ export function directPart(view: View): AspectPart<"direct"> {
     aspect: "direct",
     title: "Direct and indirect",
     ask: null,
-    pending: "Holding every other token still, to see what is direct…",
+    pending: "Holding every other token at its clean state…",
     body: [bars.element, note],
     paint: (found, cell) => {
       const { unit } = contextOf(view.map).query;
@@ -114,7 +114,7 @@ export function carriersPart(view: View): AspectPart<"carriers"> {
     aspect: "carriers",
     title: "Heads that carry it",
     ask: "Find the heads that carry it",
-    offer: "Through which heads’ keys and values at this token the prediction is reached.",
+    offer: "The heads whose keys and values at this token carry the effect.",
     pending: "Removing keys and values, head by head…",
     body: [bars.element, note],
     paint: (found) => {
@@ -134,7 +134,7 @@ export function carriersPart(view: View): AspectPart<"carriers"> {
         note,
         found.length === 0
           ? "No single head’s keys or values carry it."
-          : "Each alone: what is lost when only this head’s keys or values here are as they become without the state.",
+          : "Each alone: the effect if only this head’s keys or values here change as they do without the state.",
       );
     },
   });

@@ -22,15 +22,15 @@ export class CellCard {
   readonly #meaning = h("p", { class: "readout-meaning" });
   readonly #pin = h("button", { type: "button", class: "plain" });
   readonly #turn = h("button", { type: "button", class: "plain" });
-  readonly #release = h("button", { type: "button", class: "plain" }, "Let go of this cell");
+  readonly #release = h("button", { type: "button", class: "plain" }, "Release this cell");
   readonly #actions = h("div", { class: "card-actions" }, this.#release, this.#pin, this.#turn);
   readonly #parts: readonly { readonly element: HTMLElement; paint(cell: Cell): void }[];
   readonly #predictions: HTMLElement;
   readonly #hint = h(
     "p",
     { class: "card-hint" },
-    "Click a cell to keep it: its predictions, its direct and indirect parts and its value under other baselines are " +
-      "found out then; the heads that carry it, and a second pass that verifies it, on request.",
+    "Click a cell to compute its predictions, its direct and indirect parts and its value under other baselines; " +
+      "on request, also the heads that carry it and a second pass that verifies it.",
   );
   readonly #strongest: HTMLElement;
   readonly element: HTMLElement;
@@ -130,7 +130,7 @@ export class CellCard {
     setText(
       this.#turn,
       this.#other() === "column"
-        ? `Who else carries ${named(tokens.value, cell.target)}?`
+        ? `What else carries ${named(tokens.value, cell.target)}?`
         : `What else is ${named(tokens.value, cell.source)} used for?`,
     );
   }

@@ -137,7 +137,7 @@ export class HeatMapView {
     };
   }
 
-  /** `layer 12 · in all 31.8 nats, signs left out · …` */
+  /** `layer 12 · sum of magnitudes 31.8 nats · …` */
   #sumWords(layer: number): string {
     const { query, layers } = contextOf(this.#view.map);
     const { sum = Number.NaN, nKnown = 0 } = this.#sums[layer] ?? {};

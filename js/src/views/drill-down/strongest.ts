@@ -44,7 +44,7 @@ export class StrongestView {
     const rows = map.rows.value;
     const links = strongestLinks(rows, reading, layer, N_STRONGEST, map.layerInfo.value.noise_floor, []);
     const isBegun = stripOf(rows, reading, layer)?.values.some((value) => !Number.isNaN(value)) === true;
-    const most = reading.kind === "row" ? "Used by, most of all," : "Carried by, most of all,";
+    const most = reading.kind === "row" ? "Strongest targets" : "Strongest sources";
     setText(
       this.#title,
       !isBegun

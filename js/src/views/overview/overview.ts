@@ -16,7 +16,7 @@ export class OverviewView {
       type: "button",
       class: "tool toggle",
       title:
-        "Attention sinks have huge states that much of the model leans on; summaries leave them out unless asked",
+        "Attention sinks have huge states that much of the model uses; summaries leave them out by default",
     },
     "count sinks",
   );

@@ -52,7 +52,7 @@ export class OwnShareView {
       h(
         "p",
         { class: "overview-sub quiet" },
-        "how much goes to the own next token: median, and the middle half of the tokens",
+        "share of influence on the next token: median, and middle half of the tokens",
       ),
       h("div", { class: "spread" }, this.#labels, this.#plot),
       h(

@@ -23,7 +23,7 @@ import { type Profile, paintProfile, profileOf } from "./profile-picture";
 import type { SummaryOfView } from "./summary";
 
 const NAME = "Mean magnitude of influence by layer and by how many tokens ahead the predicted token lies.";
-const HINT = "A click colours the tokens that a cell is made of.";
+const HINT = "A click colours the tokens that a cell averages.";
 
 export class ProfileView {
   readonly #unit = h("div");

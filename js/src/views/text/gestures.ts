@@ -68,7 +68,7 @@ function selectCell({ map, store }: View, unit: Span): string {
   const selected = map.cell.peek();
   if (selected?.source === cell.source && selected.target === cell.target) {
     store.selection.releaseCell();
-    return "Cell let go of.";
+    return "Cell released.";
   }
   store.selection.selectCell(cell);
   return "Cell selected.";

@@ -39,7 +39,7 @@ export class Hint {
 
 const QUESTIONS = {
   row: "what is its state used for later?",
-  column: "who carries its prediction?",
+  column: "what carries its prediction?",
 } as const;
 
 function pointerHint(read: boolean, direction: "row" | "column", cell: boolean): string {
@@ -48,7 +48,7 @@ function pointerHint(read: boolean, direction: "row" | "column", cell: boolean):
   if (!read)
     return `Click a token: ${QUESTIONS[direction]} Shift+click: ${QUESTIONS[other]} ${pinKey}+click pins it.`;
   const select = cell
-    ? "Alt+click it again to let go of the cell"
+    ? "Alt+click it again to release the cell"
     : `Alt+click ${direction === "row" ? "a later" : "an earlier"} token for that one cell`;
   return `${select} · Shift+click: ${QUESTIONS[other]} · ${pinKey}+click pins · Esc goes back`;
 }

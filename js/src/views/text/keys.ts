@@ -72,7 +72,7 @@ export class Keys {
       ...(none !== undefined && { none: `no value: ${this.#whyNone(none)}` }),
       ...(kinds.has("pending") && { pending: "not computed yet" }),
       ...(kinds.has("noise") && {
-        noise: `under the noise floor${floor === null ? "" : ` of ${withUnit(number(floor), map.traits.query.value.unit)}`}`,
+        noise: `below the noise floor${floor === null ? "" : ` of ${withUnit(number(floor), map.traits.query.value.unit)}`}`,
       }),
       ...(kinds.has("outside") && { outside: OUTSIDE[map.reading.value.kind] }),
       ...(nSinks > 0 && {
@@ -93,7 +93,7 @@ export class Keys {
     const scale = end > 0 ? `, ${scaleNote(end, map.traits.query.value)}` : "";
     const [low] = scaleEnds(map.traits.query.value);
     const dashed = low === "" ? "" : `; dashed where ${low}`;
-    return `pinned: lines under the tokens they are used by${scale}${dashed}`;
+    return `pinned: lines under the tokens that use them${scale}${dashed}`;
   }
 
   /** Which kinds there are, and the tokens of each. */
@@ -115,7 +115,7 @@ export class Keys {
     if (context.window === null) return "the prompt is too short";
     const isNoise = (position: number): boolean => fillsWindow(context, position);
     const reasons = [
-      positions.every(isNoise) ? "" : `fewer than ${context.window} tokens ahead`,
+      positions.every(isNoise) ? "" : `fewer than ${context.window} later tokens`,
       positions.some(isNoise) ? "only noise" : "",
     ];
     return reasons.filter(Boolean).join(", or ");

@@ -16,7 +16,7 @@ export function legendTitle(
     case "row":
       return `Layer ${layer} · where ${named(tokens, reading.source)} is used`;
     case "column":
-      return `Layer ${layer} · who carries the prediction of ${named(tokens, reading.target)}`;
+      return `Layer ${layer} · what carries the prediction of ${named(tokens, reading.target)}`;
     case "offset":
       return `Layer ${layer} · each token’s influence ${plural(reading.offset, "token")} ahead`;
     case "statistic":
@@ -36,7 +36,7 @@ export function statisticNote(statistic: Statistic | null, window: number | null
 export function wordsNote(reading: Reading): string {
   switch (reading.kind) {
     case "row":
-      return "A word’s value is the sum over its tokens; what lies within the noise is left out.";
+      return "A word’s value is the sum over its tokens, without those below the noise floor.";
     case "column":
     case "offset":
     case "statistic":

@@ -137,7 +137,7 @@ function statisticLooks(map: InfluenceMap, context: Context): Inner {
     },
     words: (unit, { kind, value }) =>
       kind === "end"
-        ? "predicted, and not there: it has no state of its own"
+        ? "only predicted: it has no state of its own"
         : statisticValue(context, statistic, unit.stop - 1, value),
   };
 }
@@ -166,8 +166,8 @@ function influenceLooks(map: InfluenceMap, context: Context): Inner {
       };
     },
     words: (unit, { kind, value }) => {
-      if (kind === "source") return "the token that is asked about: its own state";
-      if (kind === "target") return "the token whose prediction is asked about";
+      if (kind === "source") return "the selected token, the source";
+      if (kind === "target") return "the selected token, the target";
       if (kind === "outside") return whyOutside(reading);
       if (kind === "pending") return cellValue(value, context.query);
       const cell = cellOf(reading, rows, layer, unit);

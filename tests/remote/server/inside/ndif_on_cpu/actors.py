@@ -1,6 +1,6 @@
 """NDIF's controller and model actor, on a machine without a GPU.
 
-NDIF itself is as published; it takes the names of these two classes from its environment. They change this:
+NDIF itself is unchanged; it takes the names of these two classes from its environment. The classes make these changes:
 
 - weights are loaded into the machine's memory, not to ``cuda:0``, and stay there;
 - ``torch.cuda.synchronize``, called after each request, does nothing;

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-MODEL_ACTOR = "ray::HostedModel"  # how the names of processes of actors.HostedModel begin
-RUNNER_SOCKETS = "/tmp/sbx-"  # where NDIF puts them
+MODEL_ACTOR = "ray::HostedModel"  # the beginning of the names of actors.HostedModel's processes
+RUNNER_SOCKETS = "/tmp/sbx-"  # NDIF puts them there
 
 
 class Process(NamedTuple):

@@ -72,7 +72,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "NDIF_DEFAULT_PADDING_BIAS": "0",
         "NDIF_SANDBOX_POOL_SIZE": str(settings.sandboxes),
         "NDIF_STATUS_TTL_S": "2",
-        "NDIF_STATUS_TIMEOUT_S": "5",  # after the API that asks was killed, no other asks for this long
+        "NDIF_STATUS_TIMEOUT_S": "5",  # if the API that is asking is killed, no other one asks for this long
         "NDIF_KEYS_FILE": str(folder / "keys.json"),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_memory_monitor_refresh_ms": "0",

@@ -73,7 +73,7 @@ class Supervisor:
         self._n_models = 0
 
     def boot(self, api_listener: int, store_listener: int) -> None:
-        """Start everything; models are still loading when this returns.
+        """Start everything; models may still be loading when this returns.
 
         Raises:
             RuntimeError: if a service does not start.
@@ -87,7 +87,7 @@ class Supervisor:
         self._start("store", services.store(store_listener), store_listener)
         self._start("ray", services.ray_head(settings))
         self._until(lambda: listens(services.RAY), "Ray answers")
-        self._start_api(api_listener)  # it waits for the controller by itself
+        self._start_api(api_listener)  # it waits for the controller itself
         controller = self._start("controller", services.controller(), RAY_ADDRESS=f"127.0.0.1:{services.RAY}")
         if controller.wait(BOOT_SECONDS) != 0:
             raise RuntimeError("the controller did not start")
