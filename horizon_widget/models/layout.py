@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
 
@@ -29,14 +29,23 @@ class Place:
 
     Attributes:
         module: Dotted path from the block to the module whose output holds the values.
-        heads: For keys and values, a function from the model's configuration to the columns of each key-value head,
-            shape ``(n_heads, d_head)``, in the output flattened to ``(batch, T, width)``. ``None``: the whole output.
+        heads: For keys and values, the columns of each key-value head, shape ``(n_heads, d_head)``, in the output
+            flattened to ``(batch, T, width)``; or a function that gives them for the model's configuration. ``None``:
+            the whole output.
         heads_first: Whether the output has the shape ``(batch, n_heads, T, d_head)``.
     """
 
     module: str
-    heads: Callable[[Any], Columns] | None = None
+    heads: Callable[[Any], Columns] | Columns | None = None
     heads_first: bool = False
+
+    def columns(self, config: Any) -> Columns | None:
+        """The columns of each head for a model's configuration; ``None`` for the whole output.
+
+        Raises:
+            AttributeError: if the configuration lacks what ``heads`` reads.
+        """
+        return self.heads(config) if callable(self.heads) else self.heads
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,7 @@ class Layout:
         head: The unembedding.
         attention_output, mlp_output: What a block adds to the residual stream.
         key, value: The keys (before the rotary embedding, after a key norm) and values of a block's attention.
+        lacks: Why a site has no place, in words, by the site's name.
     """
 
     blocks: str = "model.layers"
@@ -58,6 +68,7 @@ class Layout:
     mlp_output: Place | None = None
     key: Place | None = None
     value: Place | None = None
+    lacks: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def place(self, site: str) -> Place | None:
         """Where a site's values are; ``None`` if the architecture lacks the site."""
