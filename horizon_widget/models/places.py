@@ -63,6 +63,10 @@ def find_places(
             places[site] = Place(paths[0])
         else:
             lacks[site] = "it is in " + _by_layer(paths)
+    without = [layer for layer in range(len(getattr(cache, "layers", ()))) if _cached(cache, layer, "key") is None]
+    if "attention_output" in places and without:  # layers that share another layer's keys are not in a cache at all
+        del places["attention_output"]
+        lacks["attention_output"] = f"{_layers(without)} put no keys into a cache, so they may have no attention"
     return places, lacks
 
 

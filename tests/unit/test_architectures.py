@@ -142,6 +142,7 @@ def test_a_registered_architecture_agrees_with_a_hook(tower, site, byte_tokenize
     [
         ({"value": hw.Place("reads.k_proj", hw.separate_heads)}, "value"),
         ({"key": hw.Place("reads.v_proj", hw.separate_heads)}, "key"),
+        ({"key": hw.Place("reads.k_proj", np.arange(16).reshape(2, 8)[:, ::-1].copy())}, "key"),
         ({"mlp_output": hw.Place("reads")}, "mlp_output"),
         ({"attention_output": hw.Place("before_thinks")}, "attention_output"),
     ],

@@ -66,6 +66,7 @@ OTHERS = {
     "deepseek_v3": EVERY - {"key", "value"},
     # some layers have no attention
     "qwen3_next": {"mlp_output"},
+    "bailing_hybrid": {"mlp_output"},
     # heads differ between layers
     "mimo_v2_flash": EVERY - {"key", "value"},
     "mamba": set(),
@@ -136,6 +137,8 @@ def test_where_some_layers_lack_a_site_they_are_named():
     _, lacks = found(small_model("qwen3_next"))
     assert lacks["key"] == "layers 0, 2 put no keys of their own into attention's cache"
     assert lacks["attention_output"] == "it is in linear_attn at layers 0, 2 and in self_attn at layers 1, 3"
+    _, lacks = found(small_model("bailing_hybrid"))
+    assert lacks["attention_output"] == "layers 0, 2 put no keys into a cache, so they may have no attention"
     _, lacks = found(small_model("mamba"))
     assert lacks["mlp_output"] == "at layer 0 one module alone adds to the residual stream, mixer"
 
