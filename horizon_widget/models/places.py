@@ -1,7 +1,7 @@
 """Find the sites of a model's blocks by their values in one recorded forward pass.
 
 Keys and values are recognised by those in attention's cache, outputs of attention and MLP by what a block adds to the
-residual stream. The same comparisons check a place on the user's own prompt (``site_check``).
+residual stream (``agreeing``).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -18,11 +18,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from horizon_widget.models.agreeing import ROUNDING_STEPS, adds_up, are_cached, exact, factors_of
 from horizon_widget.models.layout import Columns, Layout, Place
 from horizon_widget.models.recording import Call
 from horizon_widget.models.sites import Site
 
-ROUNDING_STEPS = 8  # by which values may differ that come from each other by a factor, a rotation or a sum
 SMALLEST_FACTOR = 1e-3  # of what a module adds to the residual stream
 
 
@@ -140,30 +140,33 @@ def _find_heads(blocks: Sequence[_Block], cached: Sequence[Tensor | None], site:
     sizes = [f"{tensor.shape[1]} heads of width {tensor.shape[3]}" for tensor in seen]
     if len(set(sizes)) > 1:
         raise NotFoundError(f"attention has {_by_layer(sizes)}".replace(" and in ", " and "))
-    first = None
-    for place in _matching(blocks[0], seen[0], site):
-        apart = [
-            layer
-            for layer, (block, tensor) in enumerate(zip(blocks, seen, strict=True))
-            if not _holds(block, place, tensor, site)
-        ]
-        if not apart:
-            return place
-        first = first or f"those of layer 0 are in {place.module}, but not those of {_layers(apart)}"
-    before = " before a rotary embedding" if site == "key" else ""
-    raise NotFoundError(first or f"no module in a block puts out what attention's cache gets as {site}s{before}")
+    reason = f"no module in a block puts out what attention's cache gets as {site}s"
+    if site == "key":
+        reason += " before a rotary embedding"
+    for layer, (block, tensor) in enumerate(zip(blocks, seen, strict=True)):  # zeros at one layer would hide a place
+        for place in _matching(block, tensor, site):
+            if site == "key" and _is_rotated(blocks[0], place):
+                continue
+            apart = [other for other in range(len(blocks)) if not _holds(blocks[other], place, seen[other], site)]
+            if not apart:
+                return place
+            reason = f"the {site}s of layer {layer} are in {place.module}, but not those of {_layers(apart)}"
+    raise NotFoundError(reason)
 
 
 def _matching(block: _Block, cached: Tensor, site: str) -> Iterator[Place]:
     """The places in a block whose values are those in the cache; the last module first."""
     for module in reversed(block.inside):
         for heads_first in _arrangements(block, module):
-            values = Site(site, Place(module, None, heads_first)).read(block.inside[module], block.batch_and_length[1])
-            if site == "key" and _is_rotated(values, block.entered):
-                continue
-            columns = _columns(values, cached, site)
+            place = Place(module, None, heads_first)
+            columns = _columns(_read(block, place), cached, site)
             if columns is not None:
-                yield Place(module, columns, heads_first)
+                yield replace(place, heads=columns)
+
+
+def _read(block: _Block, place: Place) -> Tensor:
+    """The whole output at a place, shape ``(batch, T, width)``."""
+    return Site("", place).read(block.inside[place.module], block.batch_and_length[1])
 
 
 def _arrangements(block: _Block, module: str) -> list[bool]:
@@ -177,8 +180,14 @@ def _arrangements(block: _Block, module: str) -> list[bool]:
     return [False] * positions_first + [True] * heads_first
 
 
-def _is_rotated(values: Tensor, entered: Tensor) -> bool:
-    """Whether values differ at the first and last token, which are the same, although the same enters the block."""
+def _is_rotated(first: _Block, place: Place) -> bool:
+    """Whether values differ at the first and last token, which are the same, although what enters the block does not.
+
+    Then they depend on the position, as they do after a rotary embedding.
+    """
+    if place.module not in first.inside or place.heads_first not in _arrangements(first, place.module):
+        return False
+    values, entered = _read(first, place), first.entered
     return torch.allclose(entered[:, 0], entered[:, -1], rtol=1e-2) and not torch.allclose(
         values[:, 0], values[:, -1], rtol=1e-2, atol=1e-2 * float(values.abs().max())
     )
@@ -213,68 +222,10 @@ def _holds(block: _Block, place: Place, cached: Tensor, site: str) -> bool:
     if place.module not in block.inside or place.heads_first not in _arrangements(block, place.module):
         return False
     columns = torch.from_numpy(place.heads)
-    values = Site(site, place).read(block.inside[place.module], block.batch_and_length[1])
+    values = _read(block, place)
     if int(columns.max()) >= values.shape[-1]:
         return False
     return are_cached(values[..., columns.to(values.device)], cached, site)
-
-
-def are_cached(own: Tensor, cached: Tensor, site: str) -> bool:
-    """Whether keys or values are those that attention uses.
-
-    Values must be equal, but for a factor. So must keys at the first position, where a rotary embedding has no angle;
-    elsewhere it keeps their length.
-
-    Args:
-        own: Shape ``(batch, T, n_heads, d_head)``.
-        cached: Those in attention's cache, shape ``(batch, heads, T, d_head)``. It may repeat heads, and may lack the
-            first positions.
-        site: ``"key"`` or ``"value"``.
-    """
-    seen = cached.to(own.device).transpose(1, 2)
-    if own.shape[-1] != seen.shape[-1]:
-        return False
-    n, heads, kept = own.shape[2], seen.shape[2], seen.shape[1]
-    n_equal = kept if site == "value" else int(own.shape[1] == kept)
-    own = own[:, -kept:]
-    return all(
-        any(
-            _same_head(own[:, :, head], seen[:, :, other], n_equal)
-            for other in sorted(range(heads), key=lambda other: abs(other - head * heads // n))
-        )
-        for head in range(n)
-    )
-
-
-def _same_head(own: Tensor, seen: Tensor, n_equal: int) -> bool:
-    """Whether the first positions are equal, but for a factor, and all have the same length; ``(batch, T, d_head)``."""
-    rounding = ROUNDING_STEPS * torch.finfo(own.dtype).eps
-    own, seen = _precise(own), _precise(seen)
-    scaled = own * _factors(own, seen, n_equal, rounding)
-    apart = (scaled - seen)[:, :n_equal].abs()
-    allowed = rounding * (seen[:, :n_equal].abs() + seen.abs().max() * torch.finfo(own.dtype).eps)
-    lengths = seen.norm(dim=-1)
-    return bool((apart <= allowed).all() and ((scaled.norm(dim=-1) - lengths).abs() <= rounding * lengths).all())
-
-
-def _factors(own: Tensor, seen: Tensor, n_equal: int, rounding: float) -> Tensor:
-    """The factor of each column, shape ``(d_head,)``: 1 or one other number.
-
-    Some rotary embeddings scale what they rotate, which may be only a part of a head.
-    """
-    if not n_equal:
-        ratio: Tensor = seen.norm() / own.norm()
-        return ratio.expand(own.shape[-1])
-    own, seen = own[:, :n_equal].flatten(0, 1), seen[:, :n_equal].flatten(0, 1)
-    fitted = ((own * seen).sum(dim=0) / (own * own).sum(dim=0)).nan_to_num(1.0)
-    scaled = fitted[(fitted - 1).abs() > rounding]
-    other = scaled.median() if len(scaled) else fitted.new_ones(())
-    is_one = (fitted - 1).abs() <= (fitted - other).abs()
-    return fitted.new_ones(()).where(is_one, other)
-
-
-def _precise(tensor: Tensor) -> Tensor:
-    return tensor.float() if tensor.dtype.itemsize < 4 else tensor
 
 
 # -- outputs of attention and MLP ------------------------------------------------------------------------------------
@@ -283,24 +234,47 @@ def _precise(tensor: Tensor) -> Tensor:
 def _find_adding(blocks: Sequence[_Block], value: Place | None) -> dict[str, list[str]]:
     """The modules of each block that add to the residual stream, by the site's name.
 
-    Blocks whose candidates have the same names are of one kind. The kind's first block shows which modules add; the
+    Blocks whose candidates have the same names are of one kind. The first block that can shows which modules add; the
     others must agree. In a deep block, what is added may be lost in the rounding of what was there before.
     """
-    of_kind: dict[tuple[str, ...], tuple[tuple[str, str], Tensor]] = {}
-    pairs: list[tuple[str, str]] = []
-    for layer, block in enumerate(blocks):
-        candidates = {path: output for path, output in block.inside.items() if output.shape[-1] == block.left.shape[-1]}
-        candidates = {path: output for path, output in candidates.items() if output.numel() == block.left.numel()}
-        kind = tuple(candidates)
-        if kind not in of_kind:
-            of_kind[kind] = _adding_pair(block, candidates, layer)
-        pair, factors = of_kind[kind]
-        if not adds_up(block.entered, block.left, [candidates[path] for path in pair], factors):
-            raise NotFoundError(f"at layer {layer} what is added is not {pair[0]} and {pair[1]}, as in earlier layers")
-        pairs.append(pair)
-    if value is not None and all(_is_in(value.module, mlp) and not _is_in(value.module, first) for first, mlp in pairs):
-        pairs = [(attention, mlp) for mlp, attention in pairs]
-    return {"attention_output": [pair[0] for pair in pairs], "mlp_output": [pair[1] for pair in pairs]}
+    candidates = [
+        {
+            path: output
+            for path, output in block.inside.items()
+            if output.numel() == block.left.numel() and output.shape[-1] == block.left.shape[-1]
+        }
+        for block in blocks
+    ]
+    pairs: dict[int, tuple[str, str]] = {}
+    for kind in dict.fromkeys(map(tuple, candidates)):
+        layers = [layer for layer, paths in enumerate(candidates) if tuple(paths) == kind]
+        pair, factors = _first_pair(blocks, candidates, layers)
+        for layer in layers:
+            added = [candidates[layer][path] for path in pair]
+            if not adds_up(blocks[layer].entered, blocks[layer].left, added, factors):
+                raise NotFoundError(
+                    f"at layer {layer} what is added is not {pair[0]} and {pair[1]}, as in other layers"
+                )
+            pairs[layer] = pair
+    in_order = [pairs[layer] for layer in range(len(blocks))]
+    if value is not None and all(
+        _is_in(value.module, then) and not _is_in(value.module, one) for one, then in in_order
+    ):
+        in_order = [(then, one) for one, then in in_order]
+    return {"attention_output": [pair[0] for pair in in_order], "mlp_output": [pair[1] for pair in in_order]}
+
+
+def _first_pair(
+    blocks: Sequence[_Block], candidates: Sequence[Mapping[str, Tensor]], layers: Sequence[int]
+) -> tuple[tuple[str, str], Tensor]:
+    """``_adding_pair`` of the first layer that has one. Weights that are zero at one layer hide it there."""
+    errors = []
+    for layer in layers:
+        try:
+            return _adding_pair(blocks[layer], candidates[layer], layer)
+        except NotFoundError as error:
+            errors.append(error)
+    raise errors[0]
 
 
 def _adding_pair(block: _Block, candidates: Mapping[str, Tensor], layer: int) -> tuple[tuple[str, str], Tensor]:
@@ -311,10 +285,10 @@ def _adding_pair(block: _Block, candidates: Mapping[str, Tensor], layer: int) ->
             outputs[path] = candidates[path]
     outputs = {path: outputs[path] for path in candidates if path in outputs}
     for path, output in outputs.items():
-        if adds_up(block.entered, block.left, [output], factors_of(block.entered, block.left, [output])):
+        if adds_up(block.entered, block.left, [output], factors_of([(block.entered, block.left, [output])])):
             raise NotFoundError(f"at layer {layer} one module alone adds to the residual stream, {path}")
-    added = _exact(block.left) - _exact(block.entered)
-    matrix = torch.stack([_exact(output) for output in outputs.values()])
+    added = exact(block.left) - exact(block.entered)
+    matrix = torch.stack([exact(output) for output in outputs.values()])
     products, with_added = matrix @ matrix.T, matrix @ added
     best: tuple[float, tuple[int, int]] | None = None
     for pair in combinations(range(len(outputs)), 2):
@@ -327,40 +301,10 @@ def _adding_pair(block: _Block, candidates: Mapping[str, Tensor], layer: int) ->
         paths = list(outputs)
         pair_of_paths = (paths[best[1][0]], paths[best[1][1]])
         both = [outputs[path] for path in pair_of_paths]
-        factors = factors_of(block.entered, block.left, both)
+        factors = factors_of([(block.entered, block.left, both)])
         if adds_up(block.entered, block.left, both, factors):
             return pair_of_paths, factors
     raise NotFoundError(f"at layer {layer} what is added to the residual stream is not the sum of two modules' outputs")
-
-
-def factors_of(before: Tensor, after: Tensor, added: Sequence[Tensor]) -> Tensor:
-    """The constant factors with which outputs come closest to ``after - before``; float64, on the CPU."""
-    matrix = torch.stack([_exact(output) for output in added])
-    factors: Tensor = torch.linalg.pinv(matrix @ matrix.T) @ (matrix @ (_exact(after) - _exact(before)))
-    return factors
-
-
-def adds_up(before: Tensor, after: Tensor, added: Sequence[Tensor], factors: Tensor) -> bool:
-    """Whether a block adds the outputs of modules, times constant factors, to the residual stream.
-
-    Args:
-        before: What enters the block.
-        after: What leaves it.
-        added: The outputs, each of the same size.
-        factors: One for each output.
-    """
-    rounding = ROUNDING_STEPS * max(torch.finfo(tensor.dtype).eps for tensor in (before, after, *added))
-    before, after = _precise(before).flatten(), _precise(after).to(before.device).flatten()
-    parts = [
-        _precise(output).to(before).flatten() * float(factor) for output, factor in zip(added, factors, strict=True)
-    ]
-    difference = (before + torch.stack(parts).sum(dim=0) - after).abs()
-    size = before.abs() + torch.stack(parts).abs().sum(dim=0)
-    return bool((difference <= rounding * size).all())
-
-
-def _exact(tensor: Tensor) -> Tensor:
-    return tensor.cpu().double().flatten()
 
 
 def _is_in(path: str, outer: str) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from horizon_widget.errors import QueryError
+from horizon_widget.models.agreeing import adds_up, are_cached, factors_of
 from horizon_widget.models.clean_run import CleanRun
 from horizon_widget.models.hooks import has_user_hooks
-from horizon_widget.models.places import adds_up, are_cached, factors_of
 from horizon_widget.models.sites import Site
 
 if TYPE_CHECKING:
@@ -55,9 +55,7 @@ def _fits_cache(clean: CleanRun, site: Site) -> bool:
 def _fits_residual_stream(model: LocalModel, clean: CleanRun) -> bool:
     if any(name in model.layout.lacks for name in ADDED):
         return True  # the other one was found together with one that differs from layer to layer
-    attention, mlp = (model.capture(clean.input_ids, model.site(name)).site_values for name in ADDED)
-    factors = factors_of(clean.states[0], clean.states[1], (attention[0], mlp[0]))
-    return all(
-        adds_up(clean.states[layer], clean.states[layer + 1], (attention[layer], mlp[layer]), factors)
-        for layer in range(model.n_layers)
-    )
+    written = [model.capture(clean.input_ids, model.site(name)).site_values for name in ADDED]
+    blocks = list(zip(clean.states[:-1], clean.states[1:], zip(*written, strict=True), strict=True))
+    factors = factors_of(blocks)
+    return all(adds_up(before, after, added, factors) for before, after, added in blocks)

@@ -133,6 +133,20 @@ def test_keys_are_found_where_a_rotary_embedding_scales_them(name, dtype):
     np.testing.assert_array_equal(places["key"].heads, first + np.arange(16).reshape(2, 8))
 
 
+def test_zeros_at_one_layer_hide_no_place():
+    hf_model = small_model("llama")
+    expected, _ = found(hf_model)
+    with torch.no_grad():
+        hf_model.model.layers[0].mlp.down_proj.weight.zero_()
+        for projection in (hf_model.model.layers[0].self_attn.k_proj, hf_model.model.layers[0].self_attn.v_proj):
+            projection.weight[:8] = 0.0
+    places, _ = found(hf_model)
+    assert {site: place.module for site, place in places.items()} == {
+        site: place.module for site, place in expected.items()
+    }
+    np.testing.assert_array_equal(places["key"].heads, expected["key"].heads)
+
+
 def test_where_some_layers_lack_a_site_they_are_named():
     _, lacks = found(small_model("qwen3_next"))
     assert lacks["key"] == "layers 0, 2 put no keys of their own into attention's cache"
