@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from horizon_widget.errors import ModelError
-from horizon_widget.models.parts import NotFoundError, calls_of_blocks, find_parts
-from horizon_widget.models.recording import Recording
-
 Columns = npt.NDArray[np.int64]  # shape (n_heads, d_head): the columns of each head in a module's output
 Heads = Callable[[Any], Columns]  # from the model's configuration
 
 PLACES = ("attention_output", "mlp_output", "key", "value")
-REGISTER = """import horizon_widget as hw
-hw.register_architecture("{model_type}", hw.Layout(
-    blocks="model.layers", norm="model.norm", head="lm_head",
-    attention_output=hw.Place("self_attn"), mlp_output=hw.Place("mlp"),
-    key=hw.Place("self_attn.k_proj", hw.separate_heads), value=hw.Place("self_attn.v_proj", hw.separate_heads)))
-"""
 
 
 @dataclass(frozen=True)
@@ -32,14 +22,23 @@ class Place:
 
     Attributes:
         module: Dotted path from the block to the module whose output holds the values.
-        heads: For keys and values, a function from the model's configuration to the columns of each key-value head,
-            shape ``(n_heads, d_head)``, in the output flattened to ``(batch, T, width)``. ``None``: the whole output.
+        heads: For keys and values, the columns of each key-value head, shape ``(n_heads, d_head)``, in the output
+            flattened to ``(batch, T, width)``; or a function that gives them for the model's configuration. ``None``:
+            the whole output.
         heads_first: Whether the output has the shape ``(batch, n_heads, T, d_head)``.
     """
 
     module: str
-    heads: Heads | None = None
+    heads: Heads | Columns | None = None
     heads_first: bool = False
+
+    def columns(self, config: Any) -> Columns | None:
+        """The columns of each head for a model's configuration; ``None`` for the whole output.
+
+        Raises:
+            AttributeError: if the configuration lacks what ``heads`` reads.
+        """
+        return self.heads(config) if callable(self.heads) else self.heads
 
 
 @dataclass(frozen=True)
@@ -52,6 +51,7 @@ class Layout:
         head: The unembedding.
         attention_output, mlp_output: What a block adds to the residual stream.
         key, value: The keys (before the rotary embedding, after a key norm) and values of a block's attention.
+        lacks: Why a site has no place, in words, by the site's name.
     """
 
     blocks: str = "model.layers"
@@ -61,6 +61,7 @@ class Layout:
     mlp_output: Place | None = None
     key: Place | None = None
     value: Place | None = None
+    lacks: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def place(self, site: str) -> Place | None:
         """Where a site's values are; ``None`` if the architecture lacks the site."""
@@ -223,42 +224,11 @@ def layout_from(sent: dict[str, Any]) -> Layout:
     return Layout(**values)
 
 
-def layout_of(name: str, recording: Recording) -> Layout:
-    """The layout of a model: the one that a user has registered, or what is found in a recorded forward pass.
-
-    Raises:
-        ModelError: if a part is not found, or not as a layout of residual blocks has it. The message shows how to
-            register a layout.
-    """
-    hf_model = recording.hf_model
-    model_type = str(getattr(hf_model.config, "model_type", ""))
-    registered = _REGISTERED.get(model_type)
-    try:
-        if registered is None:
-            blocks, norms, head = find_parts(recording)
-            places = _KNOWN.get(model_type, {})
-            return Layout(blocks, norms, head, **places)
-        if _fits(registered, hf_model):
-            calls_of_blocks(recording, registered.blocks)
-            return registered
-        problem = f"it does not have the parts that are registered for {model_type}"
-    except NotFoundError as error:
-        problem = str(error)
-    raise ModelError(
-        f"{name} ({type(hf_model).__name__}) is not understood: {problem}.",
-        advice="If one residual stream runs through a list of blocks, say where its parts are (print the model to see "
-        "them):\n" + REGISTER.format(model_type=model_type),
-    )
+def registered_layout(model_type: str) -> Layout | None:
+    """What a user has registered."""
+    return _REGISTERED.get(model_type)
 
 
-def _fits(layout: Layout, hf_model: Any) -> bool:
-    try:
-        block = part_of(hf_model, layout.blocks)[0]
-        for path in (*layout.norms, layout.head):
-            part_of(hf_model, path)
-        for place in map(layout.place, PLACES):
-            if place is not None:
-                part_of(block, place.module)
-    except (AttributeError, TypeError, IndexError):
-        return False
-    return True
+def known_places(model_type: str) -> dict[str, Place]:
+    """The sites of an architecture, for a model without weights."""
+    return _KNOWN.get(model_type, {})

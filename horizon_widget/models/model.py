@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import torch
 
 from horizon_widget.errors import ModelError, QueryError
-from horizon_widget.models.layout import Layout, layout_of, part_of
+from horizon_widget.models.discovery import layout_of
+from horizon_widget.models.layout import Layout, part_of
 from horizon_widget.models.loading import first_line
+from horizon_widget.models.places import how_to_register
 from horizon_widget.models.prompts import read_prompt, token_id, vocabulary_of
-from horizon_widget.models.recording import Recording, prompts_for, record
+from horizon_widget.models.recording import Recording, record, recorded_ids
 from horizon_widget.models.shadow import shadow_of
 from horizon_widget.models.sites import Site
 from horizon_widget.models.thread import ModelThread
 from horizon_widget.models.writing import Writing
-from horizon_widget.question.facts import RESIDUAL
+from horizon_widget.question.facts import RESIDUAL, SITES
 from horizon_widget.question.tokens import Token, Vocabulary, read_tokens
 
 if TYPE_CHECKING:
@@ -80,7 +82,7 @@ class Model(ABC):
         """One forward pass over a few tokens, without the user's hooks, which may be made for another prompt."""
         device = next(module.parameters()).device
         try:
-            return record(shadow_of(module, bare=True) or module, prompts_for(self.tokenizer, device) % self.vocab_size)
+            return record(shadow_of(module, bare=True) or module, recorded_ids(self.vocab_size, device))
         except Exception as error:
             raise ModelError(
                 f"{self.name} ({type(module).__name__}) cannot run a forward pass on text alone ({first_line(error)})."
@@ -227,22 +229,29 @@ class Model(ABC):
             return Site(RESIDUAL)
         place = self.layout.place(name)
         if place is None:
+            reason = self.layout.lacks.get(name, "its blocks have none, or its place is not known")
             raise QueryError(
                 "site",
-                f"{name!r} is not in {self.name} ({self.config.model_type}): its blocks have none, or its place is not "
-                "known.",
-                advice='Use site="residual".',
+                f"{name!r} is not in {self.name} ({self.config.model_type}): {reason}.",
+                advice=how_to_register(self.config.model_type, self.layout, name, self.blocks[0]._module),
             )
-        if place.heads is None:
+        if not SITES[name].by_head:
             return Site(name, place)
         try:
-            columns = torch.from_numpy(place.heads(self.config))
+            heads = place.columns(self.config)
         except AttributeError as error:  # the layout was guessed from the names of modules
             raise QueryError(
                 "site",
                 f"the place of {name!r} in {self.config.model_type} models is not known ({error}).",
                 advice="Say where it is with hw.register_architecture.",
             ) from error
+        if heads is None:
+            raise QueryError(
+                "site",
+                f"the place of {name!r} in {self.config.model_type} models names no heads.",
+                advice=f"Register it with its heads, such as hw.Place({place.module!r}, hw.separate_heads).",
+            )
+        columns = torch.from_numpy(heads)
         if head is not None and not 0 <= head < len(columns):
             raise QueryError("head", f"{head} is out of range.", advice=f"Use 0 to {len(columns) - 1}.")
         chosen = columns if head is None else columns[head : head + 1]
@@ -252,9 +261,8 @@ class Model(ABC):
     def n_key_value_heads(self) -> int:
         """Number of key-value heads; 0 if there is no attention or its heads are not known."""
         place = self.layout.value
-        if place is None or place.heads is None:
-            return 0
         try:
-            return len(place.heads(self.config))
+            heads = None if place is None else place.columns(self.config)
         except AttributeError:  # the layout was guessed from the names of modules
             return 0
+        return 0 if heads is None else len(heads)

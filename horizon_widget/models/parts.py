@@ -18,7 +18,7 @@ ROUNDING_STEPS = 4
 
 
 class NotFoundError(Exception):
-    """A part that was not found; its text says what was looked for."""
+    """A part or a site that was not found; the text says why."""
 
 
 def find_parts(recording: Recording) -> tuple[str, tuple[str, ...], str]:
@@ -80,24 +80,38 @@ def calls_of_blocks(recording: Recording, path: str) -> list[Call]:
     found = recording.calls_in(path)
     if len({call.path for call in found}) < len(found):
         raise NotFoundError(f"the blocks in {path} run more than once in one forward pass")
-    for before, after in pairwise(found):
-        if not _continues(before.leaving, after.entering):
-            raise NotFoundError(f"{after.path} does not take what {before.path} returned")
     entering = found[0].entering if found else None
-    if entering is None or entering.dim() != 3:
-        streams = "no state" if entering is None else f"states of the shape {tuple(entering.shape)}"
-        raise NotFoundError(f"the blocks in {path} take {streams} instead of one state at each position")
+    if entering is None:
+        raise NotFoundError(f"the blocks in {path} are not called")
+    if entering.dim() != 3:
+        raise NotFoundError(
+            f"the blocks in {path} take several residual streams at each position: states of the shape "
+            f"{tuple(entering.shape)}"
+        )
+    prompts = recording.calls[0].entering
+    if prompts is not None and entering.shape[:2] != prompts.shape:
+        raise NotFoundError(
+            f"the blocks in {path} have {entering.shape[1]} positions for a prompt of {prompts.shape[1]} tokens"
+        )
+    for before, after in pairwise(found):
+        if not _continues(before, after):
+            raise NotFoundError(
+                f"{after.path} does not take what {before.path} returned, so more than one residual stream may run "
+                "through its blocks"
+            )
     return found
 
 
-def _continues(before: Tensor | None, after: Tensor | None) -> bool:
+def _continues(before: Call, after: Call) -> bool:
     """Whether the residual stream goes on, as it is or multiplied by a number."""
-    if before is None or after is None or before.shape != after.shape:
-        return False
-    if same(before, after) or before.is_meta:
+    if same(before.leaving, after.entering):
         return True
-    factor = float((after.double() * before.double()).sum() / before.double().square().sum())
-    return torch.allclose(after.double(), factor * before.double(), rtol=1e-2)
+    left, entered = before.left, after.entered
+    if left is None or entered is None or left.shape != entered.shape or left.is_meta:
+        return False
+    left, entered = left.double(), entered.double()
+    factor = float((entered * left).sum() / left.square().sum())
+    return torch.allclose(entered, factor * left, rtol=1e-2)
 
 
 def find_head(recording: Recording) -> Call:
@@ -162,8 +176,8 @@ def find_scaling(config: Any, normed: Call, head: Call, logits: Tensor) -> Scali
         return None
     numbers = sorted({float(value) for value in config.to_dict().values() if type(value) in (int, float) and value > 0})
     factors = [1.0, *numbers, *(1 / number for number in numbers), *(n / config.hidden_size for n in numbers)]
-    before = _best_fit(normed.leaving, head.entering, factors, [math.inf])
-    after = _best_fit(head.leaving, logits, factors, [math.inf, *numbers])
+    before = _best_fit(normed.left, head.entered, factors, [math.inf])
+    after = _best_fit(head.left, logits, factors, [math.inf, *numbers])
     if before is None or after is None:
         return None
     return Scaling(before[0], after[0], None if after[1] == math.inf else after[1])

@@ -14,8 +14,9 @@ from torch import Tensor
 
 logger = logging.getLogger(__name__)
 
-TEXT = "The quick brown fox jumps over a lazy dog while five wizards mix every potion for King Zach, 1 to 9."
-N_COPIES, N_TOKENS = 3, 5  # of the recorded prompts; no two axes of a tensor should have the same length
+# Of the recorded prompts. Keys are recognised by their values at the first token of each copy, so few copies are not
+# enough. All prompts are shorter than any window.
+N_COPIES, N_TOKENS = 7, 5
 
 
 @dataclass
@@ -29,6 +30,8 @@ class Call:
         began: When the call began, as a number that grows with each beginning and end of a call.
         ended: When it ended.
         output: What it returned.
+        entered, left: Copies of ``entering`` and ``leaving`` from when the call began and ended. A model may write into
+            the tensors themselves later.
     """
 
     path: str
@@ -38,6 +41,8 @@ class Call:
     began: int
     ended: int = -1
     output: Any = field(default=None, repr=False)
+    entered: Tensor | None = field(default=None, repr=False)
+    left: Tensor | None = field(default=None, repr=False)
 
     @property
     def entering(self) -> Tensor | None:
@@ -126,11 +131,20 @@ def has_all_keys(layer: Any, n_tokens: int) -> bool:
     return all(isinstance(tensor, Tensor) and tensor.dim() == 4 and tensor.shape[-2] == n_tokens for tensor in pair)
 
 
-def prompts_for(tokenizer: Any, device: torch.device | str) -> Tensor:
-    """Ordinary tokens to record, each prompt beginning with another one, shape ``(N_COPIES, N_TOKENS)``."""
-    found = list(dict.fromkeys(tokenizer(TEXT, add_special_tokens=False)["input_ids"]))
-    ids = [found[at % len(found)] for at in range(N_COPIES * N_TOKENS)]
-    return torch.tensor(ids, device=device).view(N_COPIES, N_TOKENS)
+def recorded_ids(vocab_size: int, device: torch.device | str = "cpu") -> Tensor:
+    """Token ids to record, shape ``(N_COPIES, N_TOKENS)``.
+
+    No token is in two copies, and none is special in a usual vocabulary. Each copy ends with its first token again.
+    What differs there at the first layer does so by its position.
+    """
+    n_ids = N_COPIES * N_TOKENS
+    ids = torch.arange(1, n_ids + 1, device=device).view(N_COPIES, N_TOKENS) * (vocab_size // (n_ids + 1))
+    ids[:, -1] = ids[:, 0]
+    return ids
+
+
+def _copy(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else tensor.detach().clone()
 
 
 @contextmanager
@@ -140,14 +154,17 @@ def _recording(hf_model: torch.nn.Module, calls: list[Call]) -> Iterator[None]:
 
     def begin(path: str) -> Any:
         def hook(module: torch.nn.Module, args: Any, kwargs: Any) -> None:
-            running.append(Call(path, module, args, kwargs, next(now)))
-            calls.append(running[-1])
+            call = Call(path, module, args, kwargs, next(now))
+            call.entered = _copy(call.entering)
+            running.append(call)
+            calls.append(call)
 
         return hook
 
     def end(_module: Any, _args: Any, output: Any) -> None:
         call = running.pop()
         call.ended, call.output = next(now), output
+        call.left = _copy(call.leaving)
 
     handles = []
     for path, module in hf_model.named_modules():

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from horizon_widget.errors import ModelError, QueryError
+from horizon_widget.errors import ModelError
 from horizon_widget.models.clean_run import CleanRun
 from horizon_widget.models.edits import Edits
 from horizon_widget.models.hooks import has_user_hooks
 from horizon_widget.models.plain import plain_logits
 from horizon_widget.models.readout import Readout
+from horizon_widget.models.site_check import check_site
 from horizon_widget.models.sites import Site
 from horizon_widget.models.strategies import FULL, SUFFIX, run
 
@@ -121,66 +122,3 @@ def difference_of(got: Tensor, expected: Tensor) -> float:
         return float("inf")
     difference = float((got - expected)[finite].abs().max() / expected[finite].std())
     return difference if difference == difference else float("inf")
-
-
-def check_site(model: LocalModel, clean: CleanRun, site: Site) -> None:
-    """Check that a site is where its layout says.
-
-    Keys and values are compared with those in attention's cache; of keys only the length, which a rotary embedding
-    keeps. The outputs of attention and MLP must add up to the change of the residual stream.
-
-    Raises:
-        QueryError: if the values differ.
-    """
-    if site.place is None:
-        return
-    if site.name in ("key", "value"):
-        fits, reason = _fits_cache(clean, site), "the attention's cache holds other values."
-    else:
-        fits = _fits_residual_stream(model, clean)
-        reason = "the residual stream is not the sum of what the blocks are said to add."
-    if not fits:
-        raise QueryError(
-            "site",
-            f"{site.name!r} of {model.name} ({model.config.model_type}) is not where its layout says: {reason}",
-            advice='Use site="residual", or hw.register_architecture with the right place.'
-            + (" A hook on a block changes that sum too." if has_user_hooks(model.hf_model) else ""),
-        )
-
-
-def _fits_cache(clean: CleanRun, site: Site) -> bool:
-    if not clean.cached:
-        return True
-    for call, values in zip(clean.calls, clean.site_values, strict=True):
-        cached = call.keys if site.name == "key" else call.values
-        assert cached is not None
-        seen = cached[0].transpose(0, 1)  # (T, heads, d_head)
-        own = values.unflatten(-1, (-1, site.d_head))  # (T, n, d_head)
-        if not _some_heads_match(own, seen, by_length=site.name == "key"):
-            return False
-    return True
-
-
-def _some_heads_match(own: Tensor, seen: Tensor, *, by_length: bool) -> bool:
-    """Whether each of our heads, shape ``(T, n, d_head)``, equals one in the cache, which may repeat heads."""
-    ours, theirs = (own.norm(dim=-1), seen.norm(dim=-1)) if by_length else (own, seen)
-    tolerance = agreement(own.dtype) * float(theirs.float().std() + 1e-6)
-    for head in range(ours.shape[1]):
-        apart = [
-            float((ours[:, head] - theirs[:, other].to(ours.device)).abs().max()) for other in range(theirs.shape[1])
-        ]
-        if min(apart) > tolerance:
-            return False
-    return True
-
-
-def _fits_residual_stream(model: LocalModel, clean: CleanRun) -> bool:
-    both = [model.site(name) for name in ("attention_output", "mlp_output")]
-    written = [model.capture(clean.input_ids, site).site_values for site in both]
-    for layer in range(model.n_layers):
-        before, after = clean.states[layer], clean.states[layer + 1]
-        added = (written[0][layer] + written[1][layer]).to(before.device)
-        difference = (before + added - after.to(before.device)).abs().max() / after.float().std()
-        if not float(difference) <= agreement(model.dtype):
-            return False
-    return True

@@ -156,6 +156,7 @@ def _assert_agrees(tower, site, byte_tokenizer, monkeypatch):
     [
         ({"value": hw.Place("reads.k_proj", hw.separate_heads)}, "value"),
         ({"key": hw.Place("reads.v_proj", hw.separate_heads)}, "key"),
+        ({"key": hw.Place("reads.k_proj", np.arange(16).reshape(2, 8)[:, ::-1].copy())}, "key"),
         ({"mlp_output": hw.Place("reads")}, "mlp_output"),
         ({"attention_output": hw.Place("before_thinks")}, "attention_output"),
     ],
