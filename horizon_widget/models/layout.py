@@ -203,9 +203,12 @@ def sendable(layout: Layout) -> dict[str, Any]:
     def place(given: Place | None) -> Any:
         if given is None:
             return None
-        name = getattr(given.heads, "__name__", "")
-        ours = name and globals().get(name) is given.heads
-        return (given.module, name if ours else given.heads, given.heads_first)
+        heads: Any = given.heads
+        if isinstance(heads, np.ndarray):
+            heads = heads.tolist()
+        elif heads is not None and globals().get(heads.__name__) is heads:
+            heads = heads.__name__
+        return (given.module, heads, given.heads_first)
 
     values = vars(layout)
     return {name: place(values[name]) if name in PLACES else values[name] for name in values}
@@ -218,6 +221,8 @@ def layout_from(sent: dict[str, Any]) -> Layout:
         if given is None:
             return None
         module, heads, heads_first = given
+        if isinstance(heads, list):
+            heads = np.array(heads)
         return Place(module, globals()[heads] if isinstance(heads, str) else heads, heads_first)
 
     values: dict[str, Any] = {name: place(value) if name in PLACES else value for name, value in sent.items()}

@@ -1,11 +1,8 @@
 """The sites of a model are found by their values in one forward pass, whatever its modules are called."""
 
-import inspect
-
 import numpy as np
 import pytest
 import torch
-from transformers import DynamicCache
 
 from horizon_widget.models import layout
 from horizon_widget.models.edits import LayerEdits
@@ -22,20 +19,17 @@ ADDED = ("attention_output", "mlp_output")
 
 
 def found(hf_model):
-    takes_one = "past_key_values" in inspect.signature(type(hf_model).forward).parameters
-    cache = DynamicCache(config=hf_model.config) if takes_one else None
-    arguments = {"use_cache": True, "past_key_values": cache} if takes_one else {}
-    calls, _ = record(hf_model, recorded_ids(hf_model.config.get_text_config().vocab_size), **arguments)
-    return find_places(plain.Parts(hf_model).modules, calls, cache)
+    recording = record(hf_model, recorded_ids(hf_model.config.get_text_config().vocab_size))
+    return find_places(plain.Parts(hf_model).modules, recording.calls, recording.cache)
 
 
 @pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name not in ("bloom", "mamba")])
 def test_what_is_found_is_what_the_table_says(name):
     hf_model = ARCHITECTURES[name]()
     places, _ = found(hf_model)
-    table = layout._LAYOUTS[hf_model.config.model_type]
+    table = layout.known_places(hf_model.config.model_type)
     for site in PLACES if name != "opt, projected" else ("key", "value"):  # its norms come after what is added
-        expected, place = table.place(site), places[site]
+        expected, place = table[site], places[site]
         assert (place.module, place.heads_first) == (expected.module, expected.heads_first)
         np.testing.assert_array_equal(place.columns(None), expected.columns(hf_model.config))
 
@@ -158,12 +152,11 @@ def test_where_some_layers_lack_a_site_they_are_named():
 
 
 def test_the_message_for_a_missing_site_can_be_completed(monkeypatch):
-    monkeypatch.setattr(layout, "_LAYOUTS", dict(layout._LAYOUTS))
-    monkeypatch.setattr(layout, "_REGISTERED", set())
+    monkeypatch.setattr(layout, "_REGISTERED", {})
     block = small_model("gpt_neox").gpt_neox.layers[0]
     given = layout.Layout("gpt_neox.layers", "gpt_neox.final_layer_norm", "embed_out")
     advice = how_to_register("gpt_neox", given, "value", block)
     assert "attention.query_key_value" in advice.splitlines()[-1]
     exec("\n".join(advice.splitlines()[1:-1]).replace("PATH", "attention.query_key_value"), {})
-    assert layout._LAYOUTS["gpt_neox"].blocks == "gpt_neox.layers"
-    assert layout._LAYOUTS["gpt_neox"].value.module == "attention.query_key_value"
+    assert layout._REGISTERED["gpt_neox"].blocks == "gpt_neox.layers"
+    assert layout._REGISTERED["gpt_neox"].value.module == "attention.query_key_value"
