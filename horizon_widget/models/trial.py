@@ -194,7 +194,7 @@ def passes_of(model: LocalModel, clean: CleanRun) -> tuple[float, bool]:
         return at_least_float32(torch.stack([by_head, own]))
 
     by_head, own = model.traced(ids, work, last=LAST)
-    head_fits = bool(_steps(by_head, own) <= agreement(model.dtype, 0.0))
+    head_fits = largest_difference(by_head, own) <= agreement(model.dtype, 0.0)
     noise = 0.0
     if head_fits:
         before = clean.states[-1][-LAST:]
@@ -218,7 +218,7 @@ def check_alone(model: LocalModel, clean: CleanRun, readout: Readout) -> None:
         return
     everywhere = torch.arange(clean.n_tokens, device=model.device)
     got = model.inside_trace(clean, lambda: readout.logits(torch.zeros_like(everywhere), everywhere))
-    if _largest(_apart(got, plain_logits(model, clean.input_ids)[0])) > agreement(model.dtype):
+    if largest_difference(got, plain_logits(model, clean.input_ids)[0]) > agreement(model.dtype):
         raise ModelError(
             f"{model.name} gives other predictions when it is traced: the trace does not see one of its hooks.",
             advice="Remove the hook. Hooks on single modules are traced, unless the model is spread over devices.",
@@ -230,25 +230,33 @@ def difference_of(got: Tensor, expected: Tensor) -> float:
 
     Infinite if values that are not finite differ. A mean over the vocabulary varies less by chance than its largest.
     """
-    return _largest(_apart(got, expected).square().mean(dim=-1).sqrt())
+    apart, _, spread = _apart(got, expected)
+    return _finite(apart.norm(dim=-1).max() / apart.shape[-1] ** 0.5 / spread)
 
 
-def _steps(got: Tensor, expected: Tensor) -> float:
-    """Largest difference of a logit, relative to the logit or to the spread of all, whichever is greater."""
-    finite = expected[torch.isfinite(expected)]
-    return _largest(_apart(got, expected) / (expected.nan_to_num() / finite.std()).abs().clamp(min=1.0))
+def largest_difference(got: Tensor, expected: Tensor) -> float:
+    """Largest difference of a logit, relative to the spread of all logits or to itself, whichever is greater."""
+    apart, expected, spread = _apart(got, expected)
+    return _finite((apart.abs_() / expected.abs().clamp_(min=float(spread))).max())
 
 
-def _apart(got: Tensor, expected: Tensor) -> Tensor:
-    """Differences relative to the spread. Logits of tokens that a model rules out are minus infinity in both."""
+def _apart(got: Tensor, expected: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Differences of logits, the logits, and their spread. Logits of tokens that a model rules out become 0.
+
+    These are minus infinity in both. The differences are infinite if other values are not finite.
+    """
     expected = expected.to(got)
-    apart = (got - expected).abs() / expected[torch.isfinite(expected)].std()
-    return torch.where(got == expected, 0.0, apart)
+    apart = got - expected
+    if bool(torch.isfinite(apart.sum())):
+        return apart, expected, expected.std()
+    finite = torch.isfinite(expected)
+    ruled_out_alike = torch.equal(got[~finite], expected[~finite])
+    apart = apart.masked_fill(~finite, 0.0) if ruled_out_alike else torch.full_like(apart, torch.inf)
+    return apart, expected.masked_fill(~finite, 0.0), expected[finite].std()
 
 
-def _largest(differences: Tensor) -> float:
-    largest = float(differences.max())
-    return largest if largest == largest else float("inf")
+def _finite(difference: Tensor) -> float:
+    return float(difference) if bool(torch.isfinite(difference)) else float("inf")
 
 
 def check_site(model: LocalModel, clean: CleanRun, site: Site) -> None:
