@@ -19,7 +19,7 @@ from horizon_widget.models.edits import Edits
 from horizon_widget.models.local_model import LocalModel
 from horizon_widget.models.readout import FromLogits, FromStates, Readout, at_least_float32
 from horizon_widget.models.sites import Site
-from horizon_widget.models.strategies import FULL, SUFFIX, Held
+from horizon_widget.models.strategies import DIRECT, FULL, SUFFIX, Held
 from horizon_widget.models.trial import agreement, check_alone, strategy_for
 from horizon_widget.question.query import Query
 
@@ -36,7 +36,8 @@ class Experiment:
         query: The question.
         clean: The run over the unchanged prompt.
         site: Where states are overwritten.
-        strategy: The execution strategy, one of ``strategies.STRATEGIES``.
+        strategy: The execution strategy of ablations, one of ``strategies.STRATEGIES``.
+        forced: The one execution strategy for everything; ``None`` if they are tried.
         scorer: Scores the metric.
         clean_metric: The metric ``m[j]`` of the unchanged prompt, shape ``(n_targets,)``.
         memory: The plan of how many copies are computed at once.
@@ -47,6 +48,7 @@ class Experiment:
     clean: CleanRun
     site: Site
     strategy: str
+    forced: str | None
     scorer: Scorer
     clean_metric: Tensor
     memory: MemoryPlan
@@ -69,7 +71,8 @@ class Experiment:
         """
         site = model.site(query.site, query.head)
         clean = model.clean_run(query.token_ids, site)
-        chosen = strategies.check_known(strategy) if strategy is not None else strategy_for(model, clean, site)
+        forced = None if strategy is None else strategies.check_known(strategy)
+        chosen = forced or strategy_for(model, clean, site)
         readout = _clean_readout(model, clean, chosen)
         check_alone(model, clean, readout)
         scorer = Scorer(query.metric, clean.input_ids[0], readout)
@@ -87,7 +90,12 @@ class Experiment:
                 advice="Try dtype=torch.float32, or another metric.",
             )
         memory = MemoryPlan.of(model, query, chosen, memory_limit)
-        return cls(model, query, clean, site, chosen, scorer, metric, memory)
+        return cls(model, query, clean, site, chosen, forced, scorer, metric, memory)
+
+    @property
+    def direct_strategy(self) -> str:
+        """The execution strategy of direct effects. It is tried when this is first read."""
+        return self.forced or strategy_for(self.model, self.clean, self.site, DIRECT)
 
     def predicts_as(self, other: Experiment) -> bool:
         """Whether the metric of the unchanged prompt agrees with that of another experiment."""
@@ -97,7 +105,7 @@ class Experiment:
     def at(self, site: Site) -> Experiment:
         """The same experiment at another site."""
         clean = self.model.clean_run(self.query.token_ids, site)
-        return replace(self, site=site, clean=clean, strategy=strategy_for(self.model, clean, site))
+        return replace(self, site=site, clean=clean, strategy=self.forced or strategy_for(self.model, clean, site))
 
     def ablate(self, cells: Cells, states: Tensor, targets: Sequence[int] | None = None) -> Array:
         """Influence of cells, each replaced alone: ``A[layer, i, j] = m[j](h) - m[j](h with h[layer, i] := b)``.
@@ -175,7 +183,7 @@ class Experiment:
         """Like ``ablate``, with all positions held at their clean states, except the source and the predicting one."""
         layers, sources = [layer for layer, _ in cells], [source for _, source in cells]
         columns = self._columns(targets)
-        if self.strategy == SUFFIX:
+        if self.direct_strategy == SUFFIX:
             return self._in_batches(
                 len(cells),
                 self.memory.copies(2 * (self.query.n_tokens - min(sources))),
@@ -191,7 +199,7 @@ class Experiment:
         )
 
     def _direct_by_readers(self, cell: tuple[int, int], state: Tensor, columns: Tensor) -> Array:
-        """Run one copy for each predicting position, for blocks whose calls cannot be cut."""
+        """Run one copy for each predicting position, where ``suffix`` is wrong for direct effects."""
         layer, source = cell
         readers = [int(column) for column in columns if int(column) >= source]
         device = self.model.device
@@ -246,7 +254,7 @@ class Experiment:
                 self.site,
                 edits,
                 lambda readout: self.scorer(readout, copy, position),
-                strategy=self.strategy,
+                strategy=self.strategy if held is None else self.direct_strategy,
                 stop=1 + max(int(columns.max()), max(sources)),
                 held=held,
             )

@@ -79,6 +79,12 @@ class BlockCall:
             arguments[cache_name] = None
         return cls(arguments, cache_name)
 
+    @property
+    def can_be_cut(self) -> bool:
+        """Whether ``span`` and ``direct`` may be used. Masks of other types cannot be cut (flex attention)."""
+        mask = self.arguments.get(ATTENTION_MASK)
+        return self.keys is not None and (mask is None or isinstance(mask, Tensor))
+
     def whole(self) -> dict[str, Any]:
         """Arguments for calling the block on all positions of a batch of copies of the prompt."""
         return dict(self.arguments)

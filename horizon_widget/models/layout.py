@@ -206,7 +206,7 @@ def sendable(layout: Layout) -> dict[str, Any]:
         heads: Any = given.heads
         if isinstance(heads, np.ndarray):
             heads = heads.tolist()
-        elif heads is not None and globals().get(heads.__name__) is heads:
+        elif callable(heads) and globals().get(getattr(heads, "__name__", "")) is heads:
             heads = heads.__name__
         return (given.module, heads, given.heads_first)
 

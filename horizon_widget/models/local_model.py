@@ -49,7 +49,7 @@ class LocalModel(Model):
 
     Attributes:
         followed: The fingerprint of ``hf_model`` when it was last traced anew.
-        tried: For each site, the longest prompt that was tried, in tokens, and the execution strategy that was chosen.
+        tried: What was tried, see ``trial``: the longest prompt, in tokens, and what was found.
         shortcuts: The execution strategies to try, fastest first. Full passes always work.
     """
 
@@ -79,11 +79,12 @@ class LocalModel(Model):
         recording = super()._enter(traced)
         self.head = self._find_head(recording)
         self.takes_cache = new_cache(traced._module) is not None and (recording is None or recording.cache is not None)
-        weight = next(self.blocks[0]._module.parameters())
-        self.dtype, self.device = weight.dtype, weight.device
+        self.device = next(self.blocks[0]._module.parameters()).device
+        # Quantised weights are stored as integers, which nothing is computed in.
+        self.dtype = next(weight.dtype for weight in traced._module.parameters() if weight.is_floating_point())
         accepted = inspect.signature(type(traced._module).forward).parameters
         self.keeps_some_logits = "logits_to_keep" in accepted
-        self.tried: dict[Hashable, tuple[int, str]] = {}
+        self.tried: dict[Hashable, tuple[int, Any]] = {}
         return recording
 
     def __repr__(self) -> str:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 SUFFIX, REPLAY, THROUGH, FULL = "suffix", "replay", "through", "full"
 STRATEGIES = (SUFFIX, REPLAY, THROUGH, FULL)
+ABLATION, DIRECT = "ablation", "direct"  # what strategies are used for: without and with ``Held``
 
 
 class Strategy(Protocol):
@@ -139,6 +140,7 @@ def run(
     score: Any,
     *,
     strategy: str,
+    first: int | None = None,
     stop: int | None = None,
     held: Held | None = None,
 ) -> Tensor:
@@ -151,17 +153,19 @@ def run(
         edits: The states to overwrite.
         score: ``(Readout) -> Tensor``, called inside the trace.
         strategy: One of ``STRATEGIES``.
+        first: The first position whose prediction is needed; by default that of the first edit.
         stop: The first position that is not needed; by default all are needed.
         held: What is held at its clean states, if anything.
 
     Returns:
         The result of ``score``.
     """
+    first = edits.first_position if first is None else first
     stop = clean.n_tokens if stop is None else stop
     chosen: Strategy = {SUFFIX: suffix, REPLAY: replay, THROUGH: through, FULL: full}[strategy]
     if strategy in (THROUGH, FULL):
         copies = clean.input_ids.expand(edits.n_copies, -1)
-        last = 1 if strategy == THROUGH else clean.n_tokens - edits.first_position
+        last = 1 if strategy == THROUGH else clean.n_tokens - first
         return model.traced(copies, lambda: score(chosen(model, clean, site, edits, stop, held)), last=last)
     return model.inside_trace(clean, lambda: score(chosen(model, clean, site, edits, stop, held)))
 
