@@ -204,10 +204,11 @@ def sendable(layout: Layout) -> dict[str, Any]:
         if given is None:
             return None
         heads: Any = given.heads
+        name = getattr(heads, "__name__", "")
         if isinstance(heads, np.ndarray):
             heads = heads.tolist()
-        elif callable(heads) and globals().get(getattr(heads, "__name__", "")) is heads:
-            heads = heads.__name__
+        elif name in globals() and globals()[name] is heads:
+            heads = name
         return (given.module, heads, given.heads_first)
 
     values = vars(layout)
