@@ -17,7 +17,7 @@ from horizon_widget.models import thread
 from horizon_widget.question.baseline import Baseline
 from horizon_widget.question.query import Query
 from horizon_widget.schedule.controller import Controller
-from tests.architectures import ARCHITECTURES
+from tests.architectures import ARCHITECTURES, small_model
 from tests.vocabularies import byte_level
 from tests.widgets import PROMPT as PROMPT
 from tests.widgets import Recorder
@@ -52,8 +52,8 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
     return byte_level()
 
 
-def tiny_llama(attention: str = "sdpa") -> Any:
-    return ARCHITECTURES["llama"](attention)
+def tiny_llama(attention: str = "sdpa", **settings: Any) -> Any:
+    return small_model("llama", attention, **settings)
 
 
 def tiny_gpt2(attention: str = "sdpa") -> Any:

@@ -8,7 +8,14 @@ from typing import Any
 
 from horizon_widget.compute.executor import LocalExecutor
 from horizon_widget.errors import ModelError
-from horizon_widget.models.loading import copy_of, first_line, refuse_encoders
+from horizon_widget.models.loading import (
+    auto_class,
+    copy_of,
+    first_line,
+    refuse_adapters,
+    refuse_encoders,
+    refuse_own_code,
+)
 from horizon_widget.models.local_model import LocalModel
 from horizon_widget.models.model import Model
 from horizon_widget.models.shadow import has_lost_forward, shadow_of
@@ -64,7 +71,7 @@ def load_model(
 
 def _load_named(name: str, tokenizer: Any, dtype: Any, device: Any, revision: str | None) -> Model:
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoTokenizer
 
     shown, source = name, name
     if name == "demo":
@@ -80,17 +87,20 @@ def _load_named(name: str, tokenizer: Any, dtype: Any, device: Any, revision: st
         raise ModelError(f"device: {device!r} is not known to torch.", advice='Try "cpu" or "cuda".') from error
     if dtype is None:
         dtype = torch.float32 if device.type == "cpu" else "auto"
+    refuse_adapters(source, shown)
     try:
-        config = AutoConfig.from_pretrained(source, revision=revision)
+        config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)  # None: asks on stdin
     except Exception as error:
+        refuse_own_code(error, shown)
         raise ModelError(
             f"model: {name!r} is neither a local folder with a model nor a Hub id that can be reached now "
             f"({first_line(error)}).",
             advice='Check the name and the network; "demo" works offline once it was fetched.',
         ) from error
     refuse_encoders(config, shown)
+    loader = auto_class(config, shown)
     try:
-        hf_model = AutoModelForCausalLM.from_pretrained(source, revision=revision, dtype=dtype)
+        hf_model = loader.from_pretrained(source, revision=revision, dtype=dtype, trust_remote_code=False)
         tokenizer = (
             copy_of(tokenizer) if tokenizer is not None else AutoTokenizer.from_pretrained(source, revision=revision)
         )
@@ -117,6 +127,11 @@ def _wrap(hf_model: Any, tokenizer: Any, *, name: str | None = None, loaded_as: 
     from nnsight import TransformersModel
 
     hf_model = _without_peft(hf_model)
+    if type(hf_model).__module__.partition(".")[0] == "transformer_lens":
+        raise ModelError(
+            f"model: a {type(hf_model).__name__} is a model of TransformerLens.",
+            advice="Pass the transformers model inside it (its original_model) and its tokenizer.",
+        )
     if not isinstance(hf_model, torch.nn.Module) or not hasattr(hf_model, "config"):
         raise ModelError(
             f"model: a {type(hf_model).__name__} is not a language model.",

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 from horizon_widget.errors import ModelError
+
+CHOOSE = "Choose a causal language model, such as GPT-2, Llama or Qwen."
+ENCODERS = ("bert", "camembert", "electra", "roberta")
 
 
 def copy_of(tokenizer: Any) -> Any:
@@ -29,30 +33,64 @@ def copy_of(tokenizer: Any) -> Any:
 
 
 def refuse_encoders(config: Any, name: str) -> None:
-    """Refuse a model that does not predict each token from those before it.
+    """Refuse a model whose configuration says that it does not predict each token from those before it.
 
     Raises:
-        ModelError: if the configuration is of an encoder, or of an encoder and a decoder.
+        ModelError: if it is an encoder, or an encoder and a decoder.
     """
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-
     kind = getattr(config, "model_type", "")
-    # An architecture that transformers does not know may be a decoder.
-    known_as_other = kind in CONFIG_MAPPING_NAMES and kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-    encoder = getattr(config, "is_encoder_decoder", False) or known_as_other
-    reads_both_ways = getattr(config, "is_decoder", None) is False and kind in (
-        "bert",
-        "roberta",
-        "electra",
-        "camembert",
-    )
-    if encoder or reads_both_ways:
+    reads_both_ways = getattr(config, "is_decoder", None) is False and kind in ENCODERS
+    if getattr(config, "is_encoder_decoder", False) or reads_both_ways:
         raise ModelError(
             f"model: {name} ({kind or 'unknown type'}) is not a decoder-only language model: it does not predict each "
             "token from those before it.",
-            advice="Choose a causal language model, such as GPT-2, Llama or Qwen.",
+            advice=CHOOSE,
         )
+
+
+def refuse_adapters(source: str, name: str) -> None:
+    """Refuse a folder that holds an adapter and no model.
+
+    Raises:
+        ModelError: saying how to load it.
+    """
+    folder = Path(source)
+    if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
+        raise ModelError(
+            f"model: the folder {name!r} holds an adapter without its model.",
+            advice="Load both with peft.AutoPeftModelForCausalLM, and pass that model and its tokenizer.",
+        )
+
+
+def refuse_own_code(error: Exception, name: str) -> None:
+    """Say what to do where a model does not load because it brings code of its own.
+
+    Raises:
+        ModelError: if that is the reason for the error.
+    """
+    if "trust_remote_code" in str(error):
+        raise ModelError(
+            f"model: {name!r} brings code of its own, which is not run here.",
+            advice="If you trust it, load it with transformers (trust_remote_code=True), and pass the model and its "
+            "tokenizer.",
+        ) from error
+
+
+def auto_class(config: Any, name: str) -> Any:
+    """The class of transformers that loads a model: a causal language model, alone or with other inputs beside text.
+
+    Raises:
+        ModelError: if transformers knows the architecture as something else.
+    """
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+    from transformers.models.auto import configuration_auto, modeling_auto
+
+    kind = getattr(config, "model_type", "")
+    if kind in modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES or kind not in configuration_auto.CONFIG_MAPPING_NAMES:
+        return AutoModelForCausalLM  # it may be an architecture with code of its own
+    if kind in modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+        return AutoModelForImageTextToText
+    raise ModelError(f"model: {name} ({kind}) is not a decoder-only language model.", advice=CHOOSE)
 
 
 def first_line(error: BaseException) -> str:

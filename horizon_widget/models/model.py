@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
+from nnsight import Envoy
 
 from horizon_widget.errors import ModelError, QueryError
 from horizon_widget.models.discovery import layout_of
@@ -72,11 +73,21 @@ class Model(ABC):
         else:
             recording = self._record(module)
             self.layout = layout_of(self.name, recording)
+        self._check_names()
         self.blocks: list[Any] = list(part_of(traced, self.layout.blocks))
         self.n_layers = len(self.blocks)
         self.d_model = int(self.config.hidden_size)
         self.weights_per_block = sum(parameter.numel() for parameter in self.blocks[0]._module.parameters())
         return recording
+
+    def _check_names(self) -> None:
+        """Refuse a model with a module that nnsight cannot reach: its name means something else there."""
+        for path in (self.layout.blocks, *self.layout.norms, self.layout.head):
+            for name in path.split("."):
+                if hasattr(Envoy, name):
+                    raise ModelError(
+                        f"{self.name} has a module named {name!r} ({path}), which nnsight cannot reach by this name."
+                    )
 
     def _record(self, module: Any) -> Recording:
         """One forward pass over a few tokens, without the user's hooks, which may be made for another prompt."""
@@ -160,8 +171,10 @@ class Model(ABC):
     @property
     def context_length(self) -> int | None:
         """Longest prompt in tokens, if the model names one."""
-        length = getattr(self.config, "max_position_embeddings", None)
-        return int(length) if length else None
+        length = getattr(self.config, "max_position_embeddings", None) or 0
+        rope = getattr(self.config, "rope_parameters", None) or {}
+        grows = isinstance(rope, dict) and rope.get("rope_type") == "dynamic"  # adapts to longer prompts
+        return int(length) if length > 0 and not grows else None
 
     def tokenize(self, prompt: object) -> tuple[int, ...]:
         """Token ids of a prompt: a text, token ids or chat messages.

@@ -131,7 +131,7 @@ def find_head(recording: Recording) -> Call:
         gives_logits = isinstance(call.module, torch.nn.Linear) and call.module.out_features == vocab_size
         if named is None and gives_logits:
             return call
-    raise NotFoundError("no unembedding gives the logits (get_output_embeddings)")
+    raise NotFoundError("it has no unembedding, as a base model or a classifier has none")
 
 
 # -- scales and caps -------------------------------------------------------------------------------------------------

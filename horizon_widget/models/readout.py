@@ -35,7 +35,8 @@ class Head:
         module = self._module
         hooks = [*module._forward_hooks, *module._forward_pre_hooks, *global_hooks()]
         hooked = hooks or own_forward(module) is not None
-        return type(module) is torch.nn.Linear and module.weight.device.type != "meta" and not hooked
+        plain = type(module) is torch.nn.Linear and type(module.weight) is torch.nn.Parameter  # not quantised
+        return plain and module.weight.device.type != "meta" and not hooked
 
     def logits(self, states: Tensor) -> Tensor:
         """Logits of shape ``(..., vocab_size)`` from the last block's output."""

@@ -107,7 +107,9 @@ class _Sweep:
                     self._try(check.__name__.strip("_"), check)
                 for site in SITES:
                     self._try(site, lambda site=site: self._site(site))
-                self.outcome.strategies |= {site: way for (site, _), (_, way) in self.model.tried.items()}
+                self.outcome.strategies |= {
+                    f"{key[0]} {key[1]}": way for key, (_, way) in self.model.tried.items() if isinstance(key, tuple)
+                }
 
     def _try(self, check: str, work: Callable[[], None]) -> bool:
         try:

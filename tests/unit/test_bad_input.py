@@ -1,5 +1,6 @@
 """Each mistake gets a message that names the field and says what to do."""
 
+import json
 import re
 
 import numpy as np
@@ -10,6 +11,8 @@ from transformers import (
     BertLMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
+    LlamaForSequenceClassification,
+    LlamaModel,
     T5Config,
     T5ForConditionalGeneration,
 )
@@ -135,6 +138,42 @@ def test_an_encoder_decoder_is_refused(byte_tokenizer):
     ).eval()
     with pytest.raises(hw.ModelError, match="not a decoder-only language model"):
         hw.load_model(t5, tokenizer=byte_tokenizer)
+
+
+def test_a_base_model_and_a_classifier_are_refused(byte_tokenizer):
+    sizes = {"vocab_size": 256, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = LlamaConfig(**sizes, intermediate_size=16)
+    for kind in (LlamaModel, LlamaForSequenceClassification):
+        with pytest.raises(hw.ModelError, match="has no unembedding"):
+            hw.load_model(kind(config).eval(), tokenizer=byte_tokenizer)
+
+
+def test_a_model_of_transformer_lens_is_refused_by_name(byte_tokenizer):
+    bridge = type("TransformerBridge", (torch.nn.Module,), {"__module__": "transformer_lens.model_bridge"})
+    with pytest.raises(hw.ModelError, match="original_model"):
+        hw.load_model(bridge(), tokenizer=byte_tokenizer)
+
+
+def test_a_folder_with_an_adapter_alone_is_refused(tmp_path):
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(hw.ModelError, match="holds an adapter without its model"):
+        hw.load_model(tmp_path)
+
+
+def test_a_model_with_code_of_its_own_is_refused_without_a_question(tmp_path, monkeypatch):
+    config = {"model_type": "mine", "auto_map": {"AutoConfig": "code.MyConfig", "AutoModelForCausalLM": "code.MyModel"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "code.py").write_text("raise RuntimeError('run')")
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked on standard input"))
+    with pytest.raises(hw.ModelError, match="brings code of its own"):
+        hw.load_model(tmp_path)
+
+
+@pytest.mark.parametrize("rope_type", ["dynamic", "linear"])
+def test_only_a_rotary_embedding_that_adapts_takes_longer_prompts(rope_type, byte_tokenizer):
+    hf_model = tiny_llama(rope_parameters={"rope_type": rope_type, "rope_theta": 10000.0, "factor": 2.0})
+    model = hw.load_model(hf_model, tokenizer=byte_tokenizer)
+    assert model.context_length == (None if rope_type == "dynamic" else 64)
 
 
 def test_an_unknown_model_name_is_refused():
