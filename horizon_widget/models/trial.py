@@ -123,7 +123,7 @@ class _Copies:
         self._sources = (0, min(late + 1, max(last - 1, 0)), late)
         self._readers = (last, max(last - 1, 0), max(last - 1, 0))
         # A state of the prompt itself may equal a neighbour's, and would then hide a wrong mask.
-        self._states = torch.stack([-clean.site_values[layer].mean(dim=0) for layer in self._layers])
+        self._states = torch.stack([-clean.site_values[layer].mean(dim=0).to(model.device) for layer in self._layers])
         if self._direct:
             self._copy, self._position = torch.arange(3), torch.tensor(self._readers)
         else:
