@@ -123,8 +123,8 @@ def _name_remote(model: Any, tokenizer: Any, dtype: Any, device: Any, revision: 
 
 
 def _wrap(hf_model: Any, tokenizer: Any, *, name: str | None = None, loaded_as: str | None = None) -> Model:
-    import torch
     from nnsight import TransformersModel
+    from transformers import PreTrainedModel
 
     hf_model = _without_peft(hf_model)
     if type(hf_model).__module__.partition(".")[0] == "transformer_lens":
@@ -132,13 +132,18 @@ def _wrap(hf_model: Any, tokenizer: Any, *, name: str | None = None, loaded_as: 
             f"model: a {type(hf_model).__name__} is a model of TransformerLens.",
             advice="Pass the transformers model inside it (its original_model) and its tokenizer.",
         )
-    if not isinstance(hf_model, torch.nn.Module) or not hasattr(hf_model, "config"):
+    if not isinstance(hf_model, PreTrainedModel):
         raise ModelError(
             f"model: a {type(hf_model).__name__} is not a language model.",
             advice='Pass "demo", a Hub id, a folder, or a transformers or nnsight model.',
         )
     name = name or _name_of(hf_model)
     refuse_encoders(hf_model.config, name)
+    if not hf_model.can_generate():
+        raise ModelError(
+            f"model: {name} ({type(hf_model).__name__}) cannot generate text: it has no unembedding.",
+            advice="Load it with transformers.AutoModelForCausalLM.",
+        )
     if tokenizer is None:
         raise ModelError("tokenizer: a model in memory needs its tokenizer.", advice="Pass tokenizer=… with it.")
     if hf_model.training:

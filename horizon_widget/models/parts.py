@@ -131,7 +131,7 @@ def find_head(recording: Recording) -> Call:
         gives_logits = isinstance(call.module, torch.nn.Linear) and call.module.out_features == vocab_size
         if named is None and gives_logits:
             return call
-    raise NotFoundError("it has no unembedding, as a base model or a classifier has none")
+    raise NotFoundError("it has no unembedding that gives a logit for each token")
 
 
 # -- scales and caps -------------------------------------------------------------------------------------------------

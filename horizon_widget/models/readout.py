@@ -83,7 +83,11 @@ class Head:
     def _normed(self, states: Tensor) -> Tensor:
         for norm in self._norms:
             states = norm(states)
-        return self._scaling.entering(states)
+        states = self._scaling.entering(states)
+        weight = getattr(self._module, "weight", None)
+        if isinstance(weight, Tensor) and weight.is_floating_point():
+            states = states.to(weight.dtype)  # some models keep their states in float32
+        return states
 
     def _weights(self) -> tuple[Tensor, Tensor | None]:
         assert isinstance(self._module, torch.nn.Linear)

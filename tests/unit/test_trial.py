@@ -5,60 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-import transformers
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.llama.modeling_llama import LlamaForCausalLM, eager_attention_forward
 
 import horizon_widget as hw
-from horizon_widget.models import layout, strategies, thread
-from horizon_widget.models.layout import Layout, Place, after_queries, separate_heads
+from horizon_widget.models import strategies, thread
 from horizon_widget.models.strategies import ABLATION, DIRECT, FULL, REPLAY, SUFFIX
 from horizon_widget.models.trial import strategy_for
 from tests import reference
-from tests.architectures import ARCHITECTURES, GEMMA, GROUPED, _built
+from tests.architectures import ARCHITECTURES, small_model
 from tests.conftest import PROMPT
 
 SHORT = PROMPT[:24]
-WIDE = {"hidden_size": 32, "initializer_range": 0.4}
-
-
-def keys_at(path, heads, blocks="model.layers", norm="model.norm"):
-    return Layout(blocks, norm, key=Place(path, heads))
-
-
-MEGATRON_BERT = Layout("bert.encoder.layer", "bert.encoder.ln", "cls")
-MPT = keys_at("attn.Wqkv", after_queries(0), "transformer.blocks", "transformer.norm_f")
-GPT_NEO = keys_at("attn.attention.k_proj", separate_heads, "transformer.h", "transformer.ln_f")
-LLAMA_4 = keys_at("self_attn.k_proj", separate_heads)
-
-
-def mpt():
-    torch.manual_seed(0)
-    config = transformers.MptConfig(
-        d_model=32, n_heads=4, n_layers=4, vocab_size=256, max_seq_len=64, initializer_range=0.3
-    )
-    return transformers.MptForCausalLM(config).eval()
-
-
-def gpt_neo():
-    settings = {"num_heads": 4, "num_layers": 4, "attention_types": [[["global", "local"], 2]], "window_size": 6}
-    return _built("GPTNeoConfig", {**settings, "max_position_embeddings": 64}, "eager")
-
-
-def llama_4():
-    settings = {**GROUPED, "head_dim": 8, "intermediate_size_mlp": 48, "num_local_experts": 2, "moe_layers": []}
-    return _built("Llama4TextConfig", {**settings, "no_rope_layers": [0] * 4, "floor_scale": 4, "attn_scale": 0.5})
-
-
-@pytest.fixture
-def register(monkeypatch):
-    """Registers an architecture for one test."""
-
-    def registered(model_type, places):
-        monkeypatch.setitem(layout._LAYOUTS, model_type, places)
-
-    return registered
 
 
 def strategies_of(model, prompt=SHORT):
@@ -73,14 +32,13 @@ def strategies_of(model, prompt=SHORT):
 
 
 @pytest.mark.parametrize(
-    ("build", "places"), [(mpt, MPT), (gpt_neo, GPT_NEO), (llama_4, LLAMA_4)], ids=["mpt", "gpt_neo", "llama4"]
+    ("name", "blocks"), [("mpt", "transformer.blocks"), ("gpt_neo", "transformer.h"), ("llama4_text", "model.layers")]
 )
 def test_direct_effects_are_right_where_positions_follow_from_the_number_of_keys(
-    build, places, register, byte_tokenizer, monkeypatch
+    name, blocks, byte_tokenizer, monkeypatch
 ):
-    hf_model = build()
-    register(hf_model.config.model_type, places)
-    monkeypatch.setattr(reference, "BLOCKS", (places.blocks,))
+    hf_model = small_model(name)
+    monkeypatch.setattr(reference, "BLOCKS", (blocks,))
     model = hw.load_model(hf_model, tokenizer=byte_tokenizer)
     zero = torch.zeros(model.d_model)
     for layer, source in ((0, 2), (1, 12)):
@@ -92,11 +50,9 @@ def test_direct_effects_are_right_where_positions_follow_from_the_number_of_keys
     assert strategies_of(model) == (SUFFIX, REPLAY)
 
 
-def test_direct_effects_are_tried_from_the_first_source_on(register, byte_tokenizer):
+def test_direct_effects_are_tried_from_the_first_source_on(byte_tokenizer):
     """A window of 40 holds the keys of 24 tokens twice if they are counted from a late source, not from the first."""
-    register("gpt_neo", GPT_NEO)
-    settings = {"num_heads": 4, "num_layers": 4, "attention_types": [[["global", "local"], 2]], "window_size": 40}
-    hf_model = _built("GPTNeoConfig", {**settings, "max_position_embeddings": 64}, "eager")
+    hf_model = small_model("gpt_neo", window_size=40)
     model = hw.load_model(hf_model, tokenizer=byte_tokenizer)
     assert strategies_of(model, SHORT[:16]) == (SUFFIX, SUFFIX)
     assert strategies_of(model, SHORT) == (SUFFIX, REPLAY)
@@ -115,19 +71,14 @@ def test_direct_effects_are_tried_when_they_are_asked_for(model):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_attention_to_later_tokens_is_refused(dtype, byte_tokenizer):
-    hf_model = _built("Gemma3TextConfig", {**GEMMA, "use_bidirectional_attention": True}).to(dtype)
+    hf_model = small_model("gemma3_text, both ways").to(dtype)
     model = hw.load_model(hf_model, tokenizer=byte_tokenizer)
     with pytest.raises(hw.ModelError, match="Gemma3ForCausalLM is not causal"):
         hw.attribute(model, PROMPT, layers=1, sources=2, progress=False)
 
 
-def test_an_encoder_that_is_registered_is_refused(register, byte_tokenizer):
-    register("megatron-bert", MEGATRON_BERT)
-    config = transformers.MegatronBertConfig(
-        **GROUPED, hidden_size=32, num_hidden_layers=3, vocab_size=256, initializer_range=0.3
-    )
-    torch.manual_seed(0)
-    model = hw.load_model(transformers.MegatronBertForCausalLM(config).eval(), tokenizer=byte_tokenizer)
+def test_an_encoder_that_is_not_known_as_one_is_refused(byte_tokenizer):
+    model = hw.load_model(small_model("megatron-bert"), tokenizer=byte_tokenizer)
     with pytest.raises(hw.ModelError, match="MegatronBertForCausalLM is not causal"):
         hw.attribute(model, SHORT, layers=1, sources=2, progress=False)
 
