@@ -90,7 +90,6 @@ class OpeningWidget(WidgetTraits):
         asked = Asked.read(model, prompt, metric=metric, baseline=baseline, layers=None, **self._fixed)
         try:
             super().__init__(**traits)
-            self.set_trait("model_name", model.name)
             self.set_trait("n_layers", model.n_layers)
             self.set_trait("offered", page.describe_offer())
             self.selected_layer = model.n_layers // 2

@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from horizon_widget.compute.findings import Cell
 from horizon_widget.models.model import Model
 from horizon_widget.result import page
@@ -57,7 +55,7 @@ class Session:
         asked = self.asked
         self.controller = Controller(model, asked.query, layer=layer, layers=asked.layers, listener=self)
         self.described = page.describe(self.map) | {
-            "asked": asked.describe(model),
+            "asked": asked.describe(model, self.map),
             "written_from": asked.written_from,
             "not_offered": self.controller.not_offered,
         }
@@ -80,19 +78,12 @@ class Session:
 
     def send_all_rows(self) -> None:
         """Send what is computed so far."""
-        for layer in np.flatnonzero(self.map.dataset["baseline"].values != ""):
-            sources = np.flatnonzero(self.map.done[layer]).tolist()
-            if sources:
-                self._send_rows(int(layer), sources)
-
-    def _send_rows(self, layer: int, sources: Sequence[int]) -> None:
-        influence = self.map.values.values[layer, list(sources)]
-        statistics = self.map.statistics_of(layer, sources)
-        self._widget._post(protocol.values(self.map_id, layer, sources, influence, statistics))
+        for rows in page.all_rows(self.map):
+            self._widget._post(protocol.values(self.map_id, *rows))
 
     def on_rows(self, layer: int, sources: tuple[int, ...]) -> None:
         """See ``Listener``."""
-        self._tell(lambda: self._send_rows(layer, sources))
+        self._tell(lambda: self._widget._post(protocol.values(self.map_id, *page.rows(self.map, layer, sources))))
 
     def on_status(self, status: Status) -> None:
         """See ``Listener``."""

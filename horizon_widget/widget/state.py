@@ -6,7 +6,7 @@ from typing import Literal
 
 from typing_extensions import TypedDict
 
-from horizon_widget.result.page import Layer, Offered, Query, Statistic, Token
+from horizon_widget.result.page import Asked, Layer, Offered, Query, Statistic, Token
 
 MOST_PINNED = 4
 LEAST_OFFSETS = (1, 2, 9, 33)
@@ -24,28 +24,6 @@ class Problem(TypedDict):
     title: str
     advice: str
     detail: str
-
-
-class Asked(TypedDict):
-    """What a new map would be asked with: the arguments of ``attribute``.
-
-    Attributes:
-        metric: Its name, and the tokens it names.
-        baseline: Its kind, and the other prompt where it needs one; null where only Python can say it.
-        token_ids: Where the prompt is not just the text: its tokens.
-        model: The argument of ``load_model``; null where the model was in memory.
-        remote: Whether it runs on another machine.
-    """
-
-    metric: list[str]
-    baseline: list[str] | None
-    site: str
-    head: int | None
-    seed: int
-    draws: int
-    token_ids: list[int] | None
-    model: str | None
-    remote: bool
 
 
 class Progress(TypedDict):

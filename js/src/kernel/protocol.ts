@@ -142,13 +142,10 @@ export interface AnyFinding {
   readonly problem: Problem | null;
 }
 
-/** Finished rows of one layer; their values are in two buffers. */
-export interface ValuesHead {
+/** Finished rows of a map. */
+export interface ValuesHead extends Rows {
   readonly type: "values";
   readonly map_id: number;
-  readonly layer: number;
-  readonly sources: readonly number[];
-  readonly n_targets: number;
 }
 
 /** The traits that the browser writes too: what is looked at, and how. */
@@ -210,7 +207,7 @@ export interface Offered {
 
 /** What a new map would be asked with: the arguments of `attribute`. */
 export interface Asked {
-  /** Its name, and the tokens it names. */
+  /** Its name, and the tokens it names; or a label where only Python can say it. */
   readonly metric: readonly string[];
   /** Its kind, and the other prompt where it needs one; null where only Python can say it. */
   readonly baseline: readonly string[] | null;
@@ -320,6 +317,13 @@ export interface Verification {
   readonly difference: number;
   /** Number of these passes: one over the unchanged prompt, and one for each draw. */
   readonly passes: number;
+}
+
+/** Finished rows of one layer; their values are in two buffers. */
+export interface Rows {
+  readonly layer: number;
+  readonly sources: readonly number[];
+  readonly n_targets: number;
 }
 
 /** How values of a metric are explained on the page. The page fills in `{metric}`, `{quantity}` (the metric, with its unit in brackets), `{token}` (the predicted one) and `{amount}` (the influence, with its unit). */
