@@ -51,6 +51,22 @@ describe("a greeting", () => {
     expect(store.kernel.connection.state.value).toBe("connected");
   });
 
+  it("may be answered at once, as are pings: then nothing is waited for", () => {
+    const { model, store } = openStore();
+    const send = model.send.bind(model);
+    model.send = (content: { readonly type: string; readonly number?: number }): void => {
+      send(content);
+      if (content.type === "hello") welcome(model);
+      else if (content.type === "ping") model.tell({ type: "pong", number: content.number });
+    };
+    store.kernel.greet();
+    store.selection.selectToken(3);
+    expect(vi.getTimerCount()).toBe(0);
+    vi.advanceTimersByTime(10 * PROMISED_MS);
+    expect(store.kernel.connection.state.value).toBe("connected");
+    expect(model.sent).toEqual([HELLO, { type: "ping", number: 1 }]);
+  });
+
   it("goes to nobody before a view opens", () => {
     const { model, store } = openStore();
     store.selection.selectToken(3);

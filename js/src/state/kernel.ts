@@ -42,8 +42,10 @@ export class Kernel {
   listen(onTraits: () => void, onMap: (message: Values | Finding) => void): void {
     this.#onTraits = onTraits;
     this.#unsubscribe.push(
-      this.#transport.onChange(() => this.#readTraits()),
-      this.#transport.onMessage((content, buffers) => this.#receive(content, buffers, onMap)),
+      this.#transport.listen(
+        () => this.#readTraits(),
+        (content, buffers) => this.#receive(content, buffers, onMap),
+      ),
       effect(() => this.#hostNews.hear(this.traits.progress.value.host)),
     );
   }
