@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from typing_extensions import TypedDict
 
 from horizon_widget.question.facts import BASELINES, METHODS, METRICS, Words
 from horizon_widget.question.tokens import tell_apart
-from horizon_widget.result.horizon_map import HorizonMap
 from horizon_widget.result.statistics import STATISTICS
+
+if TYPE_CHECKING:
+    from horizon_widget.result.horizon_map import HorizonMap
 
 LITTLE_ENDIAN_FLOAT32 = np.dtype("<f4")
 
@@ -158,6 +160,7 @@ def describe(hmap: HorizonMap) -> dict[str, Any]:
         "n_targets": hmap.query.n_targets,
         "n_layers": hmap.n_layers,
         "query": describe_query(hmap),
+        "offered": describe_offer(),
         "asked": describe_asked(hmap),
         "window": hmap.window,
         "statistics": describe_statistics(hmap),

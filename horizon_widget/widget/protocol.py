@@ -15,7 +15,7 @@ from horizon_widget.errors import sendable
 from horizon_widget.result.page import Rows
 from horizon_widget.widget.state import Problem
 
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
 
 LONGEST_TEXT = 1_000_000
 LONGEST_LIST = 10_000
@@ -119,9 +119,10 @@ class WriteOn(_FromBrowser):
 
 
 class Inspect(_FromBrowser):
-    """Find out more about one cell."""
+    """Find out more about one cell of a map."""
 
     type: Literal["inspect"]
+    map_id: Count
     layer: Count
     source: Count
     target: Count
@@ -179,7 +180,6 @@ class Welcome(TypedDict):
 
     type: Literal["welcome"]
     protocol_version: int
-    map_id: int
 
 
 class Pong(TypedDict):
@@ -236,9 +236,9 @@ class ValuesHead(Rows):
 ToBrowser = Welcome | Pong | Rejected | Failed | AnyFinding | ValuesHead
 
 
-def welcome(map_id: int) -> Message:
+def welcome() -> Message:
     """The answer to ``hello``, before the values."""
-    return Welcome(type="welcome", protocol_version=PROTOCOL_VERSION, map_id=map_id), []
+    return Welcome(type="welcome", protocol_version=PROTOCOL_VERSION), []
 
 
 def pong(number: int) -> Message:

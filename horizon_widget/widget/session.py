@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from horizon_widget.compute.findings import Cell
@@ -27,6 +26,7 @@ class Session:
     Args:
         widget: Which shows it.
         asked: What it is asked with.
+        publish: Tells the page some of ``state.MapTraits``.
         n_tokens: How many tokens the model writes on as soon as it is shown.
 
     Attributes:
@@ -39,9 +39,12 @@ class Session:
     controller: Controller
     described: dict[str, Any]
 
-    def __init__(self, widget: OpeningWidget, asked: Asked, n_tokens: int = 0) -> None:
+    def __init__(
+        self, widget: OpeningWidget, asked: Asked, publish: Callable[[Mapping[str, Any]], None], n_tokens: int = 0
+    ) -> None:
         self._widget = widget
         self.asked = asked
+        self.publish = publish
         self.n_tokens = n_tokens
         self.cancelled = False
         self.map_id = 0
@@ -65,6 +68,11 @@ class Session:
     def map(self) -> HorizonMap:
         """The map, being filled."""
         return self.controller.map
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether it is on the screen."""
+        return self in self._widget._sessions.values()
 
     def inspect(self, cell: Cell, aspects: Sequence[str]) -> None:
         """Look into a cell; what cannot be asked of the model's host is answered at once, with the reason."""
@@ -94,11 +102,7 @@ class Session:
             "state": status.state,
         }
 
-        def publish() -> None:
-            for name, value in news.items():
-                self._widget._attempt(partial(self._widget.set_trait, name, value))
-
-        self._tell(publish, key=(self, "status"))
+        self._tell(lambda: self.publish(news), key=(self, "status"))
 
     def on_finding(self, cell: Cell, aspect: str, found: Any, problem: dict[str, str] | None) -> None:
         """See ``Listener``."""
@@ -107,7 +111,7 @@ class Session:
 
     def on_written(self, token_ids: tuple[int, ...]) -> None:
         """See ``Listener``: a map of the prompt and what was written is opened."""
-        if self._widget._session is self:
+        if self.is_shown:
             self._widget._attempt(lambda: self._go_on_with(self._widget._written(self.asked, token_ids)))
 
     def _go_on_with(self, new: Session) -> None:
@@ -120,7 +124,7 @@ class Session:
 
     def _tell(self, act: Callable[[], None], *, key: object = None) -> None:
         def tell() -> None:
-            if self._widget._session is self:
+            if self.is_shown:
                 self._widget._attempt(act)
 
         trait_lock.when_free(tell, key=key)

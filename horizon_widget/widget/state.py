@@ -71,18 +71,17 @@ class Controls(TypedDict):
     find: str
 
 
-class Traits(Controls):
-    """All synced traits that the page reads.
+class MapTraits(TypedDict):
+    """The traits that say what a map is, and how far it is computed.
 
     Attributes:
         n_targets: Targets are 1 to ``n_targets``; the number of tokens stands for the prediction after the prompt.
         layer_info: One for each layer.
         layers: The layers that are computed in idle time; null: all.
         written_from: The first token that the model wrote itself.
-        not_offered: Why this model's host does not allow something, by aspect, or ``write_on``.
+        not_offered: Why some things cannot be asked about it: by aspect, or by the type of the message that asks.
     """
 
-    protocol_version: int
     map_id: int
     model_name: str
     prompt: str
@@ -102,3 +101,9 @@ class Traits(Controls):
     progress: Progress
     error: Problem | None
     not_offered: dict[str, str]
+
+
+class Traits(MapTraits, Controls):
+    """All synced traits that the page reads."""
+
+    protocol_version: int

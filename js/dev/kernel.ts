@@ -51,7 +51,7 @@ export class MadeUpKernel implements Transport {
     if (this.silent) return;
     switch (message.type) {
       case "hello":
-        this.#tell({ type: "welcome", protocol_version: this.#traits.protocol_version, map_id: 1 });
+        this.#tell({ type: "welcome", protocol_version: this.#traits.protocol_version });
         this.#goOn();
         return;
       case "ping":

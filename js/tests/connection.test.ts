@@ -256,7 +256,7 @@ describe("another version of the protocol", () => {
   it("is refused, and stays so", () => {
     const { model, store } = openStore();
     store.kernel.greet();
-    model.tell({ type: "welcome", protocol_version: PROTOCOL_VERSION + 1, map_id: 1 });
+    model.tell({ type: "welcome", protocol_version: PROTOCOL_VERSION + 1 });
     expect(store.kernel.connection.state.value).toBe("refused");
     tellLayer(model, 1);
     expect(store.maps.main.rows.value.nSources(1)).toBe(0);

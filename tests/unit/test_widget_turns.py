@@ -242,7 +242,7 @@ def test_no_value_comes_before_its_traits_however_long_a_cell_holds_them_back(wi
 def test_news_of_the_old_map_that_come_late_are_not_told_of_the_new_one(widget):
     widget.wait(timeout=LONG)
     settle()
-    old, late = widget._session, Status("error", "of the old map", 0.5, None, "stopped")
+    old, late = widget._shown, Status("error", "of the old map", 0.5, None, "stopped")
     told = []
     widget.observe(lambda change: told.append(change["new"]["task"]), "progress")
     with trait_lock.held():
@@ -261,7 +261,7 @@ def test_what_is_left_is_told_even_where_an_open_fails(widget, monkeypatch):
     settle()
 
     def broken(*_arguments, **_keywords):
-        assert ends(in_a_cell(lambda: widget._session.on_failed("find", {"title": "", "advice": "", "detail": ""})))
+        assert ends(in_a_cell(lambda: widget._shown.on_failed("find", {"title": "", "advice": "", "detail": ""})))
         raise hw.QueryError("prompt", "it is too long.")
 
     monkeypatch.setattr(widget_session, "Controller", broken)

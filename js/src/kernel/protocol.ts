@@ -1,6 +1,6 @@
 // Made by scripts/describe_protocol.py from the kernel's own description.
 
-export const PROTOCOL_VERSION = 3;
+export const PROTOCOL_VERSION = 4;
 export const LONGEST_TEXT = 1000000;
 export const MOST_WRITTEN = 1000;
 export const MOST_PINNED = 4;
@@ -11,32 +11,8 @@ export type ToBrowser = Welcome | Pong | Rejected | Failed | AnyFinding | Values
 export type Aspect = keyof Findings;
 
 /** All synced traits that the page reads. */
-export interface Traits extends Controls {
+export interface Traits extends MapTraits, Controls {
   readonly protocol_version: number;
-  readonly map_id: number;
-  readonly model_name: string;
-  readonly prompt: string;
-  readonly tokens: readonly Token[];
-  /** Targets are 1 to `n_targets`; the number of tokens stands for the prediction after the prompt. */
-  readonly n_targets: number;
-  readonly n_layers: number;
-  readonly query: Query;
-  readonly offered: Offered;
-  readonly asked: Asked;
-  readonly window: number | null;
-  readonly statistics: readonly Statistic[];
-  /** One for each layer. */
-  readonly layer_info: readonly Layer[];
-  /** The layers that are computed in idle time; null: all. */
-  readonly layers: readonly number[] | null;
-  readonly sinks: readonly number[];
-  /** The first token that the model wrote itself. */
-  readonly written_from: number | null;
-  readonly state: "empty" | "computing" | "ready" | "error";
-  readonly progress: Progress;
-  readonly error: Problem | null;
-  /** Why this model's host does not allow something, by aspect, or `write_on`. */
-  readonly not_offered: Readonly<Record<string, string>>;
 }
 
 /** What is found out about a cell, by aspect. */
@@ -92,9 +68,10 @@ export interface WriteOn {
   readonly n_tokens: number;
 }
 
-/** Find out more about one cell. */
+/** Find out more about one cell of a map. */
 export interface Inspect {
   readonly type: "inspect";
+  readonly map_id: number;
   readonly layer: number;
   readonly source: number;
   readonly target: number;
@@ -105,7 +82,6 @@ export interface Inspect {
 export interface Welcome {
   readonly type: "welcome";
   readonly protocol_version: number;
-  readonly map_id: number;
 }
 
 /** The answer to `ping`. */
@@ -148,6 +124,34 @@ export interface ValuesHead extends Rows {
   readonly map_id: number;
 }
 
+/** The traits that say what a map is, and how far it is computed. */
+export interface MapTraits {
+  readonly map_id: number;
+  readonly model_name: string;
+  readonly prompt: string;
+  readonly tokens: readonly Token[];
+  /** Targets are 1 to `n_targets`; the number of tokens stands for the prediction after the prompt. */
+  readonly n_targets: number;
+  readonly n_layers: number;
+  readonly query: Query;
+  readonly offered: Offered;
+  readonly asked: Asked;
+  readonly window: number | null;
+  readonly statistics: readonly Statistic[];
+  /** One for each layer. */
+  readonly layer_info: readonly Layer[];
+  /** The layers that are computed in idle time; null: all. */
+  readonly layers: readonly number[] | null;
+  readonly sinks: readonly number[];
+  /** The first token that the model wrote itself. */
+  readonly written_from: number | null;
+  readonly state: "empty" | "computing" | "ready" | "error";
+  readonly progress: Progress;
+  readonly error: Problem | null;
+  /** Why some things cannot be asked about it: by aspect, or by the type of the message that asks. */
+  readonly not_offered: Readonly<Record<string, string>>;
+}
+
 /** The traits that the browser writes too: what is looked at, and how. */
 export interface Controls {
   /** `row`: what is this token's state used for later? `column`: which states carry this prediction? */
@@ -171,6 +175,72 @@ export interface Controls {
   readonly least_offset: number;
   /** Tokens that contain this text are marked. */
   readonly find: string;
+}
+
+/** A token that is probable at the target. */
+export interface Prediction {
+  /** Its text, with its id if another token has the same text. */
+  readonly token: string;
+  /** Its probability on the unchanged prompt. */
+  readonly kept: number;
+  /** Its probability with the state replaced by the baseline; the mean over the draws. */
+  readonly removed: number;
+  /** Whether it is the token that follows in the prompt. */
+  readonly actual: boolean;
+}
+
+/** The parts of a cell's influence: direct, and through later tokens. */
+export interface Direct {
+  readonly total: number;
+  readonly direct: number;
+  readonly indirect: number;
+}
+
+/** A cell's influence under one baseline. */
+export interface UnderBaseline {
+  readonly baseline: string;
+  readonly influence: number;
+}
+
+/** A key-value head whose key or value at the source carries influence to the target. */
+export interface Carrier {
+  /** The block. */
+  readonly layer: number;
+  /** The key-value head. */
+  readonly head: number;
+  /** `"key"` or `"value"`. */
+  readonly site: string;
+  /** The influence of this key or value alone, in the metric's unit. */
+  readonly influence: number;
+}
+
+/** A cell's value, and the same value from separate forward passes. */
+export interface Verification {
+  /** The value in the map. */
+  readonly value: number;
+  /** The value from full forward passes of the transformers model itself, with one hook. */
+  readonly reference: number;
+  /** `value - reference`. */
+  readonly difference: number;
+  /** Number of these passes: one over the unchanged prompt, and one for each draw. */
+  readonly passes: number;
+}
+
+/** What went wrong, for the reader. */
+export interface Problem {
+  /** What. */
+  readonly title: string;
+  /** What to do; may be empty. */
+  readonly advice: string;
+  /** For a report; may be empty. */
+  readonly detail: string;
+}
+
+/** Finished rows of one layer; their values are in two buffers. */
+export interface Rows {
+  readonly layer: number;
+  readonly sources: readonly number[];
+  readonly n_targets: number;
 }
 
 /** A token of the prompt. */
@@ -258,72 +328,6 @@ export interface Progress {
   readonly filling: "idle" | "running" | "waiting" | "behind" | "writing" | "on request" | "stopped" | "complete";
   /** Where the request to a remote model's host is, in words; null: none is under way. */
   readonly host: string | null;
-}
-
-/** What went wrong, for the reader. */
-export interface Problem {
-  /** What. */
-  readonly title: string;
-  /** What to do; may be empty. */
-  readonly advice: string;
-  /** For a report; may be empty. */
-  readonly detail: string;
-}
-
-/** A token that is probable at the target. */
-export interface Prediction {
-  /** Its text, with its id if another token has the same text. */
-  readonly token: string;
-  /** Its probability on the unchanged prompt. */
-  readonly kept: number;
-  /** Its probability with the state replaced by the baseline; the mean over the draws. */
-  readonly removed: number;
-  /** Whether it is the token that follows in the prompt. */
-  readonly actual: boolean;
-}
-
-/** The parts of a cell's influence: direct, and through later tokens. */
-export interface Direct {
-  readonly total: number;
-  readonly direct: number;
-  readonly indirect: number;
-}
-
-/** A cell's influence under one baseline. */
-export interface UnderBaseline {
-  readonly baseline: string;
-  readonly influence: number;
-}
-
-/** A key-value head whose key or value at the source carries influence to the target. */
-export interface Carrier {
-  /** The block. */
-  readonly layer: number;
-  /** The key-value head. */
-  readonly head: number;
-  /** `"key"` or `"value"`. */
-  readonly site: string;
-  /** The influence of this key or value alone, in the metric's unit. */
-  readonly influence: number;
-}
-
-/** A cell's value, and the same value from separate forward passes. */
-export interface Verification {
-  /** The value in the map. */
-  readonly value: number;
-  /** The value from full forward passes of the transformers model itself, with one hook. */
-  readonly reference: number;
-  /** `value - reference`. */
-  readonly difference: number;
-  /** Number of these passes: one over the unchanged prompt, and one for each draw. */
-  readonly passes: number;
-}
-
-/** Finished rows of one layer; their values are in two buffers. */
-export interface Rows {
-  readonly layer: number;
-  readonly sources: readonly number[];
-  readonly n_targets: number;
 }
 
 /** How values of a metric are explained on the page. The page fills in `{metric}`, `{quantity}` (the metric, with its unit in brackets), `{token}` (the predicted one) and `{amount}` (the influence, with its unit). */
