@@ -109,6 +109,7 @@ def test_a_bad_value_is_refused_by_name_and_the_good_one_stays(widget, name, mon
 
 
 def test_the_browser_sets_nothing_else(widget):
+    widget.wait("all", timeout=LONG)  # which changes traits, too
     for name in ("tokens", "prompt", "layers", "map_id", "state", "query", "n_layers", "_esm", "nonsense"):
         widget.sent.clear()
         before = getattr(widget, name, None)
