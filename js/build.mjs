@@ -1,4 +1,4 @@
-// Builds the widget into one ES module, styles included; `--watch` rebuilds, `--dev` builds the development page.
+// Builds each entry into one module, styles included; `--watch` rebuilds, `--dev` builds the development page.
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { build, context, transform } from "esbuild";
@@ -18,8 +18,8 @@ const styles = {
 };
 
 const options = {
-  entryPoints: [path(dev ? "dev/page.ts" : "src/widget.ts")],
-  outfile: path(dev ? "dev/dist/page.js" : "../horizon_widget/static/widget.js"),
+  entryPoints: dev ? [path("dev/page.ts")] : [path("src/widget.ts")],
+  outdir: path(dev ? "dev/dist" : "../horizon_widget/static"),
   bundle: true,
   format: dev ? "iife" : "esm",
   target: "es2022",

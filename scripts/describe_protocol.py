@@ -60,7 +60,7 @@ def interface(described: type, mentioned: list[type]) -> Iterator[str]:
     summary, notes = documentation(described)
     bases = typed_bases(described)
     mentioned += bases
-    extends = f" extends {bases[0].__name__}" if bases else ""
+    extends = f" extends {', '.join(base.__name__ for base in bases)}" if bases else ""
     yield f"/** {summary} */"
     yield f"export interface {described.__name__}{extends} {{"
     for field, annotation in fields(described):

@@ -12,7 +12,7 @@ LONG = 30  # seconds; a wait that takes longer is a hang
 PROMPT = "the cat sat on the mat, the cat"
 HELLO = {"type": "hello", "protocol_version": protocol.PROTOCOL_VERSION}
 OPEN = {"type": "open", "prompt": PROMPT, "metric": ["logprob"], "baseline": ["zero"], "layers": None, "n_tokens": 0}
-INSPECT = {"type": "inspect", "layer": 1, "source": 3, "target": 9, "aspects": [*protocol.ASPECTS]}
+INSPECT = {"type": "inspect", "map_id": 1, "layer": 1, "source": 3, "target": 9, "aspects": [*protocol.ASPECTS]}
 
 
 def say(widget, content):

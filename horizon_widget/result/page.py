@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from typing_extensions import TypedDict
 
 from horizon_widget.question.facts import BASELINES, METHODS, METRICS, Words
 from horizon_widget.question.tokens import tell_apart
-from horizon_widget.result.horizon_map import HorizonMap
 from horizon_widget.result.statistics import STATISTICS
+
+if TYPE_CHECKING:
+    from horizon_widget.result.horizon_map import HorizonMap
+
+LITTLE_ENDIAN_FLOAT32 = np.dtype("<f4")
 
 
 class Token(TypedDict):
@@ -45,6 +50,28 @@ class Query(TypedDict):
     divergence: bool
     words: Words
     site: str
+
+
+class Asked(TypedDict):
+    """What a new map would be asked with: the arguments of ``attribute``.
+
+    Attributes:
+        metric: Its name, and the tokens it names; or a label where only Python can say it.
+        baseline: Its kind, and the other prompt where it needs one; null where only Python can say it.
+        token_ids: Where the prompt is not just the text: its tokens.
+        model: The argument of ``load_model``; null where the model was in memory.
+        remote: Whether it runs on another machine.
+    """
+
+    metric: list[str]
+    baseline: list[str] | None
+    site: str
+    head: int | None
+    seed: int
+    draws: int
+    token_ids: list[int] | None
+    model: str | None
+    remote: bool
 
 
 class OfferedMetric(TypedDict):
@@ -117,13 +144,24 @@ class Layer(TypedDict):
     n_done: int
 
 
+class Rows(TypedDict):
+    """Finished rows of one layer; their values are in two buffers."""
+
+    layer: int
+    sources: list[int]
+    n_targets: int
+
+
 def describe(hmap: HorizonMap) -> dict[str, Any]:
-    """A map without its values, by the names of the widget's traits. ``hmap.values`` has the values."""
+    """A map without its values, by the names of the widget's traits. ``all_rows`` has the values."""
     return {
+        "model_name": hmap.dataset.attrs.get("model", ""),
         "tokens": describe_tokens(hmap),
         "n_targets": hmap.query.n_targets,
         "n_layers": hmap.n_layers,
         "query": describe_query(hmap),
+        "offered": describe_offer(),
+        "asked": describe_asked(hmap),
         "window": hmap.window,
         "statistics": describe_statistics(hmap),
         **describe_progress(hmap),
@@ -163,6 +201,22 @@ def describe_query(hmap: HorizonMap) -> Query:
         "divergence": metric.facts.divergence or not METHODS[query.method].signed,
         "words": metric.words,
         "site": query.site_name,
+    }
+
+
+def describe_asked(hmap: HorizonMap) -> Asked:
+    """What a map like this one would be asked with, as far as the map alone can tell."""
+    query, baseline = hmap.query, hmap.query.baseline
+    return {
+        "metric": [str(query.metric)],
+        "baseline": None if baseline.reference or baseline.layers else [baseline.kind],
+        "site": query.site,
+        "head": query.head,
+        "seed": query.seed,
+        "draws": query.draws,
+        "token_ids": list(query.token_ids),
+        "model": None,
+        "remote": False,
     }
 
 
@@ -228,3 +282,29 @@ def describe_layers(hmap: HorizonMap) -> list[Layer]:
 def describe_sinks(hmap: HorizonMap) -> list[int]:
     """Positions of attention sinks; empty before the prompt has run."""
     return [int(position) for position in np.flatnonzero(hmap.dataset["sink"].values)]
+
+
+def rows(hmap: HorizonMap, layer: int, sources: Sequence[int]) -> tuple[Rows, list[memoryview]]:
+    """Finished rows of one layer.
+
+    Args:
+        hmap: The map.
+        layer: Their layer.
+        sources: Their positions.
+
+    Returns:
+        What they are, and two buffers of little-endian float32: influence, shape ``(len(sources), n_targets)``, and
+        statistics, shape ``(n_statistics, len(sources))``, NaN where there is no value.
+    """
+    positions = [int(source) for source in sources]
+    arrays = hmap.values.values[layer, positions], hmap.statistics_of(layer, positions)
+    buffers = [np.ascontiguousarray(array, dtype=LITTLE_ENDIAN_FLOAT32).data.cast("B") for array in arrays]
+    return {"layer": layer, "sources": positions, "n_targets": hmap.query.n_targets}, buffers
+
+
+def all_rows(hmap: HorizonMap) -> Iterator[tuple[Rows, list[memoryview]]]:
+    """All rows that are computed so far, layer by layer."""
+    for layer in np.flatnonzero(hmap.dataset["baseline"].values != ""):
+        sources = np.flatnonzero(hmap.done[layer])
+        if len(sources):
+            yield rows(hmap, int(layer), sources.tolist())

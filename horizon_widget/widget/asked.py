@@ -12,6 +12,8 @@ from horizon_widget.models.writing import without_appended_end
 from horizon_widget.question.query import Query
 from horizon_widget.question.reading import read_query
 from horizon_widget.question.tokens import n_shared, text_of
+from horizon_widget.result import page
+from horizon_widget.result.horizon_map import HorizonMap
 
 
 @dataclass(frozen=True)
@@ -100,31 +102,17 @@ class Asked:
                 advice="Choose another baseline first.",
             )
 
-    def describe(self, model: Model) -> dict[str, Any]:
-        """The arguments of ``attribute`` that give this map, as plain values for the page.
-
-        ``metric``: its name, and the names of its tokens. ``baseline``: its kind, and the other prompt of a
-        counterfactual; ``None`` if only Python can express it. ``token_ids``: ``None`` if the prompt is just its text.
-        """
-        query, metric = self.query, self.query.metric
-        named = [metric.label or metric.name] if metric.is_function else map(model.vocabulary.name, metric.tokens)
-        return {
-            "metric": [metric.name, *named],
-            "baseline": self._describe_baseline(),
-            "site": query.site,
-            "head": query.head,
-            "seed": query.seed,
-            "draws": query.draws,
-            "token_ids": None if self._is_just_text(model) else list(query.token_ids),
-            "model": model.loaded_as,
-            "remote": model.remote,
-        }
-
-    def _describe_baseline(self) -> list[str] | None:
-        given, replaced = self.baseline, self.query.baseline
-        if isinstance(given, (tuple, list)) and len(given) == 2 and given[0] == "counterfactual":
-            return ["counterfactual", given[1]] if isinstance(given[1], str) else None
-        return None if replaced.reference or replaced.layers else [replaced.kind]
+    def describe(self, model: Model, hmap: HorizonMap) -> page.Asked:
+        """The arguments of ``attribute`` that give its map: those of the map, and those that only the user wrote."""
+        found, metric, baseline = page.describe_asked(hmap), self.query.metric, self.baseline
+        if metric.tokens:
+            found["metric"] = [metric.name, *map(model.vocabulary.name, metric.tokens)]
+        if isinstance(baseline, (tuple, list)) and baseline[0] == "counterfactual" and isinstance(baseline[1], str):
+            found["baseline"] = ["counterfactual", baseline[1]]
+        if self._is_just_text(model):
+            found["token_ids"] = None
+        found["model"], found["remote"] = model.loaded_as, model.remote
+        return found
 
     def _is_just_text(self, model: Model) -> bool:
         """Whether the prompt's text alone gives the tokens that are asked about."""

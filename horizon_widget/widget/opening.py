@@ -13,7 +13,6 @@ from horizon_widget.errors import describe
 from horizon_widget.models import thread
 from horizon_widget.models.model import Model
 from horizon_widget.question.tokens import n_shared
-from horizon_widget.result import page
 from horizon_widget.schedule.controller import Controller
 from horizon_widget.schedule.state import LookedAt
 from horizon_widget.widget import protocol, trait_lock
@@ -64,7 +63,7 @@ class OpeningWidget(WidgetTraits):
     )
 
     # These change only while the trait lock is held, and may be read by any thread.
-    _session: Session | None = None  # the map on the screen
+    _sessions: Mapping[str, Session] = {}  # the maps on the screen, by name; replaced and never changed
     _next: Session | None = None  # the page's last request, until it is on the screen
     _n_opened = 0
     _closed = False
@@ -90,9 +89,7 @@ class OpeningWidget(WidgetTraits):
         asked = Asked.read(model, prompt, metric=metric, baseline=baseline, layers=None, **self._fixed)
         try:
             super().__init__(**traits)
-            self.set_trait("model_name", model.name)
             self.set_trait("n_layers", model.n_layers)
-            self.set_trait("offered", page.describe_offer())
             self.selected_layer = model.n_layers // 2
             first = self._build(replace(asked, layers=check_wanted_layers(self, layers)))
             with trait_lock.held():
@@ -103,8 +100,7 @@ class OpeningWidget(WidgetTraits):
 
     @property
     def _shown(self) -> Session:
-        assert self._session is not None
-        return self._session
+        return self._sessions["main"]
 
     @property
     def _running(self) -> Controller:
@@ -142,7 +138,7 @@ class OpeningWidget(WidgetTraits):
                 return
             new = self._build(asked)
             with trait_lock.held():
-                if self._session is before:  # else another map was opened meanwhile
+                if self._shown is before:  # else another map was opened meanwhile
                     if self._next is older:
                         self._next = None  # a later request of the page is newer, and follows
                     self._show(new)
@@ -156,7 +152,7 @@ class OpeningWidget(WidgetTraits):
     # -- a new map -------------------------------------------------------------------------------------------------
 
     def _build(self, asked: Asked) -> Session:
-        return Session(self, asked).build(self._model, self.selected_layer)
+        return Session(self, asked, self._set_traits).build(self._model, self.selected_layer)
 
     def _written(self, old: Asked, token_ids: Sequence[int]) -> Session:
         """The map of a prompt and what the model wrote after it, built."""
@@ -171,7 +167,8 @@ class OpeningWidget(WidgetTraits):
             continues: Whether its prompt continues the old one, so that the selection stays.
             stopped: What the reader has stopped, as for ``Controller.start``.
         """
-        old, self._session = self._session, new
+        old = self._sessions.get("main")
+        self._sessions = {**self._sessions, "main": new}
         self._n_opened += 1
         new.map_id = self._n_opened
         before = () if old is None else old.asked.query.token_ids
@@ -181,9 +178,7 @@ class OpeningWidget(WidgetTraits):
             old.controller.close()
         # Observers are told when all is set, so that one of them may open yet another map.
         with self._quietly(), self.hold_sync(), self.hold_trait_notifications():
-            self.set_trait("map_id", new.map_id)
-            for name, value in new.described.items():
-                self.set_trait(name, value)
+            new.publish({"map_id": new.map_id, **new.described})
             for name in ASKED:
                 self.traits()[name].show(self, getattr(new.asked, name))
             self._clear_selection(len(after) + 1 if shared == len(before) else shared)
@@ -192,6 +187,10 @@ class OpeningWidget(WidgetTraits):
             new.controller.start(
                 self._looked_at(), viewed=self._viewed, cells_running=self._cells_running, **(stopped or {})
             )
+
+    def _set_traits(self, news: Mapping[str, Any]) -> None:
+        for name, value in news.items():
+            self._attempt(partial(self.set_trait, name, value))
 
     def _clear_selection(self, n_kept: int) -> None:
         """Keep the parts that fit and lie in the first so many positions."""
@@ -214,7 +213,7 @@ class OpeningWidget(WidgetTraits):
         """
         if n_tokens:
             asked.check_may_grow(self._running.not_offered)
-        self._next = new = Session(self, asked, n_tokens)
+        self._next = new = Session(self, asked, self._set_traits, n_tokens)
         thread.submit(partial(self._build_next, new))
 
     def _build_next(self, new: Session) -> None:
@@ -233,7 +232,7 @@ class OpeningWidget(WidgetTraits):
             return
         self._next = None
         self._show(new, stopped={"cancelled": new.cancelled, "stopped": new.cancelled})
-        if new.n_tokens and self._session is new:  # an observer may have opened another map
+        if new.n_tokens and self._shown is new:  # an observer may have opened another map
             self._running.write_on(new.n_tokens, new.asked.without_end(self._model))
 
     def _give_up(self, new: Session, error: Exception) -> None:
@@ -254,9 +253,10 @@ class OpeningWidget(WidgetTraits):
 
     @traitlets.observe("direction", "selected_layer", "selected_source", "selected_target")
     def _selection_changed(self, _change: Any) -> None:
-        if self._session is not None and self._running.looked_at != self._looked_at():
-            now = self._looked_at()
-            self._running.look_at(now.layer, now.source, target=now.target)
+        now = self._looked_at()
+        for session in self._sessions.values():
+            if session.controller.looked_at != now:
+                session.controller.look_at(now.layer, now.source, target=now.target)
 
     def _looked_at(self) -> LookedAt:
         if self.direction == "column":

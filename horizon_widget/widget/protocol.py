@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-import numpy as np
-import numpy.typing as npt
 from annotated_types import Len
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
@@ -14,16 +12,16 @@ from typing_extensions import TypedDict
 
 from horizon_widget.compute.findings import ASPECTS, Carrier, Prediction, Verification
 from horizon_widget.errors import sendable
+from horizon_widget.result.page import Rows
 from horizon_widget.widget.state import Problem
 
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
 
 LONGEST_TEXT = 1_000_000
 LONGEST_LIST = 10_000
 MOST_WRITTEN = 1_000
 GREATEST = 2**53 - 1  # the browser's numbers are exact up to here
 
-LITTLE_ENDIAN_FLOAT32 = np.dtype("<f4")
 T = TypeVar("T")
 Message = tuple[Mapping[str, Any], list[memoryview]]
 
@@ -121,9 +119,10 @@ class WriteOn(_FromBrowser):
 
 
 class Inspect(_FromBrowser):
-    """Find out more about one cell."""
+    """Find out more about one cell of a map."""
 
     type: Literal["inspect"]
+    map_id: Count
     layer: Count
     source: Count
     target: Count
@@ -181,7 +180,6 @@ class Welcome(TypedDict):
 
     type: Literal["welcome"]
     protocol_version: int
-    map_id: int
 
 
 class Pong(TypedDict):
@@ -228,22 +226,19 @@ class AnyFinding(TypedDict):
     problem: Problem | None
 
 
-class ValuesHead(TypedDict):
-    """Finished rows of one layer; their values are in two buffers."""
+class ValuesHead(Rows):
+    """Finished rows of a map."""
 
     type: Literal["values"]
     map_id: int
-    layer: int
-    sources: list[int]
-    n_targets: int
 
 
 ToBrowser = Welcome | Pong | Rejected | Failed | AnyFinding | ValuesHead
 
 
-def welcome(map_id: int) -> Message:
+def welcome() -> Message:
     """The answer to ``hello``, before the values."""
-    return Welcome(type="welcome", protocol_version=PROTOCOL_VERSION, map_id=map_id), []
+    return Welcome(type="welcome", protocol_version=PROTOCOL_VERSION), []
 
 
 def pong(number: int) -> Message:
@@ -292,31 +287,10 @@ def finding(
     return content, []
 
 
-def values(
-    map_id: int,
-    layer: int,
-    sources: Sequence[int],
-    influence: npt.NDArray[np.floating],
-    statistics: npt.NDArray[np.floating],
-) -> Message:
-    """Finished rows.
-
-    Args:
-        map_id: The map they belong to.
-        layer: Their layer.
-        sources: Their positions.
-        influence: Shape ``(len(sources), n_targets)``.
-        statistics: Shape ``(n_statistics, len(sources))``; NaN where there is no value.
-    """
-    positions = [int(source) for source in sources]
-    n_targets = int(influence.shape[1])
-    content = ValuesHead(type="values", map_id=map_id, layer=layer, sources=positions, n_targets=n_targets)
-    return content, [_buffer(influence), _buffer(statistics)]
+def values(map_id: int, rows: Rows, buffers: list[memoryview]) -> Message:
+    """Finished rows of a map, as ``page.rows`` gives them."""
+    return ValuesHead(type="values", map_id=map_id, **rows), buffers
 
 
 def _problem(problem: Mapping[str, str]) -> Problem:
     return Problem(title=problem["title"], advice=problem["advice"], detail=problem["detail"])
-
-
-def _buffer(array: npt.NDArray[np.floating]) -> memoryview:
-    return np.ascontiguousarray(array, dtype=LITTLE_ENDIAN_FLOAT32).data.cast("B")

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from horizon_widget.compute.findings import Cell
 from horizon_widget.models.model import Model
@@ -29,6 +26,7 @@ class Session:
     Args:
         widget: The widget that shows it.
         asked: Its question, as the user wrote it.
+        publish: Sends some of ``state.MapTraits`` to the page.
         n_tokens: Number of tokens to write as soon as it is shown.
 
     Attributes:
@@ -41,9 +39,12 @@ class Session:
     controller: Controller
     described: dict[str, Any]
 
-    def __init__(self, widget: OpeningWidget, asked: Asked, n_tokens: int = 0) -> None:
+    def __init__(
+        self, widget: OpeningWidget, asked: Asked, publish: Callable[[Mapping[str, Any]], None], n_tokens: int = 0
+    ) -> None:
         self._widget = widget
         self.asked = asked
+        self.publish = publish
         self.n_tokens = n_tokens
         self.cancelled = False
         self.map_id = 0
@@ -57,7 +58,7 @@ class Session:
         asked = self.asked
         self.controller = Controller(model, asked.query, layer=layer, layers=asked.layers, listener=self)
         self.described = page.describe(self.map) | {
-            "asked": asked.describe(model),
+            "asked": asked.describe(model, self.map),
             "written_from": asked.written_from,
             "not_offered": self.controller.not_offered,
         }
@@ -67,6 +68,11 @@ class Session:
     def map(self) -> HorizonMap:
         """The map, being filled."""
         return self.controller.map
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether it is on the screen."""
+        return self in self._widget._sessions.values()
 
     def inspect(self, cell: Cell, aspects: Sequence[str]) -> None:
         """Look into a cell. Aspects that the model's host refuses are answered at once, with the reason."""
@@ -80,19 +86,12 @@ class Session:
 
     def send_all_rows(self) -> None:
         """Send the rows computed so far."""
-        for layer in np.flatnonzero(self.map.dataset["baseline"].values != ""):
-            sources = np.flatnonzero(self.map.done[layer]).tolist()
-            if sources:
-                self._send_rows(int(layer), sources)
-
-    def _send_rows(self, layer: int, sources: Sequence[int]) -> None:
-        influence = self.map.values.values[layer, list(sources)]
-        statistics = self.map.statistics_of(layer, sources)
-        self._widget._post(protocol.values(self.map_id, layer, sources, influence, statistics))
+        for rows in page.all_rows(self.map):
+            self._widget._post(protocol.values(self.map_id, *rows))
 
     def on_rows(self, layer: int, sources: tuple[int, ...]) -> None:
         """See ``Listener``."""
-        self._tell(lambda: self._send_rows(layer, sources))
+        self._tell(lambda: self._widget._post(protocol.values(self.map_id, *page.rows(self.map, layer, sources))))
 
     def on_status(self, status: Status) -> None:
         """See ``Listener``."""
@@ -103,11 +102,7 @@ class Session:
             "state": status.state,
         }
 
-        def publish() -> None:
-            for name, value in news.items():
-                self._widget._attempt(partial(self._widget.set_trait, name, value))
-
-        self._tell(publish, key=(self, "status"))
+        self._tell(lambda: self.publish(news), key=(self, "status"))
 
     def on_finding(self, cell: Cell, aspect: str, found: Any, problem: dict[str, str] | None) -> None:
         """See ``Listener``."""
@@ -116,7 +111,7 @@ class Session:
 
     def on_written(self, token_ids: tuple[int, ...]) -> None:
         """See ``Listener``: a map of the prompt and what was written is opened."""
-        if self._widget._session is self:
+        if self.is_shown:
             self._widget._attempt(lambda: self._go_on_with(self._widget._written(self.asked, token_ids)))
 
     def _go_on_with(self, new: Session) -> None:
@@ -129,7 +124,7 @@ class Session:
 
     def _tell(self, act: Callable[[], None], *, key: object = None) -> None:
         def tell() -> None:
-            if self._widget._session is self:
+            if self.is_shown:
                 self._widget._attempt(act)
 
         trait_lock.when_free(tell, key=key)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from typing_extensions import TypedDict
 
-from horizon_widget.result.page import Layer, Offered, Query, Statistic, Token
+from horizon_widget.result.page import Asked, Layer, Offered, Query, Statistic, Token
 
 MOST_PINNED = 4
 LEAST_OFFSETS = (1, 2, 9, 33)
@@ -24,28 +24,6 @@ class Problem(TypedDict):
     title: str
     advice: str
     detail: str
-
-
-class Asked(TypedDict):
-    """The arguments of ``attribute`` that give this map.
-
-    Attributes:
-        metric: Its name, and the tokens it names.
-        baseline: Its kind, and the other prompt where it needs one; null if only Python can express it.
-        token_ids: Where the prompt is not just the text: its tokens.
-        model: The argument of ``load_model``; null if the model was in memory.
-        remote: Whether it runs on another machine.
-    """
-
-    metric: list[str]
-    baseline: list[str] | None
-    site: str
-    head: int | None
-    seed: int
-    draws: int
-    token_ids: list[int] | None
-    model: str | None
-    remote: bool
 
 
 class Progress(TypedDict):
@@ -93,18 +71,17 @@ class Controls(TypedDict):
     find: str
 
 
-class Traits(Controls):
-    """All synced traits that the page reads.
+class MapTraits(TypedDict):
+    """The traits that say what a map is, and how far it is computed.
 
     Attributes:
         n_targets: Targets are 1 to ``n_targets``; the number of tokens stands for the prediction after the prompt.
         layer_info: One for each layer.
         layers: The layers that are computed in idle time; null: all.
         written_from: The first token that the model wrote itself.
-        not_offered: Why this model's host does not allow something, by aspect, or ``write_on``.
+        not_offered: Why some things cannot be asked about it: by aspect, or by the type of the message that asks.
     """
 
-    protocol_version: int
     map_id: int
     model_name: str
     prompt: str
@@ -124,3 +101,9 @@ class Traits(Controls):
     progress: Progress
     error: Problem | None
     not_offered: dict[str, str]
+
+
+class Traits(MapTraits, Controls):
+    """All synced traits that the page reads."""
+
+    protocol_version: int

@@ -150,7 +150,7 @@ class HorizonWidget(OpeningWidget):
         prompt = before.asked.without_end(self._model)
         new = self._written(before.asked, (*prompt, *self._model.write_on(prompt, n_tokens)))
         with trait_lock.held():
-            if self._session is before and self._next is older:
+            if self._shown is before and self._next is older:
                 self._next = None
                 self._show(new, continues=True)
         return text_of(new.map.tokens[len(prompt) :])
@@ -160,7 +160,8 @@ class HorizonWidget(OpeningWidget):
         with trait_lock.held():
             if self._next is not None:  # it is shown anyway, without computing
                 self._next.cancelled, self._next.n_tokens = True, 0
-            self._running.cancel()
+            for session in self._sessions.values():
+                session.controller.cancel()
 
     def resume(self) -> None:
         """Continue after ``cancel`` or an error; with a new map if the model has changed since this one was begun."""
@@ -174,7 +175,8 @@ class HorizonWidget(OpeningWidget):
     def _go_on(self) -> None:
         if self._next is not None:
             self._next.cancelled = False
-        self._running.resume()
+        for session in self._sessions.values():
+            session.controller.resume()
 
     def close(self) -> None:
         """Stop computing and remove the widget."""
@@ -183,10 +185,9 @@ class HorizonWidget(OpeningWidget):
         with trait_lock.held():
             self._closed = True
             self._next = None
-            if self._session is not None:
-                self._running.close()
-        if self._session is not None:
-            self._watch_cells(register=False)
+            for session in self._sessions.values():
+                session.controller.close()
+        self._watch_cells(register=False)
         super().close()
         if self._has_own_layout:
             self.layout.close()  # a widget of its own, which ipywidgets would keep
@@ -238,7 +239,9 @@ class HorizonWidget(OpeningWidget):
         elif isinstance(message, protocol.WriteOn):
             self._write_soon(message.n_tokens)
         elif isinstance(message, protocol.Inspect):
-            self._shown.inspect(Cell(message.layer, message.source, message.target), message.aspects)
+            for session in self._sessions.values():
+                if session.map_id == message.map_id:  # else the page has not heard yet of a newer map
+                    session.inspect(Cell(message.layer, message.source, message.target), message.aspects)
 
     def _open_asked(self, message: protocol.Open) -> None:
         """Open the map that the page asks for. Unchanged arguments stay as the user wrote them."""
@@ -252,10 +255,11 @@ class HorizonWidget(OpeningWidget):
         self._open_soon(self._asked_with(self._shown.asked, **changes), message.n_tokens)
 
     def _send_everything(self) -> None:
-        self._post(protocol.welcome(self._shown.map_id))
-        self._shown.send_all_rows()
+        self._post(protocol.welcome())
         self._viewed = True
-        self._running.allow_filling()
+        for session in self._sessions.values():
+            session.send_all_rows()
+            session.controller.allow_filling()
 
     # -- the notebook ------------------------------------------------------------------------------------------
 
@@ -285,4 +289,5 @@ class HorizonWidget(OpeningWidget):
     def _set_cells_running(self, running: bool) -> None:
         with trait_lock.held():
             self._cells_running = running
-            self._running.cells_running(running)
+            for session in self._sessions.values():
+                session.controller.cells_running(running)

@@ -1,7 +1,7 @@
 /** A stand-in for the kernel, for the development page. It answers with made-up values. */
 
 import type { Aspect, Controls, Findings, FromBrowser, Token, Traits } from "../src/kernel/protocol";
-import type { Transport } from "../src/kernel/transport";
+import type { Received, Transport } from "../src/kernel/transport";
 import { influence, layerInfo, N_LAYERS, STATISTICS, statistics, traits } from "./story";
 
 type Inspect = Extract<FromBrowser, { type: "inspect" }>;
@@ -10,8 +10,8 @@ export class MadeUpKernel implements Transport {
   readonly #tokens: readonly Token[];
   readonly #done: boolean[];
   readonly #pace: number;
-  readonly #changed = new Set<() => void>();
-  readonly #heard = new Set<(content: unknown, buffers: readonly DataView[]) => void>();
+  #onTraits = (): void => undefined;
+  #onMessage: Received = () => undefined;
   #traits: Traits;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -38,24 +38,20 @@ export class MadeUpKernel implements Transport {
 
   change(changes: Partial<Traits>): void {
     this.#traits = { ...this.#traits, ...changes };
-    for (const listener of this.#changed) listener();
+    this.#onTraits();
   }
 
-  onChange(listener: () => void): () => void {
-    this.#changed.add(listener);
-    return () => this.#changed.delete(listener);
-  }
-
-  onMessage(listener: (content: unknown, buffers: readonly DataView[]) => void): () => void {
-    this.#heard.add(listener);
-    return () => this.#heard.delete(listener);
+  listen(onTraits: () => void, onMessage: Received): () => void {
+    this.#onTraits = onTraits;
+    this.#onMessage = onMessage;
+    return () => undefined;
   }
 
   send(message: FromBrowser): void {
     if (this.silent) return;
     switch (message.type) {
       case "hello":
-        this.#tell({ type: "welcome", protocol_version: this.#traits.protocol_version, map_id: 1 });
+        this.#tell({ type: "welcome", protocol_version: this.#traits.protocol_version });
         this.#goOn();
         return;
       case "ping":
@@ -159,6 +155,6 @@ export class MadeUpKernel implements Transport {
 
   #tell(content: unknown, ...buffers: number[][]): void {
     const views = buffers.map((values) => new DataView(Float32Array.from(values).buffer));
-    for (const listener of this.#heard) listener(content, views);
+    this.#onMessage(content, views);
   }
 }

@@ -128,7 +128,7 @@ function isShown({ reading, rows }: InfluenceMap, cell: Cell): boolean {
 }
 
 function stateOf(store: Store, map: InfluenceMap): string {
-  const state = store.traits.state.value;
+  const state = map.traits.state.value;
   if (store.kernel.connection.state.value === "refused") return "error";
   return state === "ready" && !map.complete.value ? "computing" : state;
 }

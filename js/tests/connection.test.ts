@@ -51,6 +51,22 @@ describe("the greeting", () => {
     expect(store.kernel.connection.state.value).toBe("connected");
   });
 
+  it("may be answered at once, as may pings: then no timer is left", () => {
+    const { model, store } = openStore();
+    const send = model.send.bind(model);
+    model.send = (content: { readonly type: string; readonly number?: number }): void => {
+      send(content);
+      if (content.type === "hello") welcome(model);
+      else if (content.type === "ping") model.tell({ type: "pong", number: content.number });
+    };
+    store.kernel.greet();
+    store.selection.selectToken(3);
+    expect(vi.getTimerCount()).toBe(0);
+    vi.advanceTimersByTime(10 * PROMISED_MS);
+    expect(store.kernel.connection.state.value).toBe("connected");
+    expect(model.sent).toEqual([HELLO, { type: "ping", number: 1 }]);
+  });
+
   it("is not sent before a view opens", () => {
     const { model, store } = openStore();
     store.selection.selectToken(3);
@@ -240,7 +256,7 @@ describe("another version of the protocol", () => {
   it("is refused for good", () => {
     const { model, store } = openStore();
     store.kernel.greet();
-    model.tell({ type: "welcome", protocol_version: PROTOCOL_VERSION + 1, map_id: 1 });
+    model.tell({ type: "welcome", protocol_version: PROTOCOL_VERSION + 1 });
     expect(store.kernel.connection.state.value).toBe("refused");
     tellLayer(model, 1);
     expect(store.maps.main.rows.value.nSources(1)).toBe(0);

@@ -253,8 +253,8 @@ export function openStore(changes: Partial<Traits> | Record<string, unknown> = {
   return { model, store: new Store(new ModelTransport(proxy(model))) };
 }
 
-export function welcome(model: FakeModel, mapId = 1): void {
-  model.tell({ type: "welcome", protocol_version: PROTOCOL_VERSION, map_id: mapId });
+export function welcome(model: FakeModel): void {
+  model.tell({ type: "welcome", protocol_version: PROTOCOL_VERSION });
 }
 
 export async function frame(): Promise<void> {

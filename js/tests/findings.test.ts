@@ -75,7 +75,7 @@ describe("the kernel is asked about the selected cell", () => {
     expect(inspections(model)).toEqual([]);
     tellLayer(model, 1);
     vi.advanceTimersByTime(ASK_AFTER_MS);
-    expect(inspections(model)).toEqual([{ type: "inspect", ...CELL, aspects: ALWAYS_ASKED }]);
+    expect(inspections(model)).toEqual([{ type: "inspect", map_id: 1, ...CELL, aspects: ALWAYS_ASKED }]);
     vi.advanceTimersByTime(10 * ASK_AFTER_MS);
     expect(inspections(model)).toHaveLength(1);
   });
@@ -88,7 +88,7 @@ describe("the kernel is asked about the selected cell", () => {
       vi.advanceTimersByTime(ASK_AFTER_MS / 2);
     }
     vi.advanceTimersByTime(ASK_AFTER_MS);
-    expect(inspections(model)).toEqual([{ type: "inspect", ...CELL, aspects: ALWAYS_ASKED }]);
+    expect(inspections(model)).toEqual([{ type: "inspect", map_id: 1, ...CELL, aspects: ALWAYS_ASKED }]);
   });
 
   it("even while values keep arriving", () => {
@@ -105,13 +105,18 @@ describe("the kernel is asked about the selected cell", () => {
   it("for more if the reader wants more", () => {
     const { model, store } = connected();
     tellLayer(model, 1);
-    store.want(store.maps.main, "carriers"); // no cell: nothing to ask about
+    store.maps.main.want("carriers"); // no cell: nothing to ask about
     store.selection.selectCell(CELL);
     vi.advanceTimersByTime(ASK_AFTER_MS);
     for (const aspect of ALWAYS_ASKED) model.tell(finding(aspect));
-    store.want(store.maps.main, "verification");
+    store.maps.main.want("verification");
     vi.advanceTimersByTime(ASK_AFTER_MS);
-    expect(inspections(model).at(-1)).toEqual({ type: "inspect", ...CELL, aspects: ["verification"] });
+    expect(inspections(model).at(-1)).toEqual({
+      type: "inspect",
+      map_id: 1,
+      ...CELL,
+      aspects: ["verification"],
+    });
     model.tell(finding("verification"));
     expect(store.maps.main.findings.of(CELL).verification?.found).toEqual(FOUND.verification);
     vi.advanceTimersByTime(10 * ASK_AFTER_MS);
@@ -123,14 +128,16 @@ describe("the kernel is asked about the selected cell", () => {
     model.fromKernel({ not_offered: { direct: "No masks.", carriers: "No masks." } });
     tellLayer(model, 1);
     store.selection.selectCell(CELL);
-    store.want(store.maps.main, "carriers");
+    store.maps.main.want("carriers");
     vi.advanceTimersByTime(10 * ASK_AFTER_MS);
     expect(inspections(model)).toEqual([
-      { type: "inspect", ...CELL, aspects: ["predictions", "baseline_sensitivity"] },
+      { type: "inspect", map_id: 1, ...CELL, aspects: ["predictions", "baseline_sensitivity"] },
     ]);
     model.fromKernel({ not_offered: {} });
     vi.advanceTimersByTime(10 * ASK_AFTER_MS);
-    expect(inspections(model).slice(1)).toEqual([{ type: "inspect", ...CELL, aspects: ["direct"] }]);
+    expect(inspections(model).slice(1)).toEqual([
+      { type: "inspect", map_id: 1, ...CELL, aspects: ["direct"] },
+    ]);
   });
 
   it("and everything is forgotten with the map", () => {

@@ -207,7 +207,7 @@ function use(fuzz: Fuzz, { page, store }: Shown): void {
     () => store.selection.selectCellAt(fuzz.below(10)),
     () => store.selection.undo(),
     () => store.selection.redo(),
-    () => store.want(store.maps.main, fuzz.pick(ASPECTS)),
+    () => store.maps.main.want(fuzz.pick(ASPECTS)),
   ])();
 }
 

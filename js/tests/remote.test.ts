@@ -1,6 +1,7 @@
 /** The page of a remote model: where its request is, and what its host does not allow. */
 
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { INITIAL } from "../src/kernel/traits";
 import { finding, frame, tellLayer, traits } from "./fake";
 import { button, closeAll, filled, type Opened, opened } from "./opened";
 
@@ -128,6 +129,23 @@ describe("what the model’s host does not allow", () => {
     expect(reason.textContent).toContain("become one map");
     submit();
     expect(within.model.asked).toHaveLength(2);
+  });
+
+  it("takes away the editor, Cancel and Resume", async () => {
+    const progress = { ...INITIAL.progress, task: "layer 1", filling: "stopped" } as const;
+    const { model, find } = opened({ progress, not_offered: { open: REASON, resume: REASON } });
+    await frame();
+    const edit = find(".actions > .swap");
+    expect(edit.getAttribute("aria-disabled")).toBe("true");
+    expect(edit.title).toBe(REASON);
+    edit.click();
+    await frame();
+    expect(find(".editor").hidden).toBe(true);
+    expect(find(".progress .swap").hidden).toBe(true);
+    model.fromKernel({ not_offered: {} });
+    await frame();
+    expect(edit.hasAttribute("aria-disabled")).toBe(false);
+    expect(find(".progress .swap").hidden).toBe(false);
   });
 
   it("replaces the answer about a cell, or the offer of a button", async () => {

@@ -63,11 +63,7 @@ def test_a_view_that_opens_later_gets_all_there_is_and_the_map_is_filled(widget)
     settle()
     widget.sent.clear()
     say(widget, HELLO)
-    assert widget.sent[0][0] == {
-        "type": "welcome",
-        "protocol_version": protocol.PROTOCOL_VERSION,
-        "map_id": widget.map_id,
-    }
+    assert widget.sent[0][0] == {"type": "welcome", "protocol_version": protocol.PROTOCOL_VERSION}
     assert {(2, source) for source in range(len(widget.tokens))} <= set(received_rows(widget))
     hmap = widget.wait("all", timeout=LONG)
     settle()

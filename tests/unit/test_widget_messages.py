@@ -353,6 +353,7 @@ def test_cancelled_questions_are_answered_as_cancelled(widget, held_model_thread
 def test_questions_about_an_old_map_are_not_answered(widget, held_model_thread):
     say(widget, INSPECT)
     widget.prompt = "another text"
+    say(widget, INSPECT)  # the page has not heard of the new map
     held_model_thread()
     settle()
     assert sent(widget, "finding") == []

@@ -32,7 +32,7 @@ def test_a_widget_whose_model_changes_says_so_and_resume_opens_a_new_map(model, 
     before = widget.map
     scale_attention(model.hf_model)
     widget.selected_layer, widget.selected_source = 0, 2
-    say(widget, {"type": "inspect", "layer": 1, "source": 3, "target": 9, "aspects": ["predictions"]})
+    say(widget, {"type": "inspect", "map_id": 1, "layer": 1, "source": 3, "target": 9, "aspects": ["predictions"]})
     settle()
     problem = next(content["problem"] for content, _ in widget.sent if content["type"] == "finding")
     assert "has changed (model.layers.0.self_attn) since this map was begun" in problem["title"]
@@ -81,7 +81,7 @@ def test_a_complete_map_of_a_model_that_a_cell_has_changed_is_said_to_be_outdate
 def test_resume_works_where_only_a_cell_s_details_met_the_change(model, widget):
     widget.wait("all", timeout=LONG)
     scale_attention(model.hf_model)
-    say(widget, {"type": "inspect", "layer": 1, "source": 3, "target": 9, "aspects": ["predictions"]})
+    say(widget, {"type": "inspect", "map_id": 1, "layer": 1, "source": 3, "target": 9, "aspects": ["predictions"]})
     settle()
     assert "has changed" in widget.error["title"]
     say(widget, {"type": "resume"})

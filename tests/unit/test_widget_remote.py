@@ -12,7 +12,7 @@ from tests.widgets import LONG, settle
 
 def test_the_state_of_a_request_is_reported(widget):
     status = Status(state="computing", task="layer 2", done=0.5, seconds_left=None, filling="running")
-    listener = widget._session
+    listener = widget._shown
     listener.on_status(replace(status, host="queued on ndif.example, position 3"))
     assert widget.progress["host"] == "queued on ndif.example, position 3"
     listener.on_status(status)

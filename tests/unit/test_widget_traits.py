@@ -109,6 +109,7 @@ def test_a_bad_value_is_refused_by_name_and_the_good_one_stays(widget, name, mon
 
 
 def test_the_browser_sets_nothing_else(widget):
+    widget.wait("all", timeout=LONG)  # which changes traits, too
     for name in ("tokens", "prompt", "layers", "map_id", "state", "query", "n_layers", "_esm", "nonsense"):
         widget.sent.clear()
         before = getattr(widget, name, None)
@@ -335,12 +336,12 @@ def test_a_closed_widget_leaves_nothing_behind(model, monkeypatch):
         assert len(shell.events.callbacks) == 2
         made._cell_ends()
         say(made, HELLO)
-        say(made, {"type": "inspect", "layer": 1, "source": 2, "target": 5, "aspects": ["predictions"]})
+        say(made, {"type": "inspect", "map_id": 1, "layer": 1, "source": 2, "target": 5, "aspects": ["predictions"]})
         made.wait("all", timeout=LONG)
-        first = made._session
+        first = made._shown
         made.prompt = "another text, a little longer"
         made.wait(timeout=LONG)
-        seen = [weakref.ref(x) for one in (first, made._session) for x in (made, one.controller, one)]
+        seen = [weakref.ref(x) for one in (first, made._shown) for x in (made, one.controller, one)]
         made.close()
         made.close()
         return seen

@@ -242,7 +242,7 @@ def test_no_value_is_sent_before_its_traits_even_if_a_cell_delays_them(widget, m
 def test_late_messages_of_the_old_map_are_not_sent_for_the_new_one(widget):
     widget.wait(timeout=LONG)
     settle()
-    old, late = widget._session, Status("error", "of the old map", 0.5, None, "stopped")
+    old, late = widget._shown, Status("error", "of the old map", 0.5, None, "stopped")
     told = []
     widget.observe(lambda change: told.append(change["new"]["task"]), "progress")
     with trait_lock.held():
@@ -261,7 +261,7 @@ def test_pending_messages_are_sent_even_if_an_open_fails(widget, monkeypatch):
     settle()
 
     def broken(*_arguments, **_keywords):
-        assert ends(in_a_cell(lambda: widget._session.on_failed("find", {"title": "", "advice": "", "detail": ""})))
+        assert ends(in_a_cell(lambda: widget._shown.on_failed("find", {"title": "", "advice": "", "detail": ""})))
         raise hw.QueryError("prompt", "it is too long.")
 
     monkeypatch.setattr(widget_session, "Controller", broken)

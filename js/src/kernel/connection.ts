@@ -29,8 +29,8 @@ export class Connection {
   greet(): void {
     if (this.#state.peek() !== "new") return;
     this.#state.value = "greeting";
+    this.#wait(); // before hello: its answer may come at once
     this.#hello();
-    this.#wait();
   }
 
   /** To be called after each message to the kernel. At most one ping is pending at a time. */
@@ -41,14 +41,12 @@ export class Connection {
       return;
     }
     this.#ping();
-    this.#wait();
   }
 
   /** Pings a silent kernel at once. */
   askAgain(): void {
     if (this.#state.peek() !== "silent") return;
     this.#ping();
-    this.#wait();
   }
 
   /** To be called after each message from the kernel, whether or not it has read the last one. */
@@ -89,11 +87,11 @@ export class Connection {
     this.#timer = setTimeout(() => {
       this.#state.value = "silent";
       this.#ping();
-      this.#wait();
     }, PATIENCE_MS);
   }
 
   #ping(): void {
+    this.#wait();
     this.#askedSince = false;
     this.#number += 1;
     this.#send({ type: "ping", number: this.#number });

@@ -1,6 +1,6 @@
 // Made by scripts/describe_protocol.py from the kernel's own description.
 
-export const PROTOCOL_VERSION = 3;
+export const PROTOCOL_VERSION = 4;
 export const LONGEST_TEXT = 1000000;
 export const MOST_WRITTEN = 1000;
 export const MOST_PINNED = 4;
@@ -11,32 +11,8 @@ export type ToBrowser = Welcome | Pong | Rejected | Failed | AnyFinding | Values
 export type Aspect = keyof Findings;
 
 /** All synced traits that the page reads. */
-export interface Traits extends Controls {
+export interface Traits extends MapTraits, Controls {
   readonly protocol_version: number;
-  readonly map_id: number;
-  readonly model_name: string;
-  readonly prompt: string;
-  readonly tokens: readonly Token[];
-  /** Targets are 1 to `n_targets`; the number of tokens stands for the prediction after the prompt. */
-  readonly n_targets: number;
-  readonly n_layers: number;
-  readonly query: Query;
-  readonly offered: Offered;
-  readonly asked: Asked;
-  readonly window: number | null;
-  readonly statistics: readonly Statistic[];
-  /** One for each layer. */
-  readonly layer_info: readonly Layer[];
-  /** The layers that are computed in idle time; null: all. */
-  readonly layers: readonly number[] | null;
-  readonly sinks: readonly number[];
-  /** The first token that the model wrote itself. */
-  readonly written_from: number | null;
-  readonly state: "empty" | "computing" | "ready" | "error";
-  readonly progress: Progress;
-  readonly error: Problem | null;
-  /** Why this model's host does not allow something, by aspect, or `write_on`. */
-  readonly not_offered: Readonly<Record<string, string>>;
 }
 
 /** The findings about a cell, by aspect. */
@@ -92,9 +68,10 @@ export interface WriteOn {
   readonly n_tokens: number;
 }
 
-/** Find out more about one cell. */
+/** Find out more about one cell of a map. */
 export interface Inspect {
   readonly type: "inspect";
+  readonly map_id: number;
   readonly layer: number;
   readonly source: number;
   readonly target: number;
@@ -105,7 +82,6 @@ export interface Inspect {
 export interface Welcome {
   readonly type: "welcome";
   readonly protocol_version: number;
-  readonly map_id: number;
 }
 
 /** The answer to `ping`. */
@@ -142,13 +118,38 @@ export interface AnyFinding {
   readonly problem: Problem | null;
 }
 
-/** Finished rows of one layer; their values are in two buffers. */
-export interface ValuesHead {
+/** Finished rows of a map. */
+export interface ValuesHead extends Rows {
   readonly type: "values";
   readonly map_id: number;
-  readonly layer: number;
-  readonly sources: readonly number[];
+}
+
+/** The traits that say what a map is, and how far it is computed. */
+export interface MapTraits {
+  readonly map_id: number;
+  readonly model_name: string;
+  readonly prompt: string;
+  readonly tokens: readonly Token[];
+  /** Targets are 1 to `n_targets`; the number of tokens stands for the prediction after the prompt. */
   readonly n_targets: number;
+  readonly n_layers: number;
+  readonly query: Query;
+  readonly offered: Offered;
+  readonly asked: Asked;
+  readonly window: number | null;
+  readonly statistics: readonly Statistic[];
+  /** One for each layer. */
+  readonly layer_info: readonly Layer[];
+  /** The layers that are computed in idle time; null: all. */
+  readonly layers: readonly number[] | null;
+  readonly sinks: readonly number[];
+  /** The first token that the model wrote itself. */
+  readonly written_from: number | null;
+  readonly state: "empty" | "computing" | "ready" | "error";
+  readonly progress: Progress;
+  readonly error: Problem | null;
+  /** Why some things cannot be asked about it: by aspect, or by the type of the message that asks. */
+  readonly not_offered: Readonly<Record<string, string>>;
 }
 
 /** The traits that the browser writes too: what is looked at, and how. */
@@ -174,103 +175,6 @@ export interface Controls {
   readonly least_offset: number;
   /** Tokens that contain this text are marked. */
   readonly find: string;
-}
-
-/** A token of the prompt. */
-export interface Token {
-  readonly text: string;
-  /** [k, n] for the k-th of the n tokens that share a character; else null. */
-  readonly piece: readonly number[] | null;
-  /** Its number in the vocabulary if a different token of the prompt has the same text; else null. */
-  readonly id: number | null;
-  /** The number of its word. */
-  readonly word: number;
-}
-
-/** The question that the values answer. */
-export interface Query {
-  readonly method: string;
-  /** Whether the values are exact effects, not estimates. */
-  readonly exact: boolean;
-  readonly metric: string;
-  /** A short label of the metric. */
-  readonly short_metric: string;
-  readonly unit: string;
-  /** Whether influence is how far a prediction moves, and so never negative. */
-  readonly divergence: boolean;
-  readonly words: Words;
-  readonly site: string;
-}
-
-/** The metrics and baselines that can be chosen. The first of each is the default. */
-export interface Offered {
-  readonly metrics: readonly OfferedMetric[];
-  readonly baselines: readonly OfferedBaseline[];
-}
-
-/** The arguments of `attribute` that give this map. */
-export interface Asked {
-  /** Its name, and the tokens it names. */
-  readonly metric: readonly string[];
-  /** Its kind, and the other prompt where it needs one; null if only Python can express it. */
-  readonly baseline: readonly string[] | null;
-  readonly site: string;
-  readonly head: number | null;
-  readonly seed: number;
-  readonly draws: number;
-  /** Where the prompt is not just the text: its tokens. */
-  readonly token_ids: readonly number[] | null;
-  /** The argument of `load_model`; null if the model was in memory. */
-  readonly model: string | null;
-  /** Whether it runs on another machine. */
-  readonly remote: boolean;
-}
-
-/** A quantity that tokens can be coloured by. */
-export interface Statistic {
-  readonly name: string;
-  readonly label: string;
-  readonly unit: string;
-  readonly low: number;
-  /** The upper end of the scale; null for the greatest value of the layer. */
-  readonly high: number | null;
-  readonly description: string;
-}
-
-/** The progress of a layer. */
-export interface Layer {
-  /** Null before the layer is prepared. */
-  readonly baseline: string | null;
-  /** Whether the mean state of the layer is itself a shock to the model. */
-  readonly shock: boolean;
-  /** Whether another baseline stands in for one that is a shock. */
-  readonly replaced: boolean;
-  /** Null before the layer is prepared. */
-  readonly noise_floor: number | null;
-  /** The number of computed sources. */
-  readonly n_done: number;
-}
-
-/** The progress of the current task. */
-export interface Progress {
-  readonly task: string;
-  /** From 0 to 1. */
-  readonly done: number;
-  readonly seconds_left: number | null;
-  /** What happens to the rest of the map in idle time. */
-  readonly filling: "idle" | "running" | "waiting" | "behind" | "writing" | "on request" | "stopped" | "complete";
-  /** Where the request to a remote model's host is, in words; null: none is under way. */
-  readonly host: string | null;
-}
-
-/** A problem, for the reader. */
-export interface Problem {
-  /** The problem. */
-  readonly title: string;
-  /** What to do; may be empty. */
-  readonly advice: string;
-  /** For a report; may be empty. */
-  readonly detail: string;
 }
 
 /** A token that is probable at the target. */
@@ -320,6 +224,110 @@ export interface Verification {
   readonly difference: number;
   /** Number of these passes: one over the unchanged prompt, and one for each draw. */
   readonly passes: number;
+}
+
+/** A problem, for the reader. */
+export interface Problem {
+  /** The problem. */
+  readonly title: string;
+  /** What to do; may be empty. */
+  readonly advice: string;
+  /** For a report; may be empty. */
+  readonly detail: string;
+}
+
+/** Finished rows of one layer; their values are in two buffers. */
+export interface Rows {
+  readonly layer: number;
+  readonly sources: readonly number[];
+  readonly n_targets: number;
+}
+
+/** A token of the prompt. */
+export interface Token {
+  readonly text: string;
+  /** [k, n] for the k-th of the n tokens that share a character; else null. */
+  readonly piece: readonly number[] | null;
+  /** Its number in the vocabulary if a different token of the prompt has the same text; else null. */
+  readonly id: number | null;
+  /** The number of its word. */
+  readonly word: number;
+}
+
+/** The question that the values answer. */
+export interface Query {
+  readonly method: string;
+  /** Whether the values are exact effects, not estimates. */
+  readonly exact: boolean;
+  readonly metric: string;
+  /** A short label of the metric. */
+  readonly short_metric: string;
+  readonly unit: string;
+  /** Whether influence is how far a prediction moves, and so never negative. */
+  readonly divergence: boolean;
+  readonly words: Words;
+  readonly site: string;
+}
+
+/** The metrics and baselines that can be chosen. The first of each is the default. */
+export interface Offered {
+  readonly metrics: readonly OfferedMetric[];
+  readonly baselines: readonly OfferedBaseline[];
+}
+
+/** What a new map would be asked with: the arguments of `attribute`. */
+export interface Asked {
+  /** Its name, and the tokens it names; or a label where only Python can say it. */
+  readonly metric: readonly string[];
+  /** Its kind, and the other prompt where it needs one; null where only Python can say it. */
+  readonly baseline: readonly string[] | null;
+  readonly site: string;
+  readonly head: number | null;
+  readonly seed: number;
+  readonly draws: number;
+  /** Where the prompt is not just the text: its tokens. */
+  readonly token_ids: readonly number[] | null;
+  /** The argument of `load_model`; null where the model was in memory. */
+  readonly model: string | null;
+  /** Whether it runs on another machine. */
+  readonly remote: boolean;
+}
+
+/** A quantity that tokens can be coloured by. */
+export interface Statistic {
+  readonly name: string;
+  readonly label: string;
+  readonly unit: string;
+  readonly low: number;
+  /** The upper end of the scale; null for the greatest value of the layer. */
+  readonly high: number | null;
+  readonly description: string;
+}
+
+/** The progress of a layer. */
+export interface Layer {
+  /** Null before the layer is prepared. */
+  readonly baseline: string | null;
+  /** Whether the mean state of the layer is itself a shock to the model. */
+  readonly shock: boolean;
+  /** Whether another baseline stands in for one that is a shock. */
+  readonly replaced: boolean;
+  /** Null before the layer is prepared. */
+  readonly noise_floor: number | null;
+  /** The number of computed sources. */
+  readonly n_done: number;
+}
+
+/** The progress of the current task. */
+export interface Progress {
+  readonly task: string;
+  /** From 0 to 1. */
+  readonly done: number;
+  readonly seconds_left: number | null;
+  /** What happens to the rest of the map in idle time. */
+  readonly filling: "idle" | "running" | "waiting" | "behind" | "writing" | "on request" | "stopped" | "complete";
+  /** Where the request to a remote model's host is, in words; null: none is under way. */
+  readonly host: string | null;
 }
 
 /** How values of a metric are explained on the page. The page fills in `{metric}`, `{quantity}` (the metric, with its unit in brackets), `{token}` (the predicted one) and `{amount}` (the influence, with its unit). */

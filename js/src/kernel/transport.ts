@@ -1,17 +1,20 @@
-/** How the page reaches the kernel: through anywidget, or a stand-in. */
+/**
+ * Where the page has its traits and values from, and whom it asks: a kernel through anywidget, or something that answers
+ * `hello` and `ping` itself and says in `not_offered` what cannot be asked.
+ */
 
 import type { Controls, FromBrowser } from "./protocol";
 import { TRAITS } from "./traits";
+
+export type Received = (content: unknown, buffers: readonly DataView[]) => void;
 
 export interface Transport {
   get(trait: string): unknown;
   /** Sets traits here and in the kernel. */
   set(changes: Partial<Controls>): void;
-  /** Calls back when any trait may have changed; returns a function that unsubscribes. */
-  onChange(listener: () => void): () => void;
   send(message: FromBrowser): void;
-  /** Calls back with each message, unchecked; returns a function that unsubscribes. */
-  onMessage(listener: (content: unknown, buffers: readonly DataView[]) => void): () => void;
+  /** Calls back when traits may have changed, and with each message, unchecked; returns a function that unsubscribes. */
+  listen(onTraits: () => void, onMessage: Received): () => void;
 }
 
 type Callback = (...args: never[]) => void;
@@ -42,23 +45,20 @@ export class ModelTransport implements Transport {
     attempt(() => this.#model.save_changes());
   }
 
-  onChange(listener: () => void): () => void {
-    // A function of its own, so that `off` removes no other listener.
-    const changed = (): void => listener();
-    for (const name of TRAITS) this.#model.on(`change:${name}`, changed);
-    return () => {
-      for (const name of TRAITS) this.#model.off(`change:${name}`, changed);
-    };
-  }
-
   send(message: FromBrowser): void {
     attempt(() => this.#model.send(message));
   }
 
-  onMessage(listener: (content: unknown, buffers: readonly DataView[]) => void): () => void {
-    const received = (content: unknown, buffers: unknown): void => listener(content, views(buffers));
+  listen(onTraits: () => void, onMessage: Received): () => void {
+    // Functions of its own, so that `off` removes no other listener.
+    const changed = (): void => onTraits();
+    const received = (content: unknown, buffers: unknown): void => onMessage(content, views(buffers));
+    for (const name of TRAITS) this.#model.on(`change:${name}`, changed);
     this.#model.on("msg:custom", received);
-    return () => this.#model.off("msg:custom", received);
+    return () => {
+      for (const name of TRAITS) this.#model.off(`change:${name}`, changed);
+      this.#model.off("msg:custom", received);
+    };
   }
 }
 

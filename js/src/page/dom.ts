@@ -26,6 +26,12 @@ export function setText(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** Marks a button as one that does nothing, for this reason; undefined: as one that can be used. */
+export function setRefused(button: Element, reason: string | undefined): void {
+  setAttribute(button, "aria-disabled", reason !== undefined && "true");
+  setAttribute(button, "title", reason ?? false);
+}
+
 /** Listens until the returned function is called. Signals read by the listener are not tracked. */
 export function listen<K extends keyof HTMLElementEventMap>(
   element: HTMLElement,

@@ -4,31 +4,6 @@ import type { Traits } from "../kernel/protocol";
 import { INITIAL } from "../kernel/traits";
 import { isInvisible } from "./invisible";
 
-/** The traits that the code depends on. */
-export type Viewed = Pick<
-  Traits,
-  | "prompt"
-  | "asked"
-  | "query"
-  | "offered"
-  | "layers"
-  | "statistics"
-  | "statistic"
-  | "direction"
-  | "selected_layer"
-  | "selected_source"
-  | "selected_target"
-  | "selected_offset"
-  | "pinned_sources"
-  | "fixed_scale"
-  | "show_words"
-  | "show_arcs"
-  | "include_sinks"
-  | "profile_as_share"
-  | "least_offset"
-  | "find"
->;
-
 const SHORT: Readonly<Record<string, string>> = {
   "\\": "\\\\",
   '"': '\\"',
@@ -58,7 +33,7 @@ function escaped(characters: readonly string[], index: number): string {
 }
 
 /** The code. It names the layer, and otherwise only what differs from the defaults. */
-export function pythonCall(viewed: Viewed): string {
+export function pythonCall(viewed: Traits): string {
   const { asked } = viewed;
   const notes: string[] = [];
   const lines = ["import horizon_widget as hw", ""];
@@ -75,7 +50,7 @@ export function pythonCall(viewed: Viewed): string {
 
 type Argument = readonly [name: string, value: string];
 
-function askedFor({ asked, query, offered, layers }: Viewed, notes: string[]): Argument[] {
+function askedFor({ asked, query, offered, layers }: Traits, notes: string[]): Argument[] {
   const found: Argument[] = [];
   const [metric, ...tokens] = asked.metric;
   const { metrics, baselines } = offered;
@@ -94,7 +69,7 @@ function askedFor({ asked, query, offered, layers }: Viewed, notes: string[]): A
   return found;
 }
 
-function looks(viewed: Viewed): Argument[] {
+function looks(viewed: Traits): Argument[] {
   const found: Argument[] = [["selected_layer", String(viewed.selected_layer)]];
   if (viewed.direction !== "row") found.push(["direction", pythonString(viewed.direction)]);
   for (const name of ["selected_source", "selected_target", "selected_offset"] as const)

@@ -1,6 +1,6 @@
 /** What the page knows of its kernel: the traits, whether it answers, and what went wrong. Messages go through here. */
 
-import { batch, effect, type ReadonlySignal, type Signal, signal } from "@preact/signals-core";
+import { batch, type Signal, signal } from "@preact/signals-core";
 import { Connection } from "../kernel/connection";
 import { type Finding, ProtocolError, read, type ToBrowser, type Values } from "../kernel/messages";
 import {
@@ -12,7 +12,6 @@ import {
   type Problem,
 } from "../kernel/protocol";
 import type { Transport } from "../kernel/transport";
-import { type Host, HostNews } from "./host";
 import { SyncedTraits, type TraitSignals } from "./synced";
 
 export class Kernel {
@@ -24,10 +23,7 @@ export class Kernel {
   readonly problem: Signal<Problem | null> = signal(null);
   /** Something asked for could not be done; what is on the screen stays. */
   readonly failed: Signal<Failed | null> = signal(null);
-  readonly #hostNews = new HostNews();
-  /** Where the request to a remote model's host is. */
-  readonly host: ReadonlySignal<Host | null> = this.#hostNews.now;
-  readonly #unsubscribe: (() => void)[] = [];
+  #unsubscribe = (): void => undefined;
   #onTraits = (): void => undefined;
   /** Whether the page's own changes are on their way into the host's model, which takes them one by one. */
   #setting = false;
@@ -41,17 +37,15 @@ export class Kernel {
   /** Calls back when traits may have changed, and with values and findings; until `dispose`. */
   listen(onTraits: () => void, onMap: (message: Values | Finding) => void): void {
     this.#onTraits = onTraits;
-    this.#unsubscribe.push(
-      this.#transport.onChange(() => this.#readTraits()),
-      this.#transport.onMessage((content, buffers) => this.#receive(content, buffers, onMap)),
-      effect(() => this.#hostNews.hear(this.traits.progress.value.host)),
+    this.#unsubscribe = this.#transport.listen(
+      () => this.#readTraits(),
+      (content, buffers) => this.#receive(content, buffers, onMap),
     );
   }
 
   dispose(): void {
     this.connection.dispose();
-    this.#hostNews.dispose();
-    for (const unsubscribe of this.#unsubscribe) unsubscribe();
+    this.#unsubscribe();
   }
 
   // To the kernel

@@ -2,28 +2,15 @@
 
 import { computed, type ReadonlySignal, type Signal, signal } from "@preact/signals-core";
 import type { Finding, Values } from "../kernel/messages";
-import type { Controls, Layer, Statistic } from "../kernel/protocol";
+import type { Aspect, Controls, FromBrowser, Layer, MapTraits, Statistic } from "../kernel/protocol";
 import { CellFindings } from "./findings";
+import { HostNews } from "./host";
 import { type Cell, cellAt, isComplete, type Reading, readingOf, selectedCell } from "./reading";
 import { Rows } from "./rows";
 import { scaleOf } from "./scale";
 import type { TraitSignals } from "./synced";
 
-/** The traits that describe a map. */
-export type MapTraits = Pick<
-  TraitSignals,
-  | "map_id"
-  | "tokens"
-  | "n_targets"
-  | "n_layers"
-  | "query"
-  | "window"
-  | "statistics"
-  | "layer_info"
-  | "sinks"
-  | "written_from"
-  | "progress"
->;
+export type MapSignals = { readonly [K in keyof MapTraits]: ReadonlySignal<MapTraits[K]> };
 
 const UNPREPARED: Layer = {
   baseline: null,
@@ -34,12 +21,14 @@ const UNPREPARED: Layer = {
 };
 
 export class InfluenceMap {
-  readonly traits: MapTraits;
+  readonly traits: MapSignals;
   /** What is looked at, and how; other maps may share it. */
   readonly controls: Pick<TraitSignals, keyof Controls>;
   /** Replaced when the map changes; filled in place as values arrive. */
   readonly rows: Signal<Rows> = signal(new Rows(0, 0, 0, 0));
   readonly findings = new CellFindings();
+  /** Where the request to a remote model's host is. */
+  readonly host = new HostNews();
 
   /** The chosen layer, kept within the model. */
   readonly layer: ReadonlySignal<number>;
@@ -56,7 +45,7 @@ export class InfluenceMap {
   readonly complete: ReadonlySignal<boolean>;
   #mapId = 0;
 
-  constructor(traits: MapTraits, controls: Pick<TraitSignals, keyof Controls>) {
+  constructor(traits: MapSignals, controls: Pick<TraitSignals, keyof Controls>) {
     this.traits = traits;
     this.controls = controls;
     const shape = computed(() => [traits.tokens.value.length, traits.n_targets.value] as const);
@@ -121,6 +110,17 @@ export class InfluenceMap {
   cellAt(position: number): Cell | null {
     const { nTokens, nTargets } = this.rows.peek();
     return cellAt(this.reading.peek(), this.layer.peek(), position, nTokens, nTargets);
+  }
+
+  /** Why something cannot be asked about this map; undefined where it can. */
+  whyNot(what: Aspect | FromBrowser["type"]): string | undefined {
+    return this.traits.not_offered.value[what];
+  }
+
+  /** Asks for more about the selected cell than is always asked. */
+  want(aspect: Aspect): void {
+    const cell = this.cell.peek();
+    if (cell !== null && this.whyNot(aspect) === undefined) this.findings.want(cell, aspect);
   }
 
   /** Positions that summaries leave out. */

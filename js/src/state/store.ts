@@ -1,7 +1,6 @@
 /** The state of one model's widget, shared by all of its views. */
 
 import { effect, untracked } from "@preact/signals-core";
-import type { Aspect } from "../kernel/protocol";
 import type { Transport } from "../kernel/transport";
 import { Inquiry } from "./inquiry";
 import { Kernel } from "./kernel";
@@ -34,7 +33,7 @@ export class Store {
         for (const map of maps) map.receive(message);
       },
     );
-    for (const map of maps) this.#inquire(map);
+    for (const map of maps) this.#follow(map);
   }
 
   dispose(): void {
@@ -43,24 +42,14 @@ export class Store {
     this.kernel.dispose();
   }
 
-  /** Asks for more about a map's selected cell than is always asked. */
-  want(map: InfluenceMap, aspect: Aspect): void {
-    const cell = map.cell.peek();
-    if (cell !== null && this.whyNot(aspect) === undefined) map.findings.want(cell, aspect);
-  }
-
-  /** Why the model's host does not allow something; undefined where it does. */
-  whyNot(what: Aspect | "write_on"): string | undefined {
-    return this.traits.not_offered.value[what];
-  }
-
-  /** Asks the kernel about a map's selected cell. */
-  #inquire(map: InfluenceMap): void {
+  /** Asks the kernel about a map's selected cell, and follows its requests. */
+  #follow(map: InfluenceMap): void {
     const { connection } = this.kernel;
     const inquiry = new Inquiry(
       map.findings,
-      (cell, aspect) => this.#mayAsk(map, cell) && this.whyNot(aspect) === undefined,
-      (cell, aspects) => this.kernel.send({ type: "inspect", ...cell, aspects }),
+      (cell, aspect) => this.#mayAsk(map, cell) && map.whyNot(aspect) === undefined,
+      (cell, aspects) =>
+        this.kernel.send({ type: "inspect", map_id: map.traits.map_id.peek(), ...cell, aspects }),
     );
     this.#unsubscribe.push(
       effect(() => {
@@ -68,6 +57,8 @@ export class Store {
       }),
       effect(() => inquiry.about(map.cell.value)),
       () => inquiry.about(null),
+      effect(() => map.host.hear(map.traits.progress.value.host)),
+      () => map.host.dispose(),
     );
   }
 

@@ -1,8 +1,7 @@
 /** Buttons: edit, undo, redo, copy, full screen. */
 
 import type { Traits } from "../../kernel/protocol";
-import { TRAITS, type TraitName } from "../../kernel/traits";
-import { h, listen, setAttribute } from "../../page/dom";
+import { h, listen, setAttribute, setRefused } from "../../page/dom";
 import { pythonCall } from "../../page/python";
 import { icon } from "../../page/svg";
 import type { View } from "../shared";
@@ -30,7 +29,7 @@ export class ActionsView {
 
   constructor(view: View) {
     this.#view = view;
-    const { frames, root, store } = view;
+    const { frames, map, root, store } = view;
     const { canUndo, canRedo } = store.selection.history;
     this.#copy = new CopyButton(view, "tool", "Copy as Python", () => pythonCall(traitsOf(view)));
     setAttribute(this.#copy.element, "title", "The call in Python that makes this view");
@@ -47,9 +46,10 @@ export class ActionsView {
     named(this.#redo, "Redo the selection", "Control+Shift+Z Meta+Shift+Z Control+Y");
     frames.onDispose(
       listen(this.#edit.element, "click", () => {
-        view.editing.value = !view.editing.value;
+        if (map.whyNot("open") === undefined) view.editing.value = !view.editing.value;
       }),
     );
+    frames.watch(() => setRefused(this.#edit.element, map.whyNot("open")));
     frames.onDispose(listen(this.#undo, "click", () => store.selection.undo()));
     frames.onDispose(listen(this.#redo, "click", () => store.selection.redo()));
     frames.watch(() => {
@@ -107,7 +107,7 @@ function named(button: HTMLElement, name: string, keys: string): void {
   setAttribute(button, "title", `${name} (Ctrl+${name.startsWith("Undo") ? "Z" : "Shift+Z"})`);
 }
 
-function traitsOf({ store }: View): Traits {
-  const entries = TRAITS.map((name: TraitName) => [name, store.traits[name].value]);
-  return Object.fromEntries(entries) as unknown as Traits;
+function traitsOf({ map, store }: View): Traits {
+  const entries = Object.entries({ ...store.traits, ...map.traits });
+  return Object.fromEntries(entries.map(([name, { value }]) => [name, value])) as unknown as Traits;
 }

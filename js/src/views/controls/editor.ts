@@ -131,7 +131,7 @@ export class EditorView {
 
   /** Fills the fields from the current map. */
   #fill(): void {
-    const { traits } = this.#view.store;
+    const { traits } = this.#view.map;
     const { metric, baseline } = traits.asked.value;
     this.#prompt.value = traits.prompt.value;
     const { metrics, baselines } = traits.offered.value;
@@ -171,13 +171,13 @@ export class EditorView {
 
   /** The metric that is chosen; undefined: the one that was set in Python. */
   #choice(): MetricChoice | undefined {
-    const { metrics } = this.#view.store.traits.offered.value;
+    const { metrics } = this.#view.map.traits.offered.value;
     return metrics.find((one) => choiceValue(one) === this.#metric.value);
   }
 
   /** Whether the chosen baseline is taken from another prompt. */
   #needsPrompt(): boolean {
-    const { baselines } = this.#view.store.traits.offered.value;
+    const { baselines } = this.#view.map.traits.offered.value;
     return baselines.find(({ name }) => name === this.#baseline.value)?.needs_prompt === true;
   }
 
@@ -201,7 +201,7 @@ export class EditorView {
     }
     setText(this.#note, "Asking the kernel …");
     store.kernel.open({
-      prompt: asMeant(this.#prompt.value, store.traits.prompt.value),
+      prompt: asMeant(this.#prompt.value, map.traits.prompt.value),
       metric: this.#metricNow(),
       baseline,
       layers: layers.value,
@@ -237,7 +237,7 @@ export class EditorView {
 
   #metricNow(): readonly string[] {
     const choice = this.#choice();
-    if (choice === undefined) return this.#view.store.traits.asked.value.metric;
+    if (choice === undefined) return this.#view.map.traits.asked.value.metric;
     const names = this.#tokens.map(({ value }, i) => {
       const filled = this.#named[i];
       return filled?.typed === value ? filled.name : value;

@@ -47,14 +47,14 @@ export class LayerView {
   }
 
   #paintStrip(): void {
-    const { map, store } = this.#view;
-    const nTokens = map.traits.tokens.value.length;
-    const nLayers = map.traits.n_layers.value;
-    const asked = store.traits.layers.value;
+    const { traits } = this.#view.map;
+    const nTokens = traits.tokens.value.length;
+    const nLayers = traits.n_layers.value;
+    const asked = traits.layers.value;
     if (this.#strip.childElementCount !== nLayers)
       this.#strip.replaceChildren(...Array.from({ length: nLayers }, () => h("i")));
     for (const [layer, cell] of [...this.#strip.children].entries()) {
-      const share = Math.min(1, (map.traits.layer_info.value[layer]?.n_done ?? 0) / Math.max(1, nTokens));
+      const share = Math.min(1, (traits.layer_info.value[layer]?.n_done ?? 0) / Math.max(1, nTokens));
       setAttribute(cell, "style", `--share: ${share.toFixed(2)}`);
       setAttribute(cell, "data-unasked", asked !== null && !asked.includes(layer));
     }

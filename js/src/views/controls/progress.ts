@@ -33,11 +33,10 @@ export class ProgressView {
 
   constructor(view: View) {
     this.#view = view;
-    const { frames, store } = view;
-    const { traits } = store;
+    const { frames, map } = view;
     frames.onDispose(listen(this.#button.element, "click", () => this.#stopOrGoOn()));
     frames.onDispose(() => clearTimeout(this.#tick));
-    frames.watch(() => setAttribute(this.element, "data-remote", traits.asked.value.remote));
+    frames.watch(() => setAttribute(this.element, "data-remote", map.traits.asked.value.remote));
     frames.watch(() => this.#paint());
   }
 
@@ -48,23 +47,19 @@ export class ProgressView {
   }
 
   get #isBusy(): boolean {
-    const { state, progress } = this.#view.store.traits;
+    const { state, progress } = this.#view.map.traits;
     return state.value === "computing" || BUSY.has(progress.value.filling);
   }
 
   #paint(): void {
-    const { map, store } = this.#view;
-    const { traits } = store;
-    const { host } = store.kernel;
+    const { map } = this.#view;
+    const { traits } = map;
+    const host = map.host.now;
     const progress = traits.progress.value;
     const state = traits.state.value;
     const { filling, done, task } = progress;
     const percent = Math.floor(100 * Math.min(1, Math.max(0, done)));
-    const nDone = layersDone(
-      map.traits.layer_info.value,
-      traits.layers.value,
-      map.traits.tokens.value.length,
-    );
+    const nDone = layersDone(traits.layer_info.value, traits.layers.value, traits.tokens.value.length);
     const words = progressNote(progress, state, nDone, host.value?.words);
     const counted = host.value === null ? null : hostNote(host.value.words, this.#count(host.value));
     setText(this.#words, progressNote(progress, state, nDone, counted));
@@ -75,7 +70,8 @@ export class ProgressView {
     setAttribute(this.#bar, "aria-label", task === "" ? "Computation" : task);
     setAttribute(this.#bar, "aria-valuetext", words === "" ? "nothing is computed" : words);
     this.#bar.style.setProperty("--done", `${percent}%`);
-    this.#button.element.hidden = !(busy || filling === "stopped" || filling === "on request");
+    const usable = busy || filling === "stopped" || filling === "on request";
+    this.#button.element.hidden = !usable || map.whyNot("resume") !== undefined;
     this.#button.show(busy ? 0 : filling === "on request" ? 2 : 1);
     // A screen reader is told only that it has ended; it asks for the progress itself.
     if (this.#wasBusy && !busy && words !== "") this.#view.announce(words);
@@ -94,7 +90,7 @@ export class ProgressView {
       },
       1000 - (lasted % 1000),
     );
-    const asked = this.#view.store.traits.state.value === "computing";
+    const asked = this.#view.map.traits.state.value === "computing";
     if (asked && lasted >= 1000 * SAY_AFTER_S && words !== this.#said) {
       this.#said = words;
       this.#view.announce(words);

@@ -86,10 +86,9 @@ export class StatusView {
   }
 
   #paintEmpty(): void {
-    const { editing, map, store } = this.#view;
-    const { traits } = store;
-    this.#empty.hidden =
-      map.traits.tokens.value.length > 0 || traits.state.value === "error" || editing.value;
+    const { editing, map } = this.#view;
+    const { traits } = map;
+    this.#empty.hidden = traits.tokens.value.length > 0 || traits.state.value === "error" || editing.value;
     setText(
       this.#empty,
       traits.state.value === "computing" ? "Reading the prompt …" : "No prompt yet: “Edit prompt” takes one.",
@@ -98,7 +97,7 @@ export class StatusView {
 }
 
 /** The most important notice. */
-function noticeOf({ store, editing }: View): Notice | null {
+function noticeOf({ map, store, editing }: View): Notice | null {
   const { kernel, traits } = store;
   const state = kernel.connection.state.value;
   if (state === "refused")
@@ -109,7 +108,7 @@ function noticeOf({ store, editing }: View): Notice | null {
   // Without a kernel no other problem can be solved.
   const silent = CONNECTION[state];
   if (silent !== undefined) return silent;
-  if (traits.error.value !== null) return { ...traits.error.value, kind: "error" };
+  if (map.traits.error.value !== null) return { ...map.traits.error.value, kind: "error" };
   const failed = store.kernel.failed.value;
   if (failed !== null && !(editing.value && isOfEditor(failed.field)))
     return { ...failed.problem, kind: "failed" };

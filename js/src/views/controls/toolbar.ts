@@ -89,11 +89,11 @@ export class ToolbarView {
   }
 
   #paintAbout(): void {
-    const { map, store } = this.#view;
-    const { traits } = store;
+    const { map } = this.#view;
+    const { traits } = map;
     setText(this.#model, traits.model_name.value);
     setAttribute(this.#model, "title", traits.model_name.value);
-    const labels = [...queryLabels(map.traits.query.value), baselineLabel(map.layerInfo.value)];
+    const labels = [...queryLabels(traits.query.value), baselineLabel(map.layerInfo.value)];
     if (this.#labels.childElementCount !== labels.length)
       this.#labels.replaceChildren(...labels.map(() => h("span")));
     for (const [i, label] of labels.entries()) setText(this.#labels.children[i] as HTMLElement, label);

@@ -1,7 +1,7 @@
 /** Lets the model write on; prompt and continuation become one map. */
 
 import { MOST_WRITTEN } from "../../kernel/protocol";
-import { h, listen, setAttribute, setText } from "../../page/dom";
+import { h, listen, setRefused, setText } from "../../page/dom";
 import type { View } from "../shared";
 import { Complaint } from "./field";
 
@@ -36,11 +36,11 @@ export class WriteOnView {
   );
 
   /** `write` gets a valid number of tokens. */
-  constructor({ store, frames }: View, write: (nTokens: number) => void) {
+  constructor({ frames, map, store }: View, write: (nTokens: number) => void) {
     frames.onDispose(
       listen(this.element, "submit", (event) => {
         event.preventDefault();
-        if (store.whyNot("write_on") !== undefined) return; // the reason is shown
+        if (map.whyNot("write_on") !== undefined) return; // the reason is shown
         const wanted = this.#number.valueAsNumber;
         if (Number.isSafeInteger(wanted) && wanted >= 1 && wanted <= MOST_WRITTEN) write(wanted);
         else
@@ -56,9 +56,8 @@ export class WriteOnView {
       }),
     );
     frames.watch(() => {
-      const reason = store.whyNot("write_on");
-      setAttribute(this.#button, "aria-disabled", reason !== undefined && "true");
-      setAttribute(this.#button, "title", reason ?? false);
+      const reason = map.whyNot("write_on");
+      setRefused(this.#button, reason);
       setText(this.#note, reason ?? "The text above and its continuation become one map.");
     });
     frames.watch(() => {

@@ -1,7 +1,7 @@
 /** One aspect of a cell: not asked, pending, found, failed, or not offered. Its room is reserved from the start. */
 
 import type { Aspect, Findings } from "../../kernel/protocol";
-import { h, listen, setAttribute, setText } from "../../page/dom";
+import { h, listen, setAttribute, setRefused, setText } from "../../page/dom";
 import type { Cell } from "../../state/reading";
 import type { View } from "../shared";
 
@@ -31,7 +31,7 @@ export class AspectPart<A extends Aspect> {
   constructor(view: View, options: AspectOptions<A>) {
     this.#view = view;
     this.#options = options;
-    const { frames, map, store } = view;
+    const { frames, map } = view;
     this.#ask = h("button", { type: "button", class: "ask" }, options.ask ?? "");
     this.#title = h("h4", {}, options.title);
     this.#note.id = `note-${options.aspect}`;
@@ -47,23 +47,22 @@ export class AspectPart<A extends Aspect> {
       this.#again,
     );
     for (const button of [this.#ask, this.#again])
-      frames.onDispose(listen(button, "click", () => store.want(map, options.aspect)));
+      frames.onDispose(listen(button, "click", () => map.want(options.aspect)));
   }
 
   paint(cell: Cell): void {
-    const { map, store } = this.#view;
+    const { map } = this.#view;
     const { aspect, ask, offer, pending } = this.#options;
     const finding = map.findings.of(cell)[aspect];
     const found = finding?.found ?? null;
     const asked = ask === null || map.findings.isWanted(cell, aspect);
-    const reason = found === null ? store.traits.not_offered.value[aspect] : undefined;
+    const reason = found === null ? map.whyNot(aspect) : undefined;
     const known = found !== null ? "found" : finding !== undefined ? "failed" : null;
     const status = reason !== undefined ? "refused" : (known ?? (asked ? "pending" : "unasked"));
     setAttribute(this.element, "data-status", status);
     this.#ask.hidden = status !== "unasked" && (status !== "refused" || ask === null);
     this.#title.hidden = !this.#ask.hidden; // the button says the same
-    setAttribute(this.#ask, "aria-disabled", reason !== undefined && "true");
-    setAttribute(this.#ask, "title", reason ?? false);
+    setRefused(this.#ask, reason);
     this.#again.hidden = status !== "failed";
     this.#body.hidden = status !== "found";
     if (found !== null) this.#options.paint(found as Findings[A], cell);

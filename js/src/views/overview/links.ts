@@ -73,19 +73,19 @@ export class LinksView {
 
   #paint(): void {
     const { map, store } = this.#view;
-    const { traits } = store;
-    const least = traits.least_offset.value;
+    const { traits } = map;
+    const least = store.traits.least_offset.value;
     for (const input of this.#distances.querySelectorAll("input"))
       input.checked = Number(input.value) === least;
     const { now } = this.#summary;
     const links = this.#links.value;
-    const tokens = map.traits.tokens.value;
-    const { unit } = map.traits.query.value;
+    const tokens = traits.tokens.value;
+    const { unit } = traits.query.value;
     const furthest = this.#summary.furthest;
     // Distances longer than the prompt are not offered.
     for (const label of this.#distances.querySelectorAll("label"))
       label.hidden = Number(label.dataset["least"]) > Math.max(furthest, least);
-    const layers = map.traits.layer_info.value;
+    const layers = traits.layer_info.value;
     const asked = traits.layers.value ?? layers.map((_, layer) => layer);
     const toCome = asked.filter((layer) => layers[layer]?.shock !== true && !now.isComplete(layer));
     const nCounted = layers.filter((_, layer) => now.hasLinks(layer)).length;

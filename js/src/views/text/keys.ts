@@ -61,18 +61,18 @@ export class Keys {
   }
 
   #say(): Partial<Record<Key, string>> {
-    const { map, store } = this.#view;
-    const { traits } = store;
+    const { map } = this.#view;
+    const { controls, traits } = map;
     const kinds = this.#kinds();
     const none = kinds.get("none");
     const { noise_floor: floor } = map.layerInfo.value;
-    const nSinks = map.traits.sinks.value.length;
-    const left = traits.include_sinks.value ? "" : ", left out of summaries";
+    const nSinks = traits.sinks.value.length;
+    const left = controls.include_sinks.value ? "" : ", left out of summaries";
     return {
       ...(none !== undefined && { none: `no value: ${this.#whyNone(none)}` }),
       ...(kinds.has("pending") && { pending: "not computed yet" }),
       ...(kinds.has("noise") && {
-        noise: `below the noise floor${floor === null ? "" : ` of ${withUnit(number(floor), map.traits.query.value.unit)}`}`,
+        noise: `below the noise floor${floor === null ? "" : ` of ${withUnit(number(floor), traits.query.value.unit)}`}`,
       }),
       ...(kinds.has("outside") && { outside: OUTSIDE[map.reading.value.kind] }),
       ...(nSinks > 0 && {
@@ -81,9 +81,9 @@ export class Keys {
       ...(map.layerInfo.value.shock && {
         shock: shockLabel(map.layerInfo.value, traits.offered.value),
       }),
-      ...(map.traits.written_from.value !== null && { written: WRITTEN }),
-      ...(traits.find.value !== "" && { found: "found" }),
-      ...(traits.pinned_sources.value.length > 0 && { pins: this.#pinWords() }),
+      ...(traits.written_from.value !== null && { written: WRITTEN }),
+      ...(controls.find.value !== "" && { found: "found" }),
+      ...(controls.pinned_sources.value.length > 0 && { pins: this.#pinWords() }),
     };
   }
 

@@ -50,9 +50,9 @@ export class LegendView {
   }
 
   #paint(): void {
-    const { map, store } = this.#view;
-    const { traits } = store;
-    const empty = map.traits.tokens.value.length === 0;
+    const { map } = this.#view;
+    const { controls, traits } = map;
+    const empty = traits.tokens.value.length === 0;
     this.element.hidden = empty;
     setAttribute(this.element, "data-shock", map.layerInfo.value.shock);
     const reading = map.reading.value;
@@ -60,14 +60,14 @@ export class LegendView {
     // Hidden in place, so that the line keeps its length.
     setAttribute(this.#keeping, "data-off", isStatistic || Number.isNaN(map.scale.value));
     this.#keep.disabled = isStatistic || Number.isNaN(map.scale.value);
-    this.#keep.checked = traits.fixed_scale.value !== null;
+    this.#keep.checked = controls.fixed_scale.value !== null;
     const statistic = map.statistic.value;
     setText(this.#title, legendTitle(contextOf(map), map.layer.value, reading, statistic));
     if (isStatistic) this.#paintStatistic();
     else this.#paintInfluence();
     const notes = [
-      isStatistic ? statisticNote(statistic, map.traits.window.value) : readingNote(reading),
-      traits.show_words.value ? wordsNote(reading) : "",
+      isStatistic ? statisticNote(statistic, traits.window.value) : readingNote(reading),
+      controls.show_words.value ? wordsNote(reading) : "",
       baselineNote(map.layer.value, map.layerInfo.value, traits.offered.value),
     ];
     setText(this.#notes, notes.filter(Boolean).join(" "));
