@@ -80,7 +80,7 @@ remote-server: setup model ## run an NDIF server with the demo model on this mac
 bench: setup model ## measure the speed
 	$(PY) -m benchmarks
 
-sweep: setup ## try every architecture of transformers, built small, against plain hooks; writes out/sweep.md
+sweep: setup ## try every architecture of transformers, built small, against plain hooks; writes docs/architectures.md
 	OMP_NUM_THREADS=1 $(PY) -m tests.sweep
 
 wheel: setup ## build the wheel and the source distribution into dist/

@@ -7,8 +7,10 @@ import pytest
 
 from tests.architectures import EVERY_TYPE, VARIANTS
 from tests.conftest import architectures
+from tests.sweep.__main__ import PAGE
 from tests.sweep.expected import LEFT_OUT, TRUE_REFUSALS
 from tests.sweep.outcome import SITES
+from tests.sweep.table import row_of
 from tests.sweep.worker import Sweeper
 
 SWEPT = [name for name in (*EVERY_TYPE, *VARIANTS) if name not in LEFT_OUT]
@@ -33,6 +35,7 @@ def test_an_architecture_agrees_with_plain_hooks_or_is_refused_by_name(name, swe
     assert not outcome.crashed
     assert not outcome.wrong, outcome.deviations
     refused = {check: text for check, text in outcome.refused.items() if check not in SITES}
+    assert (row_of(outcome) in PAGE.read_text()) == (outcome.kind == "right"), "make sweep writes docs/architectures.md"
     if name in TRUE_REFUSALS:
         assert re.search(TRUE_REFUSALS[name], refused.get("load", refused.get("ablation", "")))
     else:

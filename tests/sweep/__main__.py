@@ -1,6 +1,6 @@
-"""Sweep every architecture, and write the result as JSON and as a table.
+"""Sweep architectures: ``python -m tests.sweep [name ...]`` writes the results to ``out/sweep.json``.
 
-``python -m tests.sweep [name ...]`` writes ``out/sweep.json`` and ``out/sweep.md``.
+Without names all are swept, and ``docs/architectures.md`` is written, too.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ from pathlib import Path
 from tests.architectures import EVERY_TYPE, VARIANTS
 from tests.sweep.expected import LEFT_OUT
 from tests.sweep.outcome import Outcome
-from tests.sweep.table import line_of, table_of
+from tests.sweep.table import line_of, page_of
 from tests.sweep.worker import Sweeper
+
+ROOT = Path(__file__).parents[2]
+OUT, PAGE = ROOT / "out" / "sweep.json", ROOT / "docs" / "architectures.md"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.sweep", description=__doc__)
     parser.add_argument("names", nargs="*", help="names of architectures; all by default")
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder of sweep.json and sweep.md")
     given = parser.parse_args()
     sweeper, outcomes = Sweeper(), list[Outcome]()
     try:
@@ -31,10 +33,11 @@ def main() -> None:
             print(line_of(outcomes[-1]), flush=True)
     finally:
         sweeper.close()
-        given.out.mkdir(parents=True, exist_ok=True)
-        (given.out / "sweep.json").write_text(json.dumps([outcome.as_dict() for outcome in outcomes], indent=1))
-        (given.out / "sweep.md").write_text(table_of(outcomes))
-    print(f"{sum(outcome.seconds for outcome in outcomes):.0f} s; see {given.out}/sweep.json and {given.out}/sweep.md")
+        OUT.parent.mkdir(exist_ok=True)
+        OUT.write_text(json.dumps([outcome.as_dict() for outcome in outcomes], indent=1))
+    if not given.names:
+        PAGE.write_text(page_of(outcomes))
+    print(f"{sum(outcome.seconds for outcome in outcomes):.0f} s; see {OUT}")
 
 
 if __name__ == "__main__":

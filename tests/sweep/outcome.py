@@ -26,7 +26,6 @@ SHORT = tuple(3 + 17 * i % 200 for i in range(12))
 LONG = tuple(5 + 31 * i % 211 for i in range(40))
 TOLERANCE = 1e-3  # of the largest value that is expected, in float32
 SITES = ("attention_output", "mlp_output", "key", "value")
-OUTCOMES = ("right", "wrong", "refused", "crash", "aborts")
 
 
 @dataclass
@@ -40,7 +39,7 @@ class Outcome:
         refused: The checks that the package refuses, and how.
         crashed: The checks that raise an error that is not the package's own, and which.
         sites: The sites that are offered, and ``residual``.
-        strategies: The execution strategy of each site that was asked for.
+        strategies: The execution strategy of each use and site that was asked for.
         trial_s: Processor seconds of the slowest trial.
         seconds: Processor seconds of everything.
         aborts: Whether the process ends.
@@ -59,7 +58,7 @@ class Outcome:
 
     @property
     def kind(self) -> str:
-        """One of ``OUTCOMES``: the worst that happened."""
+        """The worst that happened: "aborts", "wrong", "crash", "refused" or "right"."""
         if self.aborts:
             return "aborts"
         if self.wrong:
