@@ -126,7 +126,7 @@ def _wrap(hf_model: Any, tokenizer: Any, *, name: str | None = None, loaded_as: 
     from nnsight import TransformersModel
     from transformers import PreTrainedModel
 
-    hf_model = _without_peft(hf_model)
+    hf_model = _without_peft(getattr(hf_model, "_orig_mod", hf_model))  # torch.compile wraps a model
     if type(hf_model).__module__.partition(".")[0] == "transformer_lens":
         raise ModelError(
             f"model: a {type(hf_model).__name__} is a model of TransformerLens.",
@@ -153,6 +153,11 @@ def _wrap(hf_model: Any, tokenizer: Any, *, name: str | None = None, loaded_as: 
         # nnsight would move the model to a GPU, except one that accelerate has spread over devices.
         place = {} if getattr(hf_model, "hf_device_map", None) else {"device": hf_model.device}
         for path, module in hf_model.named_modules():
+            if hasattr(module, "_orig_mod"):
+                raise ModelError(
+                    f"{name} has a compiled part, {path}, whose inside cannot be traced.",
+                    advice="Load the model before its parts are compiled, or compile the model as a whole.",
+                )
             if has_lost_forward(module):
                 raise ModelError(
                     f"{name} has a hook of accelerate and a forward of its own on {path}, and only one can be traced.",

@@ -57,6 +57,14 @@ class Gradient(Computation):
         self._batched = batched
         self._witness: tuple[list[int], Array] | None = None  # a target, and its column
 
+    def _check_has_graph(self) -> None:
+        if any(parameter.is_inference() for parameter in self.model.hf_model.parameters()):
+            raise QueryError(
+                "method",
+                f"{self.model.name} was made under torch.inference_mode, so torch takes no gradients through it.",
+                advice='Make it under torch.no_grad instead, or use method="ablation".',
+            )
+
     def columns(self, targets: Sequence[int]) -> Array:
         """Influence of every state on some targets.
 
@@ -68,8 +76,10 @@ class Gradient(Computation):
 
         Raises:
             ModelError: if values are not finite, or there is not enough memory for one target.
+            QueryError: if the model cannot have gradients.
         """
         self.begin()  # the baseline's other prompts cannot be run within a backward pass
+        self._check_has_graph()
         left, parts = list(targets), []
         while left:
             at_once = targets_at_once(self.model.device, left[-1])

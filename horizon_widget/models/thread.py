@@ -12,7 +12,9 @@ fork waits for the end of the work. If that takes too long, the forked process r
 from __future__ import annotations
 
 import os
+import sys
 import threading
+import warnings
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -81,6 +83,7 @@ class ModelThread:
         if self.is_this or LOCAL.is_this:
             LOCAL._check_whole()
             return work()
+        _warn_of_autocast()
         abandoned = threading.Event()
 
         def in_context() -> T:
@@ -118,6 +121,12 @@ class ModelThread:
                 "This process was forked while a model was computing, so it cannot use models.",
                 advice='Start it by the "spawn" method and load the model there, or fork when nothing is computed.',
             )
+
+
+def _warn_of_autocast() -> None:
+    torch = sys.modules.get("torch")
+    if torch is not None and any(torch.is_autocast_enabled(device) for device in ("cpu", "cuda")):
+        warnings.warn("torch.autocast has no effect here: models compute in their own dtype.", stacklevel=4)
 
 
 _threads: weakref.WeakSet[ModelThread] = weakref.WeakSet()

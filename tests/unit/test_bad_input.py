@@ -148,6 +148,30 @@ def test_a_base_model_and_a_classifier_are_refused(byte_tokenizer):
             hw.load_model(kind(config).eval(), tokenizer=byte_tokenizer)
 
 
+def test_a_compiled_model_gives_the_same_and_a_compiled_part_is_refused(byte_tokenizer):
+    ask = {"layers": 1, "sources": 3, "baseline": "zero", "progress": False}
+    expected = hw.attribute(hw.load_model(tiny_llama(), tokenizer=byte_tokenizer), PROMPT, **ask)
+    compiled = hw.load_model(torch.compile(tiny_llama(), backend="eager"), tokenizer=byte_tokenizer)
+    np.testing.assert_array_equal(hw.attribute(compiled, PROMPT, **ask).values, expected.values)
+    hf_model = tiny_llama()
+    hf_model.model.layers[1] = torch.compile(hf_model.model.layers[1], backend="eager")
+    with pytest.raises(hw.ModelError, match=r"a compiled part, model\.layers\.1"):
+        hw.load_model(hf_model, tokenizer=byte_tokenizer)
+
+
+def test_a_model_made_in_inference_mode_has_no_gradients(byte_tokenizer):
+    with torch.inference_mode():
+        model = hw.load_model(tiny_llama(), tokenizer=byte_tokenizer)
+    hw.attribute(model, PROMPT, layers=1, sources=3, progress=False)
+    with pytest.raises(hw.QueryError, match=r"method: .* torch\.inference_mode"):
+        hw.attribute(model, PROMPT, method="gradient", progress=False)
+
+
+def test_autocast_is_said_to_have_no_effect(model):
+    with torch.autocast("cpu", dtype=torch.bfloat16), pytest.warns(UserWarning, match="autocast has no effect"):
+        hw.attribute(model, "An autocast prompt.", layers=1, sources=3, progress=False)
+
+
 def test_a_model_of_transformer_lens_is_refused_by_name(byte_tokenizer):
     bridge = type("TransformerBridge", (torch.nn.Module,), {"__module__": "transformer_lens.model_bridge"})
     with pytest.raises(hw.ModelError, match="original_model"):
