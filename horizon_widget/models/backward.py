@@ -173,4 +173,4 @@ def _through_graph(
 
 def _fresh(output: Any) -> Any:
     """A copy that the model continues with, since later modules may add to it in place."""
-    return (output[0].clone(), *output[1:]) if isinstance(output, tuple) else output.clone()
+    return type(output)((output[0].clone(), *output[1:])) if isinstance(output, (tuple, list)) else output.clone()

@@ -53,6 +53,7 @@ def find_blocks(recording: Recording) -> str:
         called.setdefault(id(call.module), []).append(call)
     n_layers = getattr(recording.hf_model.config.get_text_config(), "num_hidden_layers", None)
     found: list[tuple[bool, int, int, str]] = []
+    skipped: list[str] = []
     for path, entries in recording.hf_model.named_modules():
         if not isinstance(entries, (torch.nn.ModuleList, torch.nn.Sequential)) or not len(entries):
             continue
@@ -60,6 +61,10 @@ def find_blocks(recording: Recording) -> str:
         began = [each[0].began for each in of_entry if each]
         if len(began) == len(entries) and began == sorted(began) and all(map(_returns_the_like, chain(*of_entry))):
             found.append((len(entries) == n_layers, -path.count("."), len(entries), path))
+        elif len(entries) == n_layers and 0 < len(began) < n_layers:
+            skipped.append(f"{path}.{of_entry.index([])}")
+    if not found and skipped:
+        raise NotFoundError(f"the block {skipped[0]} is not called for text alone")
     if not found:
         raise NotFoundError("no list of blocks takes the residual stream, block after block")
     return max(found)[-1]
@@ -91,7 +96,8 @@ def calls_of_blocks(recording: Recording, path: str) -> list[Call]:
     prompts = recording.calls[0].entering
     if prompts is not None and entering.shape[:2] != prompts.shape:
         raise NotFoundError(
-            f"the blocks in {path} have {entering.shape[1]} positions for a prompt of {prompts.shape[1]} tokens"
+            f"the blocks in {path} take states of the shape {tuple(entering.shape)} for {prompts.shape[0]} prompts of "
+            f"{prompts.shape[1]} tokens"
         )
     for before, after in pairwise(found):
         if not _continues(before, after):

@@ -51,7 +51,7 @@ class Site:
         else:
             values[index[0][:, None], index[1][:, None], self.columns.to(values.device)[None]] = states
         written = self._unflat(values, tensor)
-        return (written, *output[1:]) if isinstance(output, tuple) else written
+        return type(output)((written, *output[1:])) if isinstance(output, (tuple, list)) else written
 
     def _flat(self, tensor: Tensor, length: int) -> Tensor:
         if self.place is not None and self.place.heads_first:
@@ -82,6 +82,6 @@ class Site:
 
 
 def tensor_of(output: Any) -> Tensor:
-    """The tensor in a module's output, which may be a tuple that begins with it."""
-    tensor: Tensor = output[0] if isinstance(output, tuple) else output
+    """The tensor in a module's output, which may be a tuple or list that begins with it."""
+    tensor: Tensor = output[0] if isinstance(output, (tuple, list)) else output
     return tensor
