@@ -206,9 +206,9 @@ def describe_query(hmap: HorizonMap) -> Query:
 
 def describe_asked(hmap: HorizonMap) -> Asked:
     """What a map like this one would be asked with, as far as the map alone can tell."""
-    query, baseline = hmap.query, hmap.query.baseline
+    query, metric, baseline = hmap.query, hmap.query.metric, hmap.query.baseline
     return {
-        "metric": [str(query.metric)],
+        "metric": [metric.name, metric.label or metric.name] if metric.is_function else [str(metric)],
         "baseline": None if baseline.reference or baseline.layers else [baseline.kind],
         "site": query.site,
         "head": query.head,

@@ -29,7 +29,7 @@ def test_a_saved_map_is_described_in_plain_values(tmp_path):
         ({}, ["logprob"], ["auto"]),
         ({"metric": Metric("kl"), "baseline": Baseline("zero")}, ["kl"], ["zero"]),
         ({"metric": Metric("logit", (1,), label="logit of ' b'")}, ["logit of ' b'"], ["auto"]),
-        ({"metric": Metric("function", label="mine")}, ["function mine"], ["auto"]),
+        ({"metric": Metric("function", label="mine")}, ["function", "mine"], ["auto"]),
         ({"baseline": Baseline("mean", ((0, 1, 2),))}, ["logprob"], None),
     ],
 )
