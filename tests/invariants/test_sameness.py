@@ -18,6 +18,8 @@ from tests import reference
 from tests.architectures import ARCHITECTURES
 from tests.conftest import PROMPT, architectures
 
+pytestmark = pytest.mark.long
+
 SHORT = PROMPT[:12]
 # These have one implementation. Falcon with ALiBi adds its bias twice in transformers' eager attention.
 ONE_ATTENTION = ("gemma2", "bloom", "mamba", "falcon, alibi")

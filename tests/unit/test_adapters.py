@@ -9,6 +9,8 @@ import horizon_widget as hw
 from tests import reference
 from tests.conftest import PROMPT, tiny_llama
 
+pytestmark = pytest.mark.long
+
 SHORT = PROMPT[:12]
 LAYER, SOURCE = 1, 3
 

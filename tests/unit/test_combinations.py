@@ -12,6 +12,8 @@ import horizon_widget as hw
 from scripts import combinations
 from tests.conftest import PROMPT
 
+pytestmark = pytest.mark.long
+
 SHORT, OTHER = PROMPT[:8], "A dog ra"
 DOCUMENT = Path(__file__).parents[2] / "docs" / "combinations.md"
 WRITTEN = {

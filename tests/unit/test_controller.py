@@ -168,6 +168,7 @@ def test_waiting_on_the_thread_that_computes_is_refused_and_does_not_hang(contro
         thread.run(controller.wait)
 
 
+@pytest.mark.long
 def test_idle_time_belongs_to_the_widget_last_used_then_to_the_one_before(model, held_model_thread):
     filled = []
     pair = [

@@ -83,6 +83,7 @@ def test_a_cell_is_looked_into_even_after_a_cancellation_or_an_error(controller,
     assert [aspect for _, aspect, _, problem in recorder.findings if problem is None] == ["direct"]
 
 
+@pytest.mark.long
 def test_clicking_faster_than_it_computes_leaves_no_queue_and_the_last_click_wins(
     controller, recorder, held_model_thread
 ):

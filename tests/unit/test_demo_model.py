@@ -17,6 +17,8 @@ import pytest
 from horizon_widget.errors import ModelError
 from horizon_widget.models import demo
 
+pytestmark = pytest.mark.long
+
 GGUF_TEXT = b"stands in for the weights"
 RUN = demo._run
 

@@ -18,6 +18,8 @@ from tests.architectures import ARCHITECTURES
 from tests.conftest import PROMPT
 from tests.vocabularies import gpt2_like, llama2_like, sized_for
 
+pytestmark = pytest.mark.long
+
 
 class Letters(PreTrainedTokenizer):
     """A tokenizer in Python alone."""

@@ -18,6 +18,8 @@ from horizon_widget.question.tokens import Token
 from horizon_widget.result import map_file
 from horizon_widget.result.horizon_map import HorizonMap
 
+pytestmark = pytest.mark.long
+
 ATTRS = {"model": "m", "odd": "a\0b\ud800", "number": 3, "ratio": 0.1}
 ODD_TEXTS = ["\0", "", "\ud83d\ude00", "\ud83d", "\ude00\ud83d", "x" * 10_000, "\N{RIGHT-TO-LEFT OVERRIDE}", "a\nb"]
 

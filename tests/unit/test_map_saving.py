@@ -17,6 +17,8 @@ from horizon_widget.question.metric import Metric
 from horizon_widget.result.horizon_map import HorizonMap
 from tests import maps
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -210,6 +210,7 @@ def test_a_picture_goes_into_given_axes(pyplot):
 
 
 @pytest.mark.filterwarnings("ignore:Glyph")
+@pytest.mark.long
 def test_pictures_of_odd_maps(pyplot):
     drawn(make(fill=False).plot(layer=0))
     nothing = make()

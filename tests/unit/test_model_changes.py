@@ -18,6 +18,8 @@ from horizon_widget.schedule.plan import Interest
 from tests import reference
 from tests.conftest import PROMPT, tiny_llama
 
+pytestmark = pytest.mark.long
+
 SHORT = PROMPT[:12]
 LAYER, SOURCE = 1, 3
 

@@ -146,6 +146,7 @@ def test_a_model_with_slots_in_a_module(byte_tokenizer):
     assert_as_plain(hw.load_model(hf_model, tokenizer=byte_tokenizer))
 
 
+@pytest.mark.long
 def test_compiled_modules(byte_tokenizer):
     hf_model = tiny_llama()
     for part in (hf_model.model.layers[1], hf_model.model.layers[2].mlp):

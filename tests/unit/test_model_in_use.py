@@ -13,6 +13,8 @@ from tests import reference
 from tests.architectures import ARCHITECTURES
 from tests.conftest import PROMPT
 
+pytestmark = pytest.mark.long
+
 SHORT = PROMPT[:12]
 LONG = 60
 

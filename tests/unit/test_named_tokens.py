@@ -15,6 +15,8 @@ from horizon_widget.question.tokens import Vocabulary
 from tests.architectures import ARCHITECTURES
 from tests.vocabularies import VOCABULARIES, gpt2_like, llama2_like, sized_for, unigram_like, wordpiece_like
 
+pytestmark = pytest.mark.long
+
 PROMPT = "the key of Rome and the key"
 
 

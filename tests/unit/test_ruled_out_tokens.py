@@ -15,6 +15,8 @@ from tests import reference
 from tests.architectures import ARCHITECTURES
 from tests.conftest import PROMPT
 
+pytestmark = pytest.mark.long
+
 SHORT = PROMPT[:12]
 FIRST_OUT = 240
 METRICS = ("logprob", "logit", "centred_logit", "entropy", "kl")

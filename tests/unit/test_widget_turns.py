@@ -125,6 +125,7 @@ def test_a_request_to_write_while_the_map_opens_is_done(talkative, monkeypatch):
     assert (talkative.prompt[:12], talkative.written_from, len(talkative.tokens)) == ("another text", 12, 15)
 
 
+@pytest.mark.long
 def test_each_open_followed_at_once_by_write_on_does_both(talkative):
     for number in range(20):
         say(talkative, {**OPEN, "prompt": f"{number} more texts"})
@@ -346,6 +347,7 @@ def test_a_constructor_that_fails_leaves_no_widget_behind(model, wrong):
     assert set(ipywidgets.widget._instances) == before
 
 
+@pytest.mark.long
 def test_nothing_is_kept_over_many_widgets(model):
     def round_of(number):
         made = hw.HorizonWidget(model, f"{number % 3} more texts", baseline="zero")
