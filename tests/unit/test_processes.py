@@ -28,7 +28,7 @@ from tests.stand_ins import remote_model
 
 LIMIT = 60  # seconds; a child that takes longer hangs
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on Windows")
-pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")]
 
 
 def in_child(work):
