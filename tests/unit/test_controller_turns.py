@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import tracemalloc
 
+import pytest
+
 from horizon_widget.compute.findings import Cell
 from horizon_widget.models import thread
 from horizon_widget.schedule.engine import Engine
