@@ -106,9 +106,6 @@ class _Sweep:
                     self._try(check.__name__.strip("_"), check)
                 for site in SITES:
                     self._try(site, lambda site=site: self._site(site))
-                self.outcome.strategies |= {
-                    f"{key[0]} {key[1]}": way for key, (_, way) in self.model.tried.items() if isinstance(key, tuple)
-                }
 
     def _try(self, check: str, work: Callable[[], None]) -> bool:
         try:
@@ -121,8 +118,15 @@ class _Sweep:
                 raise  # a fault of the sweep itself
             self.outcome.crashed[check] = f"{first_line(error)} ({Path(ours[-1].filename).name}, {ours[-1].name})"
         else:
+            self._note_strategies()
             return True
         return False
+
+    def _note_strategies(self) -> None:
+        """A model that changes itself is tried anew, so this is noted after each check."""
+        self.outcome.strategies |= {
+            f"{key[0]} {key[1]}": strategy for key, (_, strategy) in self.model.tried.items() if isinstance(key, tuple)
+        }
 
     def _compare(self, check: str, got: Any, expected: Any) -> None:
         got, expected = np.asarray(got), np.asarray(expected)
