@@ -12,13 +12,15 @@ from horizon_widget.models.loading import (
     auto_class,
     copy_of,
     first_line,
-    refuse_adapters,
+    read_config,
+    read_tokenizer,
     refuse_encoders,
     refuse_own_code,
 )
 from horizon_widget.models.local_model import LocalModel
 from horizon_widget.models.model import Model
 from horizon_widget.models.shadow import has_lost_forward, shadow_of
+from horizon_widget.models.thread import LOCAL
 
 
 def load_model(
@@ -71,7 +73,6 @@ def load_model(
 
 def _load_named(name: str, tokenizer: Any, dtype: Any, device: Any, revision: str | None) -> Model:
     import torch
-    from transformers import AutoConfig, AutoTokenizer
 
     shown, source = name, name
     if name == "demo":
@@ -87,24 +88,16 @@ def _load_named(name: str, tokenizer: Any, dtype: Any, device: Any, revision: st
         raise ModelError(f"device: {device!r} is not known to torch.", advice='Try "cpu" or "cuda".') from error
     if dtype is None:
         dtype = torch.float32 if device.type == "cpu" else "auto"
-    refuse_adapters(source, shown)
+    config = read_config(source, revision, shown)
     try:
-        config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)  # None: asks on stdin
+        hf_model = auto_class(config, shown).from_pretrained(
+            source, revision=revision, dtype=dtype, trust_remote_code=False
+        )
+        tokenizer = read_tokenizer(tokenizer, source, revision)
+    except ModelError:
+        raise
     except Exception as error:
         refuse_own_code(error, shown)
-        raise ModelError(
-            f"model: {name!r} is neither a local folder with a model nor a Hub id that can be reached now "
-            f"({first_line(error)}).",
-            advice='Check the name and the network; "demo" works offline once it was fetched.',
-        ) from error
-    refuse_encoders(config, shown)
-    loader = auto_class(config, shown)
-    try:
-        hf_model = loader.from_pretrained(source, revision=revision, dtype=dtype, trust_remote_code=False)
-        tokenizer = (
-            copy_of(tokenizer) if tokenizer is not None else AutoTokenizer.from_pretrained(source, revision=revision)
-        )
-    except Exception as error:
         raise ModelError(f"model: {name!r} cannot be loaded ({first_line(error)}).") from error
     return _wrap(hf_model.to(device), tokenizer, name=shown, loaded_as=name)
 
@@ -175,7 +168,9 @@ def _wrap(hf_model: Any, tokenizer: Any, *, name: str | None = None, loaded_as: 
             f"{name} ({type(hf_model).__name__}) cannot be traced by nnsight ({first_line(error)}).",
             advice="It must be a transformers model that can generate text, with a tokenizer of transformers.",
         ) from error
-    return LocalModel(traced, hf_model, name=name, loaded_as=loaded_as, trace=trace, executor=LocalExecutor)
+    return LOCAL.run(
+        lambda: LocalModel(traced, hf_model, name=name, loaded_as=loaded_as, trace=trace, executor=LocalExecutor)
+    )
 
 
 def _without_peft(model: Any) -> Any:

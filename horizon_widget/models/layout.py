@@ -16,7 +16,7 @@ Heads = Callable[[Any], Columns]  # from the model's configuration
 PLACES = ("attention_output", "mlp_output", "key", "value")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Place:
     """Where in a block a site's values are.
 
@@ -61,7 +61,7 @@ class Layout:
     mlp_output: Place | None = None
     key: Place | None = None
     value: Place | None = None
-    lacks: Mapping[str, str] = field(default_factory=dict, hash=False)
+    lacks: Mapping[str, str] = field(default_factory=dict)
 
     def place(self, site: str) -> Place | None:
         """Where a site's values are; ``None`` if the architecture lacks the site."""
@@ -198,18 +198,11 @@ def register_architecture(model_type: str, layout: Layout) -> None:
 
 
 def sendable(layout: Layout) -> dict[str, Any]:
-    """A layout as it is sent to a host; see ``layout_from``."""
+    """A layout whose heads are arrays, as it is sent to a host; see ``layout_from``."""
 
     def place(given: Place | None) -> Any:
-        if given is None:
-            return None
-        heads: Any = given.heads
-        name = getattr(heads, "__name__", "")
-        if isinstance(heads, np.ndarray):
-            heads = heads.tolist()
-        elif name in globals() and globals()[name] is heads:
-            heads = name
-        return (given.module, heads, given.heads_first)
+        heads: Any = None if given is None else given.heads
+        return given and (given.module, None if heads is None else heads.tolist(), given.heads_first)
 
     values = vars(layout)
     return {name: place(values[name]) if name in PLACES else values[name] for name in values}
@@ -222,12 +215,15 @@ def layout_from(sent: dict[str, Any]) -> Layout:
         if given is None:
             return None
         module, heads, heads_first = given
-        if isinstance(heads, list):
-            heads = np.array(heads)
-        return Place(module, globals()[heads] if isinstance(heads, str) else heads, heads_first)
+        return Place(module, None if heads is None else np.array(heads), heads_first)
 
     values: dict[str, Any] = {name: place(value) if name in PLACES else value for name, value in sent.items()}
     return Layout(**values)
+
+
+def model_type_of(hf_model: Any) -> str:
+    """The name by which an architecture is registered."""
+    return str(getattr(hf_model.config, "model_type", "") or type(hf_model).__name__)
 
 
 def registered_layout(model_type: str) -> Layout | None:

@@ -32,6 +32,38 @@ def copy_of(tokenizer: Any) -> Any:
         ) from error
 
 
+def read_config(source: str, revision: str | None, name: str) -> Any:
+    """The configuration of a model by name.
+
+    Raises:
+        ModelError: if there is none, or if it is not that of a causal language model.
+    """
+    from transformers import AutoConfig
+
+    refuse_adapters(source, name)
+    try:
+        config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)  # None: asks on stdin
+    except Exception as error:
+        refuse_own_code(error, name)
+        raise ModelError(
+            f"model: {name!r} is neither a local folder with a model nor a Hub id that can be reached now "
+            f"({first_line(error)}).",
+            advice="Check the name, the network, and for a gated model that you are logged in to the Hub. "
+            '"demo" works offline once it was fetched.',
+        ) from error
+    refuse_encoders(config, name)
+    return config
+
+
+def read_tokenizer(tokenizer: Any, source: str, revision: str | None) -> Any:
+    """A copy of the user's tokenizer, or the model's own."""
+    from transformers import AutoTokenizer
+
+    if tokenizer is not None:
+        return copy_of(tokenizer)
+    return AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=False)
+
+
 def refuse_encoders(config: Any, name: str) -> None:
     """Refuse a model whose configuration says that it does not predict each token from those before it.
 

@@ -13,8 +13,8 @@ import torch
 from nnsight import Envoy
 
 from horizon_widget.errors import ModelError, QueryError
-from horizon_widget.models.discovery import layout_of
-from horizon_widget.models.layout import Layout, part_of
+from horizon_widget.models.discovery import layout_of, with_columns
+from horizon_widget.models.layout import Layout, model_type_of, part_of, registered_layout
 from horizon_widget.models.loading import first_line
 from horizon_widget.models.places import how_to_register
 from horizon_widget.models.prompts import read_prompt, token_id, vocabulary_of
@@ -42,7 +42,7 @@ class Model(ABC):
         layout: Where its parts are; by default they are found in a forward pass.
 
     Raises:
-        ModelError: if its blocks, final norm or head are not where decoder-only models have them.
+        ModelError: if its blocks, final norm or unembedding are not found.
 
     Attributes:
         thread: The thread of everything that touches the model.
@@ -65,11 +65,13 @@ class Model(ABC):
         """Find the parts of the model; gives the forward pass in which they were found, ``None`` if they were given."""
         self._traced = traced
         module = traced._module
-        self.config = module.config.get_text_config()
+        self.config, self.model_type = module.config.get_text_config(), model_type_of(module)
         self.vocab_size = int(self.config.vocab_size)
-        recording = None
-        if self._given_layout is not None:
-            self.layout = self._given_layout
+        given, recording = self._given_layout, None
+        if given is None and next(module.parameters()).is_meta:  # which not every architecture can run
+            given = registered_layout(self.model_type)
+        if given is not None:
+            self.layout = with_columns(given, self.config)
         else:
             recording = self._record(module)
             self.layout = layout_of(self.name, recording)
@@ -90,13 +92,17 @@ class Model(ABC):
                     )
 
     def _record(self, module: Any) -> Recording:
-        """One forward pass over a few tokens, without the user's hooks, which may be made for another prompt."""
+        """One forward pass over a few tokens.
+
+        Where possible without the user's hooks, which may be made for another prompt.
+        """
         device = next(module.parameters()).device
         try:
             return record(shadow_of(module, bare=True) or module, recorded_ids(self.vocab_size, device))
         except Exception as error:
+            how = "without its weights, which are on the host" if device.type == "meta" else "on text alone"
             raise ModelError(
-                f"{self.name} ({type(module).__name__}) cannot run a forward pass on text alone ({first_line(error)})."
+                f"{self.name} ({self.model_type}) cannot run a forward pass {how} ({first_line(error)})."
             ) from error
 
     def __reduce__(self) -> NoReturn:
@@ -245,23 +251,16 @@ class Model(ABC):
             reason = self.layout.lacks.get(name, "its blocks have none, or its place is not known")
             raise QueryError(
                 "site",
-                f"{name!r} is not in {self.name} ({self.config.model_type}): {reason}.",
-                advice=how_to_register(self.config.model_type, self.layout, name, self.blocks[0]._module),
+                f"{name!r} is not in {self.name} ({self.model_type}): {reason}.",
+                advice=how_to_register(self.model_type, self.layout, name, self.blocks[0]._module),
             )
         if not SITES[name].by_head:
             return Site(name, place)
-        try:
-            heads = place.columns(self.config)
-        except AttributeError as error:  # the layout was guessed from the names of modules
-            raise QueryError(
-                "site",
-                f"the place of {name!r} in {self.config.model_type} models is not known ({error}).",
-                advice="Say where it is with hw.register_architecture.",
-            ) from error
+        heads = place.columns(self.config)
         if heads is None:
             raise QueryError(
                 "site",
-                f"the place of {name!r} in {self.config.model_type} models names no heads.",
+                f"the place of {name!r} in {self.model_type} models names no heads.",
                 advice=f"Register it with its heads, such as hw.Place({place.module!r}, hw.separate_heads).",
             )
         columns = torch.from_numpy(heads)
@@ -274,8 +273,5 @@ class Model(ABC):
     def n_key_value_heads(self) -> int:
         """Number of key-value heads; 0 if there is no attention or its heads are not known."""
         place = self.layout.value
-        try:
-            heads = None if place is None else place.columns(self.config)
-        except AttributeError:  # the layout was guessed from the names of modules
-            return 0
+        heads = None if place is None else place.columns(self.config)
         return 0 if heads is None else len(heads)

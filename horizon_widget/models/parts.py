@@ -13,8 +13,8 @@ from torch import Tensor
 
 from horizon_widget.models.recording import Call, Recording, same
 
-N_COMPARED = 512  # values that a scaling is fitted to
-ROUNDING_STEPS = 4
+N_COMPARED = 512  # values, about, that a scaling is fitted to
+ROUNDING_STEPS = 4  # by which these may differ, relative to the largest
 
 
 class NotFoundError(Exception):
@@ -192,7 +192,7 @@ def find_scaling(config: Any, normed: Call, head: Call, logits: Tensor) -> Scali
 def _best_fit(
     given: Tensor | None, expected: Tensor | None, factors: Sequence[float], caps: Sequence[float]
 ) -> tuple[float, float] | None:
-    """The factor and the cap that come closest. Of those that are equally close, the first."""
+    """The factor and the cap that come closest: no cap, which is the first, if a factor alone is close enough."""
     if given is None or expected is None or given.numel() != expected.numel():
         return None
     every = max(1, given.numel() // N_COMPARED)
@@ -204,8 +204,11 @@ def _best_fit(
     scaled = factor * x
     capped = torch.where(cap.isinf(), scaled, cap.nan_to_num(posinf=1.0) * torch.tanh(scaled / cap))
     apart = (capped - y).abs().amax(dim=-1)  # (factors, caps)
+    step = max(torch.finfo(tensor.dtype).eps for tensor in (given, expected))
+    allowed = ROUNDING_STEPS * step * float(y.abs().max())
+    if float(apart[:, 0].min()) <= allowed:  # rounding looks like a weak cap
+        apart = apart[:, :1]
     best = int(apart.argmin())
-    allowed = ROUNDING_STEPS * torch.finfo(given.dtype).eps * float(y.abs().max())
     if not float(apart.flatten()[best]) <= allowed:
         return None
-    return factors[best // len(caps)], caps[best % len(caps)]
+    return factors[best // apart.shape[1]], caps[best % apart.shape[1]]

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from horizon_widget.models.agreeing import ROUNDING_STEPS, adds_up, are_cached, exact, factors_of
-from horizon_widget.models.layout import Columns, Layout, Place
+from horizon_widget.models.layout import PLACES, Columns, Layout, Place
 from horizon_widget.models.parts import NotFoundError
 from horizon_widget.models.recording import Call
 from horizon_widget.models.sites import Site
@@ -41,6 +41,8 @@ def find_places(
         The places that hold for all blocks, and for the other sites the reason, in words; each by the site's name.
     """
     recorded = [_Block.of(block, calls) for block in blocks]
+    if not all(bool(torch.isfinite(block.left).all()) for block in recorded):
+        return {}, dict.fromkeys(PLACES, "the states of a few tokens are not finite")
     places: dict[str, Place] = {}
     lacks: dict[str, str] = {}
     for site in ("value", "key"):

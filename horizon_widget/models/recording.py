@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-import logging
+import itertools
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,8 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-
-logger = logging.getLogger(__name__)
 
 # Of the recorded prompts. Keys are recognised by their values at the first token of each copy, so few copies are not
 # enough. All prompts are shorter than any window.
@@ -95,12 +95,10 @@ def record(hf_model: torch.nn.Module, input_ids: Tensor) -> Recording:
         hf_model: The transformers model, or its tree of modules without weights.
         input_ids: Shape ``(batch, T)``.
     """
-    cache = new_cache(hf_model)
-    if cache is not None:
-        try:
+    with contextlib.suppress(Exception):  # it has a kind of cache of its own
+        cache = new_cache(hf_model)
+        if cache is not None:
             return Recording(hf_model, *_record(hf_model, input_ids, use_cache=True, past_key_values=cache), cache)
-        except Exception as error:  # it has a kind of cache of its own
-            logger.info("no cache: %s: %s", type(error).__name__, error)
     return Recording(hf_model, *_record(hf_model, input_ids, use_cache=False))
 
 
@@ -138,7 +136,8 @@ def recorded_ids(vocab_size: int, device: torch.device | str = "cpu") -> Tensor:
     What differs there at the first layer does so by its position.
     """
     n_ids = N_COPIES * N_TOKENS
-    ids = torch.arange(1, n_ids + 1, device=device).view(N_COPIES, N_TOKENS) * (vocab_size // (n_ids + 1))
+    step = max(1, vocab_size // (n_ids + 1))
+    ids = torch.arange(1, n_ids + 1, device=device).view(N_COPIES, N_TOKENS) * step % vocab_size
     ids[:, -1] = ids[:, 0]
     return ids
 
@@ -149,11 +148,14 @@ def _copy(tensor: Tensor | None) -> Tensor | None:
 
 @contextmanager
 def _recording(hf_model: torch.nn.Module, calls: list[Call]) -> Iterator[None]:
-    now = iter(range(1 << 62))
+    now = itertools.count()
     running: list[Call] = []
+    own = threading.get_ident()  # the modules may be the user's own, who may call them meanwhile
 
     def begin(path: str) -> Any:
         def hook(module: torch.nn.Module, args: Any, kwargs: Any) -> None:
+            if threading.get_ident() != own:
+                return
             call = Call(path, module, args, kwargs, next(now))
             call.entered = _copy(call.entering)
             running.append(call)
@@ -162,6 +164,8 @@ def _recording(hf_model: torch.nn.Module, calls: list[Call]) -> Iterator[None]:
         return hook
 
     def end(_module: Any, _args: Any, output: Any) -> None:
+        if threading.get_ident() != own:
+            return
         call = running.pop()
         call.ended, call.output = next(now), output
         call.left = _copy(call.leaving)

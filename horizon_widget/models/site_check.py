@@ -8,6 +8,7 @@ from horizon_widget.errors import QueryError
 from horizon_widget.models.agreeing import adds_up, are_cached, factors_of
 from horizon_widget.models.clean_run import CleanRun
 from horizon_widget.models.hooks import has_user_hooks
+from horizon_widget.models.places import SMALLEST_FACTOR
 from horizon_widget.models.sites import Site
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def check_site(model: LocalModel, clean: CleanRun, site: Site) -> None:
     if not fits:
         raise QueryError(
             "site",
-            f"{site.name!r} of {model.name} ({model.config.model_type}) is not where its layout says: {reason}",
+            f"{site.name!r} of {model.name} ({model.model_type}) is not where its layout says: {reason}",
             advice='Use site="residual", or hw.register_architecture with the right place.'
             + (" A hook on a block changes that sum too." if has_user_hooks(model.hf_model) else ""),
         )
@@ -53,9 +54,10 @@ def _fits_cache(clean: CleanRun, site: Site) -> bool:
 
 
 def _fits_residual_stream(model: LocalModel, clean: CleanRun) -> bool:
-    if any(name in model.layout.lacks for name in ADDED):
+    if any(model.layout.place(name) is None for name in ADDED):
         return True  # the other one was found together with one that differs from layer to layer
     written = [model.capture(clean.input_ids, model.site(name)).site_values for name in ADDED]
     blocks = list(zip(clean.states[:-1], clean.states[1:], zip(*written, strict=True), strict=True))
     factors = factors_of(blocks)
-    return all(adds_up(before, after, added, factors) for before, after, added in blocks)
+    adds = bool((factors > SMALLEST_FACTOR).all())
+    return adds and all(adds_up(before, after, added, factors) for before, after, added in blocks)

@@ -105,8 +105,8 @@ def _new_cache(model: LocalModel) -> Any:
     """A cache of keys and values, if the model takes one. Without a cache each token reads the whole text again."""
     from transformers import DynamicCache
 
-    takes_one = "past_key_values" in inspect.signature(type(model.hf_model).forward).parameters and model.may_cache
-    return DynamicCache(config=model.config) if takes_one and model.layout.place("key") is not None else None
+    takes_one = "past_key_values" in inspect.signature(type(model.hf_model).forward).parameters and model.takes_cache
+    return DynamicCache(config=model.config) if takes_one else None
 
 
 def without_appended_end(model: Model, text: str, token_ids: Sequence[int]) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from horizon_widget.errors import ModelError
-from horizon_widget.models.loading import copy_of, first_line, refuse_encoders
+from horizon_widget.models.loading import first_line, read_config, read_tokenizer
 from horizon_widget.remote.host import Host
 from horizon_widget.remote.remote_model import RemoteModel
 
@@ -45,15 +45,12 @@ def _source(model: str) -> tuple[str, str]:
 def _without_weights(source: str, tokenizer: Any, revision: str | None, shown: str) -> Any:
     from nnsight import TransformersModel
     from nnsight.modeling import huggingface
-    from transformers import AutoConfig, AutoTokenizer
 
     if Path(source).is_dir():
         huggingface._ID_CACHE[source] = source  # otherwise nnsight asks the Hub for its full name
     try:
-        refuse_encoders(AutoConfig.from_pretrained(source, revision=revision), shown)
-        tokenizer = (
-            copy_of(tokenizer) if tokenizer is not None else AutoTokenizer.from_pretrained(source, revision=revision)
-        )
+        read_config(source, revision, shown)
+        tokenizer = read_tokenizer(tokenizer, source, revision)
         return TransformersModel(source, revision=revision, task=TASK, tokenizer=tokenizer, dispatch=False)
     except ModelError:
         raise

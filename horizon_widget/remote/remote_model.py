@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from horizon_widget.errors import HorizonError, QueryError
-from horizon_widget.models.layout import PLACES, sendable
+from horizon_widget.models.layout import sendable
 from horizon_widget.models.model import Model
 from horizon_widget.models.thread import ModelThread
 from horizon_widget.models.trial import agreement
-from horizon_widget.remote import sending
 from horizon_widget.remote.capabilities import TEXTS, Capabilities, read_capabilities
 from horizon_widget.remote.executor import RemoteExecutor
 from horizon_widget.remote.host import Host
@@ -86,11 +85,7 @@ class RemoteModel(Model):
             HorizonError: as raised by this package's code on the host.
             CancelledError: if the event of ``under`` is set meanwhile.
         """
-        layout = sendable(self.layout)
-        for name in PLACES:
-            if layout[name] is not None and callable(layout[name][1]):
-                sending.send_by_value(layout[name][1])
-        request = {"name": self.name, "layout": layout, **request}
+        request = {"name": self.name, "layout": sendable(self.layout), **request}
         cancelled = getattr(self._caller, "cancelled", None)
         try:
             return self.host.ask(self._traced, task, request, on_progress=self._set_progress, cancelled=cancelled)

@@ -9,7 +9,10 @@ from transformers.models.llama.modeling_llama import LlamaAttention, LlamaMLP, L
 
 import horizon_widget as hw
 from horizon_widget.models import layout
+from horizon_widget.models.parts import find_scaling
+from horizon_widget.models.recording import Call, recorded_ids
 from tests import reference
+from tests.architectures import small_model
 from tests.conftest import PROMPT
 
 SHORT = PROMPT[:12]
@@ -178,10 +181,70 @@ def test_a_registration_that_does_not_fit_is_refused(tower, byte_tokenizer):
 
     hw.register_architecture("tower", replace(TOWER, blocks="stairs"))
     try:
-        with pytest.raises(hw.ModelError, match="does not have the parts that are registered for tower"):
+        with pytest.raises(hw.ModelError, match="does not have the parts that are registered"):
             hw.load_model(tower, tokenizer=byte_tokenizer)
     finally:
         del layout._REGISTERED["tower"]
+
+
+def test_a_registered_module_that_is_not_called_is_refused(tower, byte_tokenizer):
+    from dataclasses import replace
+
+    tower.attic = torch.nn.Identity()
+    hw.register_architecture("tower", replace(TOWER, norm=("roof", "attic")))
+    try:
+        with pytest.raises(hw.ModelError, match="attic, which is registered, is not called"):
+            hw.load_model(tower, tokenizer=byte_tokenizer)
+    finally:
+        del layout._REGISTERED["tower"]
+
+
+def test_a_registered_site_is_checked_where_none_is_found(byte_tokenizer):
+    given = hw.Layout(
+        "backbone.layers", "backbone.norm_f", attention_output=hw.Place("norm"), mlp_output=hw.Place("mixer")
+    )
+    hw.register_architecture("mamba", given)
+    try:
+        model = hw.load_model(small_model("mamba"), tokenizer=byte_tokenizer)
+        with pytest.raises(
+            hw.QueryError, match="'attention_output' of MambaForCausalLM .* is not where its layout says"
+        ):
+            hw.attribute(model, SHORT, site="attention_output", progress=False)
+    finally:
+        del layout._REGISTERED["mamba"]
+
+
+def test_weights_that_are_not_finite_are_reported_with_the_prompt(byte_tokenizer):
+    hf_model = small_model("llama")
+    with torch.no_grad():
+        hf_model.model.layers[1].mlp.down_proj.weight.fill_(float("inf"))
+    model = hw.load_model(hf_model, tokenizer=byte_tokenizer)
+    with pytest.raises(hw.ModelError, match="not finite from layer 2"):
+        hw.attribute(model, SHORT, progress=False)
+
+
+@pytest.mark.parametrize("vocab_size", [8, 40, 50_000])
+def test_recorded_tokens_differ(vocab_size):
+    ids = recorded_ids(vocab_size)
+    assert 0 <= int(ids.min()) <= int(ids.max()) < vocab_size
+    assert len(set(ids[:, 0].tolist())) == min(len(ids), vocab_size - 1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("factor", "softcap"), [(1.0, None), (1 / 1.05, None), (0.8333, None), (1.0, 30.0), (0.5, 15.0)]
+)
+def test_scaling_is_found_with_the_numbers_of_the_configuration(factor, softcap, dtype):
+    numbers = {"logits_scaling": 1.05, "logit_scale": 0.8333, "cap": 30.0, "other_cap": 15.0, "half": 0.5, "wide": 64}
+    config = LlamaConfig(hidden_size=32, **numbers)
+    torch.manual_seed(0)
+    states, head = torch.randn(7, 5, 32, dtype=dtype), 8 * torch.randn(7, 5, 256, dtype=dtype)
+    logits = head * factor
+    logits = logits if softcap is None else softcap * torch.tanh(logits / softcap)
+    normed, called = (Call("", torch.nn.Identity(), (), {}, 0, entered=states, left=left) for left in (states, head))
+    found = find_scaling(config, normed, called, logits)
+    assert (found.before, found.softcap) == (1.0, softcap)
+    assert found.after == pytest.approx(factor)
 
 
 @pytest.mark.parametrize(("field", "site"), [("head", "key"), (None, "attention_output")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import linecache
 import sys
 from pathlib import Path
@@ -10,16 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import horizon_widget as hw
 from horizon_widget.compute.findings import Cell
 from horizon_widget.compute.preparation import Preparation
 from horizon_widget.models import layout
-from horizon_widget.models.layout import Layout, Place, separate_heads
 from horizon_widget.question.baseline import Baseline
 from horizon_widget.question.metric import Metric
 from horizon_widget.question.query import Query
 from horizon_widget.remote import sending
 from horizon_widget.remote.on_host import bootstrap, tasks
 from horizon_widget.remote.packing import pack, unpack
+from tests.conftest import tiny_gpt2
 
 HELPER = "def double(x):\n    return 2 * x\n"
 ENTRY = "from parcel.helper import double\n\ndef answer(traced, request):\n    return double(request[traced])\n"
@@ -47,14 +49,13 @@ def test_docstrings_and_comments_are_not_sent_and_every_line_keeps_its_number():
     ]
 
 
-def test_a_layout_is_sent():
-    def one_head(config):
-        return np.arange(config.hidden_size)[None]
-
-    mine = Layout("a.blocks", key=Place("k", separate_heads), value=Place("v", one_head, heads_first=True))
-    sent = layout.sendable(mine)
-    assert sent["key"] == ("k", "separate_heads", False)
-    assert layout.layout_from(sent) == mine
+def test_a_layout_is_sent(byte_tokenizer):
+    mine = hw.load_model(tiny_gpt2(), tokenizer=byte_tokenizer).layout
+    sent = layout.layout_from(json.loads(json.dumps(layout.sendable(mine))))
+    assert (sent.blocks, list(sent.norm), sent.head) == (mine.blocks, list(mine.norm), mine.head)
+    for site in layout.PLACES:
+        assert sent.place(site).module == mine.place(site).module
+        np.testing.assert_array_equal(sent.place(site).heads, mine.place(site).heads)
 
 
 def _imports(text):

@@ -33,8 +33,8 @@ def perform_task(traced: Any, request: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         traced: The nnsight model, inside a session.
-        request: ``{name, layout, query, task, arguments, preparations, strategies, batched}``: the model's name, what
-            is registered of its architecture, the question, and what earlier answers found.
+        request: ``{name, layout, query, task, arguments, preparations, strategies, batched}``: the model's name,
+            where its parts are, the question, and what earlier answers found.
 
     Returns:
         ``{result, clean, preparations, operations, seconds, strategies, batched, dtype, device}``, packed;
