@@ -20,7 +20,6 @@ from horizon_widget.models.loading import (
 from horizon_widget.models.local_model import LocalModel
 from horizon_widget.models.model import Model
 from horizon_widget.models.shadow import has_lost_forward, shadow_of
-from horizon_widget.models.thread import LOCAL
 
 
 def load_model(
@@ -88,7 +87,7 @@ def _load_named(name: str, tokenizer: Any, dtype: Any, device: Any, revision: st
         raise ModelError(f"device: {device!r} is not known to torch.", advice='Try "cpu" or "cuda".') from error
     if dtype is None:
         dtype = torch.float32 if device.type == "cpu" else "auto"
-    config = read_config(source, revision, shown)
+    config = read_config(source, revision, name)
     try:
         hf_model = auto_class(config, shown).from_pretrained(
             source, revision=revision, dtype=dtype, trust_remote_code=False
@@ -168,9 +167,7 @@ def _wrap(hf_model: Any, tokenizer: Any, *, name: str | None = None, loaded_as: 
             f"{name} ({type(hf_model).__name__}) cannot be traced by nnsight ({first_line(error)}).",
             advice="It must be a transformers model that can generate text, with a tokenizer of transformers.",
         ) from error
-    return LOCAL.run(
-        lambda: LocalModel(traced, hf_model, name=name, loaded_as=loaded_as, trace=trace, executor=LocalExecutor)
-    )
+    return LocalModel(traced, hf_model, name=name, loaded_as=loaded_as, trace=trace, executor=LocalExecutor)
 
 
 def _without_peft(model: Any) -> Any:

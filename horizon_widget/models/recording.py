@@ -7,7 +7,7 @@ import inspect
 import itertools
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -104,8 +104,11 @@ def record(hf_model: torch.nn.Module, input_ids: Tensor) -> Recording:
 
 def _record(hf_model: torch.nn.Module, input_ids: Tensor, **arguments: Any) -> tuple[list[Call], Any]:
     calls: list[Call] = []
-    with torch.no_grad(), _recording(hf_model, calls):
-        return calls, hf_model(input_ids, **arguments)
+    device = input_ids.device.type
+    casts = torch.amp.is_autocast_available(device)
+    with torch.no_grad(), torch.autocast(device, enabled=False) if casts else nullcontext():
+        with _recording(hf_model, calls):
+            return calls, hf_model(input_ids, **arguments)
 
 
 def new_cache(hf_model: torch.nn.Module) -> Any:

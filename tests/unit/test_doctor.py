@@ -181,7 +181,7 @@ def test_a_model_that_cannot_be_loaded(set_to, doctor, tmp_path):
         status, found = doctor("--model", str(tmp_path))
     assert status == 1
     assert found[str(tmp_path)]["state"] == WRONG
-    assert "cannot be loaded" in found[str(tmp_path)]["said"]
+    assert "neither a local folder with a model" in found[str(tmp_path)]["said"]
     assert found["gradients"]["state"] == UNKNOWN
 
 
