@@ -73,9 +73,7 @@ def test_other_sites_equal_full_forward_passes(any_model, site):
 def site_is_refused(model, site):
     """Whether a site that an architecture lacks, or has in another place, is refused by name."""
     kind = model.config.model_type
-    if kind not in ("mamba", "bloom") and not (
-        kind == "opt" and site.endswith("output") and not model.config.do_layer_norm_before
-    ):
+    if kind != "mamba" and not (kind == "opt" and site.endswith("output") and not model.config.do_layer_norm_before):
         return False
     with pytest.raises(hw.QueryError, match="^site: "):
         rows(model, baseline="zero", site=site)

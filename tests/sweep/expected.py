@@ -51,7 +51,6 @@ TRUE_REFUSALS = {
             "roberta-prelayernorm",
             "roc_bert",
             "roformer",
-            "xlm",
             "xlm-roberta",
             "xlm-roberta-xl",
             "xmod",
@@ -64,6 +63,7 @@ TRUE_REFUSALS = {
     "gemma3n_text": STREAMS,
     "hy_v4": STREAMS,
     "reformer": STREAMS,
+    "xlm": STREAMS,
     # blocks that read images only
     "mllama": r"not called|skipped",
     # positions come first, or there are more of them than tokens
