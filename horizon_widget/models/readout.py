@@ -85,7 +85,7 @@ class Head:
             states = norm(states)
         states = self._scaling.entering(states)
         weight = getattr(self._module, "weight", None)
-        if isinstance(weight, Tensor) and weight.is_floating_point():
+        if isinstance(weight, Tensor) and weight.is_floating_point() and not weight.is_meta:
             states = states.to(weight.dtype)  # some models keep their states in float32
         return states
 

@@ -11,6 +11,8 @@ from transformers.models.llama.modeling_llama import LlamaForCausalLM, eager_att
 
 import horizon_widget as hw
 from horizon_widget.models import strategies, thread
+from horizon_widget.models.parts import Scaling
+from horizon_widget.models.readout import Head
 from horizon_widget.models.strategies import ABLATION, DIRECT, FULL, REPLAY, SUFFIX
 from horizon_widget.models.trial import strategy_for
 from tests import reference
@@ -116,6 +118,13 @@ def test_calls_with_a_mask_of_an_unknown_type_are_not_cut(byte_tokenizer, monkey
 
 
 # -- head and rounding -------------------------------------------------------------------------------------------------
+
+
+def test_a_sandbox_s_head_has_the_dtype_of_the_host():
+    """There the tree of modules has no weights, and its dtype may be another."""
+    on_host = torch.nn.Linear(4, 8, dtype=torch.bfloat16)
+    head = Head([], on_host, torch.nn.Linear(4, 8, device="meta"), Scaling())
+    assert head.logits(torch.zeros(2, 4, dtype=torch.bfloat16)).dtype == torch.bfloat16
 
 
 class Scaled(LlamaForCausalLM):
