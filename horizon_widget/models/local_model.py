@@ -78,7 +78,8 @@ class LocalModel(Model):
     def _enter(self, traced: Any) -> Recording | None:
         recording = super()._enter(traced)
         self.head = self._find_head(recording)
-        self.takes_cache = self.may_cache and (recording is None or recording.cache is not None)
+        cache = new_cache(traced._module) if recording is None else recording.cache
+        self.takes_cache = self.may_cache and cache is not None
         self.device = next(self.blocks[0]._module.parameters()).device
         # Quantised weights are stored as integers, which nothing is computed in.
         self.dtype = next(weight.dtype for weight in traced._module.parameters() if weight.is_floating_point())

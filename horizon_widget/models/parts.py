@@ -46,7 +46,7 @@ def find_blocks(recording: Recording) -> str:
     """The path of the list of modules that take the residual stream one after another.
 
     Raises:
-        NotFoundError: if there is none, or if its modules are called more than once.
+        NotFoundError: if there is none, or if one of its modules is not called.
     """
     called: dict[int, list[Call]] = {}
     for call in recording.calls:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Container, Iterator, Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
@@ -105,8 +104,7 @@ def _new_cache(model: LocalModel) -> Any:
     """A cache of keys and values, if the model takes one. Without a cache each token reads the whole text again."""
     from transformers import DynamicCache
 
-    takes_one = "past_key_values" in inspect.signature(type(model.hf_model).forward).parameters and model.takes_cache
-    return DynamicCache(config=model.config) if takes_one else None
+    return DynamicCache(config=model.config) if model.takes_cache else None
 
 
 def without_appended_end(model: Model, text: str, token_ids: Sequence[int]) -> tuple[int, ...]:
